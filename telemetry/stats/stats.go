@@ -1,0 +1,207 @@
+// Package stats counts what the proxy does, cheaply enough for the path of every connection, and shows the counts to Prometheus.
+//
+// [Counters] is a struct of atomics with closed label sets: adding to it takes no lock and allocates nothing. [NewCollector] turns it into a
+// prometheus.Collector; the library is met only when somebody scrapes. No label ever holds a client's address or a user's name. Events with
+// details are the business of telemetry/event.
+//
+//	var c stats.Counters
+//	c.Open.Inc()
+//	c.Connections.Add(stats.OutcomeRelayed)
+//	registry.MustRegister(stats.NewCollector(&c))
+//
+// Everything is safe for concurrent use. The zero Counters is ready; it must not be copied.
+package stats
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Outcome is how a connection ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	// OutcomeRelayed: it became a session with Telegram.
+	OutcomeRelayed Outcome = iota
+	// OutcomeCovered: the cover site answered it, or it was read and discarded.
+	OutcomeCovered
+	// OutcomeDenied: a memory bound closed it at once.
+	OutcomeDenied
+	// OutcomeLimited: a limit of the operator kept it from Telegram.
+	OutcomeLimited
+	// OutcomeError: Telegram could not be reached, or something failed on our side.
+	OutcomeError
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{"relayed", "covered", "denied", "limited", "error"}
+
+// String returns the outcome as the label value.
+func (o Outcome) String() string { return outcomeNames[min(o, OutcomeError)] }
+
+// Result is how a handshake ended.
+type Result uint8
+
+// The results. Each is a label value of its own; only ResultOK leads to a session.
+const (
+	ResultOK Result = iota
+	ResultBadSecret
+	ResultReplay
+	ResultClock
+	ResultServerName
+	ResultMalformed
+	ResultTimeout
+	ResultBudget
+	ResultEOF
+	ResultError
+	results
+)
+
+var resultNames = [results]string{"ok", "bad_secret", "replay", "clock", "server_name", "malformed", "timeout", "budget", "eof", "error"}
+
+// String returns the result as the label value.
+func (r Result) String() string { return resultNames[min(r, ResultError)] }
+
+// Verdict is what a control said about a connection.
+type Verdict uint8
+
+// The verdicts.
+const (
+	VerdictAllow Verdict = iota
+	VerdictDeny
+	VerdictMask
+	verdicts
+)
+
+var verdictNames = [verdicts]string{"allow", "deny", "mask"}
+
+// Mode is whether a control's verdict took effect.
+type Mode uint8
+
+// The modes. A control that is off makes no decisions.
+const (
+	ModeMonitor Mode = iota
+	ModeEnforce
+	modes
+)
+
+var modeNames = [modes]string{"monitor", "enforce"}
+
+// Outcomes counts connections by how they ended.
+type Outcomes struct{ by [outcomes]Counter }
+
+// Add counts one connection. An unknown outcome counts as OutcomeError.
+func (o *Outcomes) Add(out Outcome) { o.by[min(out, OutcomeError)].Inc() }
+
+// Load returns how many connections ended so.
+func (o *Outcomes) Load(out Outcome) uint64 { return o.by[min(out, OutcomeError)].Load() }
+
+var transportNames = [...]string{"faketls", "secure", "classic", "unknown"}
+
+func transportIndex(name string) int {
+	for i, n := range transportNames {
+		if n == name {
+			return i
+		}
+	}
+	return len(transportNames) - 1
+}
+
+// dcNames are the data centres with a label of their own; every other number, which a client may choose freely, is "other".
+var dcNames = [...]string{"1", "2", "3", "4", "5", "203", "other"}
+
+func dcIndex(dc int) int {
+	switch {
+	case 1 <= dc && dc <= 5:
+		return dc - 1
+	case dc == 203:
+		return 5
+	}
+	return len(dcNames) - 1
+}
+
+// outcome pairs: index 0 counts successes, 1 failures.
+var okNames = [2]string{"ok", "error"}
+
+type okCounter [2]Counter
+
+func (c *okCounter) add(ok bool) {
+	if ok {
+		c[0].Inc()
+	} else {
+		c[1].Inc()
+	}
+}
+
+// pad keeps counters that every core writes all the time from sharing a cache line with their neighbours.
+type pad [64]byte
+
+// Counters is everything the node counts. Fields are written directly; what has labels is written through the methods.
+type Counters struct {
+	// Open is the number of client connections of any state, HalfOpen those still in the handshake, Sessions those relayed to Telegram, and
+	// CoverOpen those spliced to the cover site.
+	Open, HalfOpen, Sessions, CoverOpen Gauge
+	// Connections counts ended connections.
+	Connections Outcomes
+	// Trials counts secrets tried against hellos.
+	Trials Counter
+
+	handshakes     [len(transportNames)][results]Counter
+	handshakeTook  Histogram
+	dials          [len(dcNames)]okCounter
+	dialTook       [len(dcNames)]Histogram
+	coverDials     okCounter
+	reloads        okCounter
+	lastGoodReload atomic.Int64 // nanoseconds since 1970; 0 = never
+
+	_         pad
+	relayUp   Counter
+	relayDown Counter
+	_         pad
+
+	controls   atomic.Pointer[map[string]*Control]
+	controlsMu sync.Mutex // held to add a control
+}
+
+// Handshake counts one ended handshake. transport is "faketls", "secure" or "classic"; anything else counts as "unknown".
+func (c *Counters) Handshake(transport string, r Result, took time.Duration) {
+	c.handshakes[transportIndex(transport)][min(r, ResultError)].Inc()
+	c.handshakeTook.Observe(took)
+}
+
+// Handshakes returns how many handshakes of a transport ended with r.
+func (c *Counters) Handshakes(transport string, r Result) uint64 {
+	return c.handshakes[transportIndex(transport)][min(r, ResultError)].Load()
+}
+
+// RelayBytes counts payload relayed from clients (up) and towards them (down).
+func (c *Counters) RelayBytes(up, down int64) {
+	c.relayUp.Add(up)
+	c.relayDown.Add(down)
+}
+
+// Relayed returns the bytes counted by RelayBytes.
+func (c *Counters) Relayed() (up, down uint64) { return c.relayUp.Load(), c.relayDown.Load() }
+
+// Dial counts one attempt to reach a data centre. dc is the number without the marks for media and test; those that are not Telegram's
+// count as "other". The time of failed attempts is not in the histogram, where a refusal would look like a fast connection.
+func (c *Counters) Dial(dc int, ok bool, took time.Duration) {
+	i := dcIndex(dc)
+	c.dials[i].add(ok)
+	if ok {
+		c.dialTook[i].Observe(took)
+	}
+}
+
+// CoverDial counts one attempt to reach the cover site.
+func (c *Counters) CoverDial(ok bool) { c.coverDials.add(ok) }
+
+// Reload counts one reading of the configuration at the given time, the one at start included.
+func (c *Counters) Reload(ok bool, at time.Time) {
+	c.reloads.add(ok)
+	if ok {
+		c.lastGoodReload.Store(at.UnixNano())
+	}
+}
