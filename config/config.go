@@ -1,0 +1,399 @@
+// Package config reads mtguard.toml, the file that says how a node runs, and
+// nothing else: it opens no listener, parses no secret and builds nothing.
+//
+// A program calls Load once at start and again on every reload:
+//
+//	file, err := config.Load(path)         // file, then MTGUARD__… variables
+//	file.Set("--listen", "proxy.listen", addrs...) // flags, which win
+//	err = file.Validate()
+//	err = file.LoadSecrets(parse)          // secret files and secret syntax
+//
+// Every error is an *Error that lists all problems found at once, each with
+// its place, so that an operator repairs a file in one go. The texts never
+// contain a secret: places that hold one are masked.
+//
+// The comments of the exported fields below are the reference: doc/config.md
+// and examples/mtguard.toml are generated from them.
+//
+// A *File is a plain value without locks: one goroutine fills it, afterwards
+// any number may read it.
+package config
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// maxFileSize bounds what Load takes into memory. Ten thousand users need
+// about a tenth of it.
+const maxFileSize = 16 << 20
+
+// File is one configuration with all defaults filled in.
+type File struct {
+	Proxy    Proxy    `toml:"proxy"`
+	Cover    Cover    `toml:"cover"`
+	Users    []User   `toml:"user"`
+	Upstream Upstream `toml:"upstream"`
+	Limits   Limits   `toml:"limits"`
+	Policy   Policy   `toml:"policy"`
+	Metrics  Metrics  `toml:"metrics"`
+	State    State    `toml:"state"`
+	Log      Log      `toml:"log"`
+
+	// A pointer, so that fmt never walks into the text of the file.
+	src *source
+}
+
+// Proxy says where clients are served and how patient the node is with them.
+type Proxy struct {
+	// Listen holds the addresses clients connect to. An empty host means every
+	// address of the machine, port 0 a port of the system's choice.
+	// Reload: no, restart.
+	Listen []string `toml:"listen"`
+
+	// PublicAddress is the host that links carry: a name, an address, or either
+	// with a port when something in front of the node listens on another one.
+	// "auto" takes the host of the first listen address, or the address this
+	// machine uses towards the internet when that host is empty. A name lets
+	// you move to another machine without new links.
+	// Reload: yes.
+	PublicAddress string `toml:"public_address"`
+
+	// Transports lists what clients may speak: faketls (ee… links), secure
+	// (dd… links), classic (plain links). All of them share the listen addresses.
+	// Reload: yes, for new connections.
+	Transports []string `toml:"transports"`
+
+	// MaxConnections is the number of client connections open at once; the node
+	// closes further ones unheard. It bounds memory, so it is always enforced.
+	// Range: 1 to 4_194_304.
+	// Reload: yes.
+	MaxConnections int `toml:"max_connections"`
+
+	// HandshakeTimeout is how long a client may take to prove that it knows a
+	// secret. Range: 1s to 5m.
+	// Reload: yes, for new connections.
+	HandshakeTimeout time.Duration `toml:"handshake_timeout"`
+
+	// IdleTimeout closes a connection on which no byte moved in either direction
+	// for so long. Range: 10s to 24h.
+	// Reload: yes, for new connections.
+	IdleTimeout time.Duration `toml:"idle_timeout"`
+
+	// DrainTimeout is how long open connections may finish after the node was told
+	// to stop. Zero closes them at once. Range: 0s to 1h.
+	// Reload: yes.
+	DrainTimeout time.Duration `toml:"drain_timeout"`
+
+	// ProxyProtocolFrom lists prefixes (or single addresses) of your own balancers,
+	// whose PROXY protocol header is required and believed. Empty: nobody's is.
+	// Reload: yes, for new connections.
+	ProxyProtocolFrom []netip.Prefix `toml:"proxy_protocol_from" example:"[\"10.0.0.0/8\"]"`
+
+	// ClockSkew is how far a client's clock may differ from ours in a fake-TLS
+	// hello. The strict value is "2m"; phones with a wrong clock need more.
+	// Replays are refused whatever it is. Range: 10s to 1h.
+	// Reload: yes, for new connections.
+	ClockSkew time.Duration `toml:"clock_skew"`
+
+	// Engine chooses what moves the bytes of authenticated connections: loop (event
+	// loops, Linux only), goroutine (two goroutines for a connection), or auto
+	// (loop where it exists).
+	// Reload: no, restart.
+	Engine string `toml:"engine"`
+}
+
+// Cover says what everybody without a secret sees.
+type Cover struct {
+	// Domains lists the server names accepted in fake-TLS hellos. The first is part
+	// of every fake-TLS link, so changing it needs new links; keep the old name
+	// further down the list until they have spread. Choose a real site that could
+	// stand on your machine. Each is a lower-case host name of 4 to 182 bytes.
+	// Reload: yes.
+	Domains []string `toml:"domains"`
+
+	// FallBackTo is the real site, as host:port, to which everybody is connected
+	// who cannot prove to know a secret. When it is left out and domains is given, it
+	// is the first domain at port 443. Empty: such connections are read and
+	// thrown away until a random deadline, which a prober can tell from a web site.
+	// Reload: yes, for new connections.
+	FallBackTo string `toml:"fall_back_to"`
+
+	// ProxyProtocol sends a PROXY protocol version 2 header to the cover site, so that
+	// it sees visitors' addresses. Only for a site of your own that expects it.
+	// Reload: yes, for new connections.
+	ProxyProtocol bool `toml:"proxy_protocol"`
+
+	// ConnectTimeout is how long a connection to the cover site may take to be set
+	// up. Range: 100ms to 1m.
+	// Reload: yes, for new connections.
+	ConnectTimeout time.Duration `toml:"connect_timeout"`
+
+	// MaxConnections is the number of strangers connected to the cover site at once;
+	// further ones are read and thrown away until a random deadline.
+	// Range: 1 to 1_048_576.
+	// Reload: yes.
+	MaxConnections int `toml:"max_connections"`
+}
+
+// User is somebody with a link. Without any, the node makes one user named
+// "default" and keeps its secret in the state directory.
+type User struct {
+	// Name appears in logs, metrics and `mtguard link NAME`: 1 to 64 letters, digits,
+	// dots, dashes or underscores, each name once. It is required.
+	// Reload: yes.
+	Name string `toml:"name" example:"\"alice\""`
+
+	// Secret is the user's secret: 32 hex digits (`mtguard generate-secret` makes
+	// them), or the forms links carry: dd…, ee…domain, or base64 of either. The same
+	// secret serves every transport. The file must then be readable by its owner only.
+	// Reload: yes; open connections of a removed secret live on.
+	Secret Secret `toml:"secret" example:"\"7c1f0d93a55be24486f2b1093cd86e5a\""`
+
+	// SecretFile is a file that holds the secret instead, readable by its owner only.
+	// A relative path starts at the directory of the configuration file. Give either
+	// secret or secret_file.
+	// Reload: yes, the file is read again.
+	SecretFile string `toml:"secret_file" example:"\"alice.secret\""`
+}
+
+// Upstream says how Telegram's data centres are reached.
+type Upstream struct {
+	// Prefer chooses the family of addresses tried first: ipv4 or ipv6; only-ipv4 and
+	// only-ipv6 leave the other family out.
+	// Reload: yes, for new connections.
+	Prefer string `toml:"prefer"`
+
+	// Socks5 is the host:port of a SOCKS5 proxy, without a password, through which
+	// Telegram is reached. Empty: directly.
+	// Reload: yes, for new connections.
+	Socks5 string `toml:"socks5" example:"\"127.0.0.1:1080\""`
+
+	// PassThrough chooses the keys towards Telegram so that downloads need no cipher here,
+	// which saves about a third of a second of CPU per gigabyte and half of the cipher
+	// memory. The price: both legs carry identical ciphertext, so whoever sees both can
+	// match them without timing analysis; and the start of the leg to Telegram carries
+	// that key in clear, so whoever sees that leg can strip the obfuscation (not Telegram's own
+	// encryption) from the client's download too.
+	// Reload: yes, for new connections.
+	PassThrough bool `toml:"pass_through"`
+
+	// ConnectTimeout is how long one address of a data centre may take to answer before
+	// the next is tried. Range: 100ms to 1m.
+	// Reload: yes, for new connections.
+	ConnectTimeout time.Duration `toml:"connect_timeout"`
+
+	// DC replaces the built-in addresses of a data centre. The key is the number clients
+	// ask for: 1 to 5, 203, 10001 to 10003 (test), or any of these negative (media).
+	// A media number without an entry uses its positive twin.
+	// Reload: yes, for new connections.
+	DC map[string][]string `toml:"dc" example:"2 = [\"149.154.167.51:443\"]"`
+}
+
+// Limits bounds what one client, and all of them before they have proved
+// anything, may take.
+type Limits struct {
+	// ConnectionsPerAddress is the number of connections open at once from one client
+	// address (IPv6: from one /64). Mobile carriers put thousands of people behind one
+	// address, and one Telegram app opens about eight connections. Control: conns.addr.
+	// Range: 1 to 4_194_304.
+	// Reload: yes.
+	ConnectionsPerAddress int `toml:"connections_per_address"`
+
+	// NewPerPrefix is the rate of new connections from one address (IPv6: from one /64
+	// and from its /48), as a number per s, m or h. Control: rate.accept.
+	// Reload: yes.
+	NewPerPrefix string `toml:"new_per_prefix"`
+
+	// HalfOpen is the number of connections at once that have not proved anything yet.
+	// It bounds memory, so it is always enforced. Range: 1 to 1_048_576, and not above
+	// proxy.max_connections, to which the default is lowered.
+	// Reload: yes.
+	HalfOpen int `toml:"half_open"`
+}
+
+// Policy says which limits act and which only report.
+type Policy struct {
+	// Controls gives a control its mode: off, monitor (report what would have been refused,
+	// refuse nothing), enforce, or "enforce 10%" for a tenth of all clients, always the
+	// same ones. Known: conns.addr, rate.accept. A control left out is in monitor.
+	// Bounds of memory (conns.total, conns.half_open) are always enforced and have no mode.
+	// Reload: yes.
+	Controls map[string]string `toml:"controls" example:"\"rate.accept\" = \"enforce 10%\""`
+}
+
+// Metrics says where the node is watched.
+type Metrics struct {
+	// Listen is the address of /metrics, /livez and /readyz. It has no password: keep it on
+	// loopback or a private network. Empty turns it off.
+	// Reload: no, restart.
+	Listen string `toml:"listen"`
+}
+
+// State says where the node keeps what must survive a restart.
+type State struct {
+	// Dir is created with mode 0700. When the default cannot be written, a
+	// directory of the user's own is taken and the log says so; a directory given here or
+	// by --state-dir is never replaced.
+	// Reload: no, restart.
+	Dir string `toml:"dir"`
+}
+
+// Log says what is written to standard error.
+type Log struct {
+	// Level is the least important level written: debug, info, warn or error.
+	// Reload: no, restart.
+	Level string `toml:"level"`
+
+	// Format is text, json, or auto: text on a terminal, else json.
+	// Reload: no, restart.
+	Format string `toml:"format"`
+
+	// Address says how client addresses appear in logs and events: full, truncate (/24 for
+	// IPv4, /48 for IPv6), or hash (a keyed hash that changes with every start).
+	// Reload: no, restart.
+	Address string `toml:"address"`
+}
+
+// DefaultStateDir is the state directory used when none is named.
+const DefaultStateDir = "/var/lib/mtguard"
+
+// DefaultPath is where commands look for a file when none is named.
+const DefaultPath = "/etc/mtguard/mtguard.toml"
+
+// Default returns the configuration of a node without any file: a working,
+// safe proxy. The caller owns the result.
+func Default() *File {
+	return &File{
+		Proxy: Proxy{
+			Listen:            []string{":443"},
+			PublicAddress:     "auto",
+			Transports:        []string{"faketls"},
+			MaxConnections:    32_768,
+			HandshakeTimeout:  10 * time.Second,
+			IdleTimeout:       10 * time.Minute,
+			DrainTimeout:      30 * time.Second,
+			ProxyProtocolFrom: []netip.Prefix{},
+			ClockSkew:         10 * time.Minute,
+			Engine:            "auto",
+		},
+		Cover: Cover{
+			Domains:        []string{"www.example.com"},
+			FallBackTo:     "www.example.com:443",
+			ConnectTimeout: 5 * time.Second,
+			MaxConnections: 4_096,
+		},
+		Upstream: Upstream{
+			Prefer:         "ipv4",
+			PassThrough:    true,
+			ConnectTimeout: 5 * time.Second,
+			DC:             map[string][]string{},
+		},
+		Limits: Limits{
+			ConnectionsPerAddress: 256,
+			NewPerPrefix:          "20/s",
+			HalfOpen:              4_096,
+		},
+		Policy:  Policy{Controls: map[string]string{}},
+		Metrics: Metrics{Listen: "127.0.0.1:9380"},
+		State:   State{Dir: DefaultStateDir},
+		Log:     Log{Level: "info", Format: "auto", Address: "truncate"},
+		src:     newSource("", nil),
+	}
+}
+
+// Load reads the file at path, lays the process's MTGUARD__… variables over it
+// and validates the result. An empty path means no file: the defaults and the
+// variables. Problems with the content are an *Error; a file that cannot be
+// read is the error of the operating system.
+func Load(path string) (*File, error) {
+	var data []byte
+	if path != "" {
+		var err error
+		if data, err = readBounded(path); err != nil {
+			return nil, err
+		}
+	}
+	f, problems := decode(path, data)
+	problems = append(problems, f.applyEnvironment(os.Environ())...)
+	f.settle()
+	if err := f.report(append(problems, f.check()...)); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Parse reads a configuration from memory and validates it; name stands for it
+// in error texts. The environment is not looked at. A failure is an *Error.
+func Parse(name string, data []byte) (*File, error) {
+	if len(data) > maxFileSize {
+		return nil, &Error{Problems: []Problem{{Origin: name, Message: "larger than 16 MiB"}}}
+	}
+	f, problems := decode(name, data)
+	f.settle()
+	if err := f.report(append(problems, f.check()...)); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Validate checks values against their ranges and against one another. Load and
+// Parse have done so already; call it again after Set. A failure is an *Error.
+func (f *File) Validate() error {
+	f.settle()
+	return f.report(f.check())
+}
+
+// Path returns the name Load or Parse was given, "" for none.
+func (f *File) Path() string { return f.source().name }
+
+// Explicit reports whether somebody chose the value of key ("state.dir"): a flag,
+// a variable, or a line of the file. A line that repeats the default of
+// state.dir, as a copied example does, is no choice.
+func (f *File) Explicit(key string) bool {
+	if f.source().override[key] != "" {
+		return true
+	}
+	if key == "state.dir" && f.State.Dir == DefaultStateDir {
+		return false
+	}
+	_, ok := f.source().values[key]
+	return ok
+}
+
+// settle fills in the defaults that follow from other values.
+func (f *File) settle() {
+	if f.Explicit("cover.domains") && !f.Explicit("cover.fall_back_to") && len(f.Cover.Domains) > 0 {
+		f.Cover.FallBackTo = f.Cover.Domains[0] + ":443"
+	}
+	if !f.Explicit("limits.half_open") {
+		f.Limits.HalfOpen = min(f.Limits.HalfOpen, f.Proxy.MaxConnections)
+	}
+}
+
+// source never returns nil, so that a File made by hand works too.
+func (f *File) source() *source {
+	if f.src == nil {
+		f.src = newSource("", nil)
+	}
+	return f.src
+}
+
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFileSize {
+		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("larger than 16 MiB")}
+	}
+	return data, nil
+}
