@@ -1,0 +1,211 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mtguard/mtproto/faketls"
+)
+
+// Goroutines is the engine for systems without an event loop, and the plainest
+// statement of the contract: two goroutines per session, each with one buffer.
+type Goroutines struct {
+	mu     sync.Mutex
+	next   uint64
+	pairs  map[uint64]*pair
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// NewGoroutines returns an engine that runs two goroutines per session.
+func NewGoroutines() *Goroutines {
+	return &Goroutines{pairs: make(map[uint64]*pair)}
+}
+
+// Start implements Engine.
+func (g *Goroutines) Start(s Session) Handle {
+	p := &pair{Session: s, reason: Closed}
+	p.moved.Store(time.Now().UnixNano())
+	g.mu.Lock()
+	g.next++
+	id := g.next
+	closed := g.closed
+	g.pairs[id] = p
+	g.wg.Add(1)
+	g.mu.Unlock()
+	if closed {
+		p.end(Drained)
+	}
+	go func() {
+		defer g.wg.Done()
+		p.run()
+		g.mu.Lock()
+		delete(g.pairs, id)
+		g.mu.Unlock()
+		if p.Done != nil {
+			p.Done(Result{Up: p.bytes[0].Load(), Down: p.bytes[1].Load(), Reason: p.reason})
+		}
+	}()
+	return Handle{g, id}
+}
+
+// Active implements Engine.
+func (g *Goroutines) Active() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.pairs)
+}
+
+// Close implements Engine.
+func (g *Goroutines) Close() {
+	g.mu.Lock()
+	g.closed = true
+	for _, p := range g.pairs {
+		p.end(Drained)
+	}
+	g.mu.Unlock()
+	g.wg.Wait()
+}
+
+func (g *Goroutines) kill(id uint64, r Reason) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.pairs[id]; p != nil {
+		p.end(r)
+	}
+}
+
+// pair is one running session.
+type pair struct {
+	Session
+	bytes [2]atomic.Int64
+	moved atomic.Int64 // when a byte last moved, Unix nanoseconds
+	once  sync.Once
+	// reason is written once, by end, before the connections are closed, and
+	// read after both copies have returned.
+	reason Reason
+}
+
+func (p *pair) run() {
+	var wg sync.WaitGroup
+	wg.Go(func() { p.copy(0, p.Client, p.Server, &p.Up) })
+	wg.Go(func() { p.copy(1, p.Server, p.Client, &p.Down) })
+	wg.Wait()
+	p.end(Closed)
+}
+
+// end closes both connections, once: the reason given first counts.
+func (p *pair) end(r Reason) {
+	p.once.Do(func() {
+		p.reason = r
+		if r == Reset {
+			abort(p.Client)
+			abort(p.Server)
+		}
+		p.Client.Close()
+		p.Server.Close()
+	})
+}
+
+// copy moves one direction until its source ends, then passes the end on.
+func (p *pair) copy(dir int, src, dst net.Conn, f *Flow) {
+	buf := make([]byte, recordSize)
+	for {
+		n, err := p.read(src, buf[faketls.HeaderSize:])
+		if n > 0 {
+			out := buf[faketls.HeaderSize : faketls.HeaderSize+n]
+			if f.Wrap {
+				out = buf[:f.wrap(buf, n)]
+			} else if n, err := f.transform(out); err != nil {
+				p.end(Malformed)
+				return
+			} else {
+				out = out[:n]
+			}
+			count := len(out)
+			if f.Wrap {
+				count = n
+			}
+			if werr := p.write(dst, out); werr != nil {
+				p.end(reasonOf(werr))
+				return
+			}
+			p.bytes[dir].Add(int64(count))
+		}
+		if errors.Is(err, io.EOF) {
+			closeWrite(dst)
+			return
+		}
+		if err != nil {
+			p.end(reasonOf(err))
+			return
+		}
+	}
+}
+
+// read waits for bytes for as long as the session, not this direction, is idle.
+func (p *pair) read(src net.Conn, b []byte) (int, error) {
+	for {
+		if p.Idle > 0 {
+			src.SetReadDeadline(time.Unix(0, p.moved.Load()).Add(p.Idle))
+		}
+		n, err := src.Read(b)
+		if n > 0 {
+			p.moved.Store(time.Now().UnixNano())
+		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && p.awake() {
+			continue
+		}
+		return n, err
+	}
+}
+
+func (p *pair) write(dst net.Conn, b []byte) error {
+	for len(b) > 0 {
+		if p.Idle > 0 {
+			dst.SetWriteDeadline(time.Unix(0, p.moved.Load()).Add(p.Idle))
+		}
+		n, err := dst.Write(b)
+		if n > 0 {
+			p.moved.Store(time.Now().UnixNano())
+		}
+		b = b[n:]
+		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && p.awake()) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pair) awake() bool {
+	return time.Since(time.Unix(0, p.moved.Load())) < p.Idle
+}
+
+func reasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Idled
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, net.ErrClosed):
+		return Reset
+	}
+	return Failed
+}
+
+func closeWrite(c net.Conn) {
+	if t, ok := c.(interface{ CloseWrite() error }); ok {
+		t.CloseWrite()
+	}
+}
+
+// abort makes the next Close a reset instead of an orderly end.
+func abort(c net.Conn) {
+	if t, ok := c.(interface{ SetLinger(int) error }); ok {
+		t.SetLinger(0)
+	}
+}

@@ -1,0 +1,137 @@
+package relay
+
+import "golang.org/x/sys/unix"
+
+// side names a descriptor of a session, way a direction.
+type (
+	side uint8
+	way  uint8
+)
+
+const (
+	client, server side = 0, 1
+	up, down       way  = 0, 1
+)
+
+// source and sink of a direction: up is read from the client and written to
+// the server, down the other way.
+func (w way) source() side { return side(w) }
+func (w way) sink() side   { return side(1 - w) }
+
+// session is what an idle pair costs: this, two sockets and nothing else. It
+// belongs to its loop's goroutine.
+type session struct {
+	fd       [2]int
+	up, down Flow
+	way      [2]direction
+	done     func(Result)
+
+	// What epoll last said. Edge-triggered: a bit stays until a system call
+	// shows that it is no longer true.
+	readable, writable, hungUp, broken [2]bool
+
+	index  uint32 // place in the loop's slab
+	serial uint32 // unlike index never used again
+	idle   uint32 // seconds, 0 is for ever
+	last   uint32 // when a byte last moved
+	timer  link   // place in the wheel
+	queued bool   // stands in loop.ready
+	awake  bool   // may own cipher states
+	over   bool
+}
+
+// direction is the state of one way.
+type direction struct {
+	bytes int64  // payload moved
+	pipe  *pipe  // bytes that wait in the kernel; nil when none do
+	left  []byte // bytes that wait here, ready to be written; nil when none do
+	turn  uint8  // records a turn may read: grows while all goes well
+	bulk  bool   // the last reading was large: splice pays
+	ended bool   // the source has said its end and it was passed on
+}
+
+// note takes an epoll event in.
+func (s *session) note(i side, events uint32) {
+	if events&unix.EPOLLIN != 0 {
+		s.readable[i] = true
+	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP) != 0 {
+		s.readable[i], s.hungUp[i] = true, true
+	}
+	if events&unix.EPOLLOUT != 0 {
+		s.writable[i] = true
+	}
+	if events&unix.EPOLLERR != 0 {
+		s.broken[i] = true
+	}
+}
+
+func (s *session) flow(w way) *Flow {
+	if w == up {
+		return &s.up
+	}
+	return &s.down
+}
+
+func (s *session) closeBoth() {
+	unix.Close(s.fd[client])
+	unix.Close(s.fd[server])
+}
+
+func (s *session) report(r Reason) {
+	if s.done != nil {
+		s.done(Result{Up: s.way[up].bytes, Down: s.way[down].bytes, Reason: r})
+	}
+}
+
+// turn lets both directions move once and reports whether the session can move
+// more without a new event.
+func (l *loop) turn(s *session) (more bool) {
+	if s.broken[client] || s.broken[server] {
+		l.finish(s, Reset)
+		return false
+	}
+	s.last = l.now
+	for w := up; w <= down; w++ {
+		again, reason, ok := l.move(s, w)
+		if !ok {
+			l.finish(s, reason)
+			return false
+		}
+		more = more || again
+	}
+	if s.way[up].ended && s.way[down].ended {
+		l.finish(s, Closed)
+		return false
+	}
+	if !s.awake {
+		s.awake = true
+		l.wheel.move(s, l.now+restAfter)
+	}
+	return more
+}
+
+// restAfter is how many seconds of silence make a session give its cipher
+// states back: about 1 KiB each, and 0.8 µs to make again.
+const restAfter = 8
+
+// expire is called by the wheel when s's time has come, and returns when to
+// look at it again; 0 when it has ended.
+func (l *loop) expire(s *session) uint32 {
+	if s.awake {
+		if rest := s.last + restAfter; rest > l.now {
+			return rest
+		}
+		s.awake = false
+		s.up.rest()
+		s.down.rest()
+	}
+	if s.idle == 0 {
+		return l.now + wheelSlots
+	}
+	if end := s.last + s.idle; end > l.now {
+		return end
+	}
+	l.finish(s, Idled)
+	return 0
+}
