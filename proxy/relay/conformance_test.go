@@ -320,11 +320,11 @@ func TestAnIdleSessionEndsInOrder(t *testing.T) {
 				}
 			}
 		})
-		if got := quiet.wait(t); got.Reason != relay.Idled {
-			t.Errorf("reason = %v", got.Reason)
-		}
 		if _, err := io.ReadAll(quiet.client); err != nil {
 			t.Errorf("the client saw %v, want an orderly end", err)
+		}
+		if got := quiet.wait(t); got.Reason != relay.Idled {
+			t.Errorf("reason = %v", got.Reason)
 		}
 		close(stop)
 		wg.Wait()

@@ -348,7 +348,7 @@ func (l *loop) adopt(s *session) {
 		l.slab = append(l.slab, s)
 	}
 	s.last = l.now
-	l.wheel.put(s, l.now+restAfter)
+	l.wheel.put(s, l.nextLook(s))
 	var err error
 	for i := range s.fd {
 		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,

@@ -106,7 +106,7 @@ func (l *loop) turn(s *session) (more bool) {
 	}
 	if !s.awake {
 		s.awake = true
-		l.wheel.move(s, l.now+restAfter)
+		l.wheel.move(s, l.nextLook(s))
 	}
 	return more
 }
@@ -118,20 +118,26 @@ const restAfter = 8
 // expire is called by the wheel when s's time has come, and returns when to
 // look at it again; 0 when it has ended.
 func (l *loop) expire(s *session) uint32 {
-	if s.awake {
-		if rest := s.last + restAfter; rest > l.now {
-			return rest
-		}
+	if s.idle > 0 && s.last+s.idle <= l.now {
+		l.finish(s, Idled)
+		return 0
+	}
+	if s.awake && s.last+restAfter <= l.now {
 		s.awake = false
 		s.up.rest()
 		s.down.rest()
 	}
-	if s.idle == 0 {
-		return l.now + wheelSlots
+	return l.nextLook(s)
+}
+
+// nextLook is when something can be due for s: its rest or its end.
+func (l *loop) nextLook(s *session) uint32 {
+	look := l.now + wheelSlots
+	if s.awake {
+		look = s.last + restAfter
 	}
-	if end := s.last + s.idle; end > l.now {
-		return end
+	if s.idle > 0 {
+		look = min(look, s.last+s.idle)
 	}
-	l.finish(s, Idled)
-	return 0
+	return look
 }
