@@ -71,6 +71,11 @@ type Snapshot struct {
 	PassThrough bool
 	// Handshake bounds the time from accept to an authenticated client, Idle the time a session may carry nothing.
 	Handshake, Idle time.Duration
+	// ProxyProtocolFrom are the peers that must begin with a PROXY header, which is believed.
+	ProxyProtocolFrom []netip.Prefix
+	// Cover is the site that strangers are shown, Upstream the way to Telegram.
+	Cover    Cover
+	Upstream Upstream
 }
 
 // Serves reports whether clients of a transport are accepted.

@@ -1,0 +1,257 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mtguard/mtproto"
+	"mtguard/mtproto/obfs2"
+	"mtguard/proxy/auth"
+	"mtguard/proxy/guard"
+	"mtguard/proxy/handshake"
+	"mtguard/proxy/relay"
+	"mtguard/security/keys"
+	"mtguard/security/policy"
+	"mtguard/telemetry/event"
+	"mtguard/telemetry/stats"
+)
+
+// conn is a connection on its way through this file, from top to bottom:
+//
+//	serveConn   PROXY header, counting, judgement at the door
+//	identify    handshake; who fails goes to mask.go
+//	connect     judgement of the client, the way to its DC, the first bytes
+//	relay       the relay takes the pair; no goroutine is left behind
+//	ended       the relay calls back: everything is given back and counted
+type conn struct {
+	*Server
+	guard.Conn
+	c       net.Conn
+	arrived time.Time
+	counted bool // stands in the occupancy
+}
+
+// serveConn owns c until the relay does.
+func (s *Server) serveConn(c net.Conn, open int) {
+	snap := s.Live.Load() // the only time: it meets one policy for its whole life
+	x := &conn{Server: s, c: c, arrived: time.Now()}
+	x.Conn = guard.Conn{ID: s.serial.Add(1), Addr: addrPort(c.RemoteAddr()), At: x.arrived, Policy: snap}
+	if s.Cover.isOurs(x.Addr) { // our own connection to the cover site came back to us
+		s.Log.Error("cover site leads back to this proxy", "address", snap.Cover.Address)
+		x.close(stats.OutcomeDenied)
+		return
+	}
+	c.SetDeadline(x.arrived.Add(snap.Handshake))
+	var early []byte // read together with a PROXY header
+	if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {
+		var err error
+		if x.Addr, early, err = readProxyHeader(c, x.Addr); err != nil {
+			s.Log.Warn("PROXY header", "from", c.RemoteAddr().String(), "error", err)
+			x.close(stats.OutcomeError)
+			return
+		}
+	}
+	x.Open = open
+	_, x.FromAddr = s.Occupancy.Enter(x.Addr.Addr())
+	x.counted = true
+
+	waiting, n, evicted := s.half.enter(c, snap.Limits.HalfOpen)
+	s.Stats.HalfOpen.Add(1)
+	x.HalfOpen = n
+	if evicted {
+		s.Stats.Decision(policy.HalfOpen, stats.VerdictDeny, stats.ModeEnforce)
+	}
+	verdict := s.Guard.Admit(&x.Conn)
+	var client *handshake.Client
+	var failure *handshake.Failure
+	if verdict.Action == guard.Allow {
+		client, failure = x.identify(early)
+	}
+	s.Stats.HalfOpen.Add(-1)
+	switch {
+	case !s.half.leave(waiting), verdict.Action == guard.Deny:
+		x.close(stats.OutcomeDenied)
+	case verdict.Action == guard.Mask:
+		x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)
+	case failure != nil:
+		x.emit(event.HandshakeFailed, failure.Result.String(), relay.Result{})
+		x.mask(failure, stats.OutcomeCovered)
+	default:
+		x.connect(client)
+	}
+}
+
+// identify does the handshake and counts how it went.
+func (x *conn) identify(early []byte) (*handshake.Client, *handshake.Failure) {
+	c := x.c
+	if len(early) > 0 {
+		c = &rewound{Conn: x.c, early: early}
+	}
+	buf := x.buffers.Get().(*[]byte)
+	defer x.buffers.Put(buf)
+	client, failure := handshake.Accept(c, x.Policy, x.Auth, x.Cover, x.Addr.Addr(), (*buf)[:0])
+	took := time.Since(x.arrived)
+	if failure != nil {
+		x.Stats.Handshake(failure.Transport.String(), failure.Result, took)
+		failure.Read = append([]byte(nil), failure.Read...) // buf goes back
+		x.Transport = failure.Transport
+		if failure.Key != nil {
+			x.User, x.Key = failure.Key.User(), string(failure.Key.ID())
+		}
+		return nil, failure
+	}
+	x.Stats.Handshake(client.Transport.String(), stats.ResultOK, took)
+	client.Payload = append([]byte(nil), client.Payload...)
+	x.User, x.Key = client.Key.User(), string(client.Key.ID())
+	x.Transport, x.DC = client.Transport, client.Header.DC
+	return client, nil
+}
+
+// connect judges the client that is known now, and opens its way to Telegram.
+func (x *conn) connect(client *handshake.Client) {
+	if x.Guard.Authorize(&x.Conn).Action != guard.Allow {
+		x.discard(stats.OutcomeLimited) // it was answered: no site could take over now
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, x.Policy.Handshake)
+	defer cancel()
+	dc, err := x.Upstream.Dial(ctx, x.Policy, client.Header.DC)
+	if err != nil {
+		x.Log.Warn("no way to the DC", "conn", x.ID, "dc", int(client.Header.DC), "error", err)
+		x.emit(event.UpstreamFailed, "dial", relay.Result{})
+		x.close(stats.OutcomeError)
+		return
+	}
+	session, first, err := plan(x.Policy, client)
+	if err == nil {
+		dc.SetDeadline(time.Now().Add(x.Policy.Handshake))
+		_, err = dc.Write(first)
+	}
+	if err != nil {
+		x.emit(event.UpstreamFailed, "first bytes", relay.Result{})
+		dc.Close()
+		x.close(stats.OutcomeError)
+		return
+	}
+	session.Client, session.Server = x.c, dc
+	x.relay(session, len(client.Payload))
+}
+
+// plan says what the relay has to do to the bytes, and makes those that go to
+// the DC first: our own init and what the client has sent behind its.
+//
+// With pass-through (protocol paper 2.7) our init is chosen so that the DC
+// encrypts with the key that the client expects: the download needs no cipher.
+func plan(s *policy.Snapshot, client *handshake.Client) (relay.Session, []byte, error) {
+	h := obfs2.Header{Framing: client.Header.Framing, DC: client.Header.DC}
+	var init obfs2.Init
+	var err error
+	if s.PassThrough {
+		init, err = obfs2.NewPassThroughInit(rand.Reader, h, client.S2C)
+	} else {
+		init, err = obfs2.NewInit(rand.Reader, h, nil)
+	}
+	if err != nil {
+		return relay.Session{}, nil, err
+	}
+	toDC, fromDC := init.Keys(nil)
+	session := relay.Session{Idle: s.Idle}
+	session.Up = relay.Flow{
+		Unwrap:  client.Unwrap,
+		Decrypt: &relay.Cipher{Key: client.C2S, Offset: obfs2.InitSize},
+		Encrypt: &relay.Cipher{Key: toDC, Offset: obfs2.InitSize},
+	}
+	session.Down.Wrap = client.Transport == mtproto.FakeTLS
+	if !s.PassThrough {
+		session.Down.Decrypt = &relay.Cipher{Key: fromDC}
+		session.Down.Encrypt = &relay.Cipher{Key: client.S2C}
+	}
+	session.Up.Decrypt.XOR(client.Payload)
+	session.Up.Encrypt.XOR(client.Payload)
+	return session, append(init[:], client.Payload...), nil
+}
+
+// relay hands the pair over. The session is registered before it runs, and its
+// key looked up once more afterwards: a key that was taken away since the
+// handshake is caught by one side or the other.
+func (x *conn) relay(session relay.Session, payload int) {
+	x.c.SetDeadline(time.Time{})
+	session.Server.SetDeadline(time.Time{})
+	session.Done = func(r relay.Result) {
+		r.Up += int64(payload)
+		x.Sessions.Close(x.ID)
+		x.Stats.Sessions.Add(-1)
+		x.Stats.RelayBytes(r.Up, r.Down)
+		x.emit(event.Relayed, r.Reason.String(), r)
+		x.release(stats.OutcomeRelayed)
+	}
+	x.Stats.Sessions.Add(1)
+	x.emit(event.Authenticated, "", relay.Result{})
+	x.c, x.Policy = nil, nil // an idle session keeps neither
+	key, off := keys.ID(x.Key), new(killSwitch)
+	x.Sessions.Open(auth.Session{Conn: x.ID, Key: key, Addr: x.Addr.Addr()}, off.pull)
+	off.wire(x.Engine.Start(session))
+	if _, ok := x.Live.Load().Keys.ByID(key); !ok {
+		off.pull("key is gone")
+	}
+}
+
+// killSwitch ends a session that may not have started yet.
+type killSwitch struct {
+	mu     sync.Mutex
+	handle relay.Handle
+	pulled bool
+}
+
+func (k *killSwitch) pull(string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pulled = true
+	k.handle.Kill(relay.Killed)
+}
+
+func (k *killSwitch) wire(h relay.Handle) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.handle = h; k.pulled {
+		h.Kill(relay.Killed)
+	}
+}
+
+// close ends a connection that the relay never had.
+func (x *conn) close(outcome stats.Outcome) {
+	x.c.Close()
+	x.release(outcome)
+}
+
+// release gives the connection's places back and counts its end.
+func (x *conn) release(outcome stats.Outcome) {
+	if x.counted {
+		x.Occupancy.Leave(x.Addr.Addr())
+	}
+	x.Stats.Connections.Add(outcome)
+	x.Stats.Open.Dec()
+	x.open.Add(-1)
+}
+
+func (x *conn) emit(kind event.Kind, reason string, r relay.Result) {
+	now := time.Now()
+	x.Events.Emit(event.Event{
+		Time: now, Kind: kind, Conn: x.ID, Addr: x.Addr.Addr(), User: x.User, Key: x.Key,
+		Transport: x.Transport.String(), DC: int(x.DC), Reason: reason,
+		Sent: r.Down, Received: r.Up, Took: now.Sub(x.arrived),
+	})
+}
+
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

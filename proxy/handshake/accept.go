@@ -1,0 +1,265 @@
+// Package handshake turns a fresh connection into an authenticated client, or
+// into what has to be replayed to the cover site.
+//
+// One port takes every transport. The first bytes decide: a TLS handshake
+// record is the start of a fake-TLS hello, anything else of an obfuscated2 init
+// (protocol paper section 9). Nothing is ever written to somebody who has not
+// proven a secret; every byte read from such a peer is in Failure.Read.
+//
+// The package starts no goroutine. Accept reads with the deadline that the
+// caller has set on the connection.
+package handshake
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"mtguard/mtproto"
+	"mtguard/mtproto/faketls"
+	"mtguard/mtproto/obfs2"
+	"mtguard/proxy/auth"
+	"mtguard/security/keys"
+	"mtguard/security/policy"
+	"mtguard/telemetry/stats"
+)
+
+// Client is an authenticated client.
+type Client struct {
+	Key       *keys.Key
+	Transport mtproto.Transport
+	Header    obfs2.Header // framing and DC it asked for
+	// C2S and S2C are the client's key streams; of C2S the init has used
+	// obfs2.InitSize bytes.
+	C2S, S2C obfs2.StreamKey
+	// Payload is what came behind the init, still encrypted.
+	Payload []byte
+	// Unwrap goes on where reading stopped; nil without fake TLS.
+	Unwrap *faketls.Deframer
+}
+
+// Failure says why there is no client and what was read until then.
+type Failure struct {
+	Result    stats.Result
+	Transport mtproto.Transport // as far as it was recognised, else 0
+	// Read holds every byte the peer has sent. Ended: it said its end behind
+	// them. Gone: it cannot be answered any more.
+	Read        []byte
+	Ended, Gone bool
+	// Answered: the peer had proven a secret and was sent a ServerHello, so
+	// the cover site can no longer speak to it.
+	Answered bool
+	// Key is set when a secret matched all the same: somebody's, out of time
+	// or for the second time.
+	Key *keys.Key
+}
+
+// Accept reads until it knows the client. buf is where reading starts, of any
+// capacity; Client.Payload and Failure.Read may point into it.
+func Accept(c net.Conn, s *policy.Snapshot, a *auth.Authenticator, p Profiler, from netip.Addr, buf []byte) (*Client, *Failure) {
+	r := reader{c: c, b: buf[:0]}
+	if s.Transports[mtproto.FakeTLS] {
+		return acceptAny(&r, s, a, p, from)
+	}
+	return acceptInit(&r, s, a, from)
+}
+
+// Profiler says how the cover site answers a good hello.
+type Profiler interface {
+	Profile() faketls.Profile
+}
+
+// acceptAny goes the way of the first bytes.
+func acceptAny(r *reader, s *policy.Snapshot, a *auth.Authenticator, p Profiler, from netip.Addr) (*Client, *Failure) {
+	for {
+		hello, n, need, err := faketls.ParseHello(r.b)
+		switch {
+		case err != nil && initWanted(r.b, s):
+			return acceptInit(r, s, a, from)
+		case err != nil:
+			return nil, r.failure(stats.ResultMalformed, transportOf(r.b))
+		case hello != nil:
+			return acceptHello(r, hello, n, s, a, p, from)
+		}
+		if f := r.more(need); f != nil {
+			f.Transport = transportOf(r.b)
+			return nil, f
+		}
+	}
+}
+
+// initWanted: these are not the first bytes of TLS, and a transport without
+// TLS is served.
+func initWanted(b []byte, s *policy.Snapshot) bool {
+	return transportOf(b) == 0 && (s.Transports[mtproto.Classic] || s.Transports[mtproto.Secure])
+}
+
+// transportOf names the transport that the first bytes promise: an init may
+// not start like a TLS record (protocol paper 2.2 and 9), so two bytes tell.
+func transportOf(b []byte) mtproto.Transport {
+	if len(b) >= 2 && b[0] == 0x16 && b[1] == 0x03 {
+		return mtproto.FakeTLS
+	}
+	return 0
+}
+
+func acceptHello(r *reader, h *faketls.ClientHello, n int, s *policy.Snapshot, a *auth.Authenticator, p Profiler, from netip.Addr) (*Client, *Failure) {
+	if _, ok := s.ServerNames[h.ServerName()]; !ok {
+		return nil, r.failure(stats.ResultServerName, mtproto.FakeTLS)
+	}
+	key, result := a.Authenticate(s, from, hello{h}, time.Now())
+	if result != stats.ResultOK {
+		return nil, r.failure(result, mtproto.FakeTLS)
+	}
+	answer, err := h.Answer(key.Material(), p.Profile(), rand.Reader)
+	if err != nil { // no suite that we could answer with
+		return nil, r.failure(stats.ResultMalformed, mtproto.FakeTLS)
+	}
+	if _, err := r.c.Write(answer); err != nil {
+		return nil, &Failure{Result: stats.ResultEOF, Transport: mtproto.FakeTLS, Gone: true, Answered: true}
+	}
+	client, f := insideTLS(r, n, key, s, a)
+	if f != nil {
+		f.Transport, f.Answered, f.Key, f.Read = mtproto.FakeTLS, true, key, nil
+	}
+	return client, f
+}
+
+// insideTLS reads records until the init is whole. Its boundaries mean
+// nothing: real clients put the first packet into the init's record, others
+// do not (protocol paper 4.8).
+func insideTLS(r *reader, helloSize int, key *keys.Key, s *policy.Snapshot, a *auth.Authenticator) (*Client, *Failure) {
+	unwrap := new(faketls.Deframer)
+	payload := r.b[:0]
+	fresh := r.b[helloSize:]
+	for {
+		n, err := unwrap.Strip(fresh)
+		if err != nil {
+			return nil, &Failure{Result: stats.ResultMalformed}
+		}
+		payload = append(payload, fresh[:n]...) // never overtakes fresh: it starts at or behind payload's end
+		if len(payload) >= obfs2.InitSize {
+			break
+		}
+		r.b = payload
+		if f := r.more(1); f != nil {
+			return nil, f
+		}
+		payload, fresh = r.b[:len(payload)], r.b[len(payload):] // reading may have moved them
+	}
+	init := obfs2.Init(payload[:obfs2.InitSize])
+	header, ok := init.Open(key.Material())
+	if !ok || header.Framing != mtproto.Padded {
+		return nil, &Failure{Result: stats.ResultBadSecret}
+	}
+	if !a.FirstInit(replayKey(&init), time.Now()) {
+		return nil, &Failure{Result: stats.ResultReplay}
+	}
+	client := newClient(key, mtproto.FakeTLS, header, &init)
+	client.Payload, client.Unwrap = payload[obfs2.InitSize:], unwrap
+	return client, nil
+}
+
+// acceptInit serves the transports without TLS.
+func acceptInit(r *reader, s *policy.Snapshot, a *auth.Authenticator, from netip.Addr) (*Client, *Failure) {
+	for len(r.b) < obfs2.InitSize {
+		if f := r.more(obfs2.InitSize - len(r.b)); f != nil {
+			return nil, f
+		}
+	}
+	init := obfs2.Init(r.b[:obfs2.InitSize])
+	h := &bareInit{Init: &init, allowed: &s.Transports}
+	key, result := a.Authenticate(s, from, h, time.Now())
+	if result != stats.ResultOK {
+		return nil, r.failure(result, h.transport())
+	}
+	client := newClient(key, h.transport(), h.header, &init)
+	client.Payload = r.b[obfs2.InitSize:]
+	return client, nil
+}
+
+func newClient(key *keys.Key, t mtproto.Transport, h obfs2.Header, init *obfs2.Init) *Client {
+	c := &Client{Key: key, Transport: t, Header: h}
+	c.C2S, c.S2C = init.Keys(key.Material())
+	return c
+}
+
+// hello makes a fake-TLS hello an auth.Hello.
+type hello struct{ *faketls.ClientHello }
+
+func (h hello) Open(secret []byte, _ time.Time) (time.Time, bool) {
+	return h.ClientHello.Open(secret)
+}
+
+// bareInit makes an obfuscated2 init an auth.Hello. A key whose tag names a
+// transport that is not served has not been found: by itself a tag matches by
+// chance once in 2^30.
+type bareInit struct {
+	*obfs2.Init
+	allowed *[4]bool
+	header  obfs2.Header
+}
+
+func (h *bareInit) Open(secret []byte, now time.Time) (time.Time, bool) {
+	header, ok := h.Init.Open(secret)
+	if !ok {
+		return now, false
+	}
+	h.header = header
+	return now, h.allowed[h.transport()]
+}
+
+func (h *bareInit) transport() mtproto.Transport {
+	switch h.header.Framing {
+	case 0:
+		return 0
+	case mtproto.Padded:
+		return mtproto.Secure
+	}
+	return mtproto.Classic
+}
+
+func (h *bareInit) ServerName() string  { return "" }
+func (h *bareInit) ReplayKey() [16]byte { return replayKey(h.Init) }
+
+// replayKey is the part of an init that its keys are made from, cut to size.
+// It is random, and a copy cannot change it without changing the keys.
+func replayKey(i *obfs2.Init) [16]byte { return [16]byte(i[8:24]) }
+
+// reader collects what a peer sends.
+type reader struct {
+	c net.Conn
+	b []byte
+}
+
+// more reads at least n bytes more, and whatever has come with them.
+func (r *reader) more(n int) *Failure {
+	if free := cap(r.b) - len(r.b); free < n {
+		grown := make([]byte, len(r.b), len(r.b)+n)
+		copy(grown, r.b)
+		r.b = grown
+	}
+	got, err := io.ReadAtLeast(r.c, r.b[len(r.b):cap(r.b)], n)
+	r.b = r.b[:len(r.b)+got]
+	if err == nil {
+		return nil
+	}
+	f := r.failure(stats.ResultEOF, 0)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		f.Result = stats.ResultTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.Ended = true
+	default:
+		f.Gone = true
+	}
+	return f
+}
+
+func (r *reader) failure(why stats.Result, t mtproto.Transport) *Failure {
+	return &Failure{Result: why, Transport: t, Read: r.b}
+}

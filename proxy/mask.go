@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+
+	"mtguard/mtproto"
+	"mtguard/proxy/handshake"
+	"mtguard/proxy/relay"
+	"mtguard/telemetry/event"
+	"mtguard/telemetry/stats"
+)
+
+// mask shows a refused peer the cover site: everything it has sent goes there,
+// unchanged, and the relay does the rest. All refusals go this way, so that
+// none can be told from another, or from the site itself.
+//
+// Where there is nothing to show (no fake TLS on this server, the site is
+// down, too many are being shown it), the peer is read and never answered.
+func (x *conn) mask(f *handshake.Failure, outcome stats.Outcome) {
+	switch {
+	case f.Gone, f.Ended && len(f.Read) == 0:
+		x.close(outcome)
+	case f.Answered, !x.Policy.Transports[mtproto.FakeTLS]:
+		x.discard(outcome)
+	default:
+		x.splice(f.Read, outcome)
+	}
+}
+
+// splice connects the peer with the cover site.
+func (x *conn) splice(read []byte, outcome stats.Outcome) {
+	if x.covering.Add(1) > int64(x.Policy.Cover.MaxConnections) {
+		x.covering.Add(-1)
+		x.discard(outcome)
+		return
+	}
+	site, err := x.Cover.dial(x.ctx, x.Policy, x.Addr, x.c)
+	if err == nil && len(read) > 0 {
+		site.SetDeadline(time.Now().Add(x.Policy.Cover.ConnectTimeout))
+		if _, err = site.Write(read); err != nil {
+			x.Cover.forget(site)
+			site.Close()
+		}
+	}
+	x.Stats.CoverDial(err == nil)
+	if err != nil {
+		x.covering.Add(-1)
+		x.Log.Warn("cover site", "address", x.Policy.Cover.Address, "error", err)
+		x.discard(outcome)
+		return
+	}
+	x.Stats.CoverOpen.Add(1)
+	site.SetDeadline(time.Time{})
+	x.c.SetDeadline(time.Time{})
+	local := site.LocalAddr()
+	session := relay.Session{Client: x.c, Server: site, Idle: x.Policy.Idle, Done: func(r relay.Result) {
+		r.Up += int64(len(read))
+		x.Cover.forgetAddr(local)
+		x.covering.Add(-1)
+		x.Stats.CoverOpen.Add(-1)
+		x.emit(event.Covered, r.Reason.String(), r)
+		x.release(outcome)
+	}}
+	x.c, x.Policy = nil, nil
+	x.Engine.Start(session)
+}
+
+// Limits of discard: how long a peer is read that is never answered (protocol
+// paper section 9), and how much of what it sends.
+const (
+	discardAtLeast = 30 * time.Second
+	discardAtMost  = 90 * time.Second
+	discardBytes   = 1 << 20
+)
+
+// discard reads and answers nothing until a random deadline, or until the
+// server stops. After discardBytes it does not even read.
+func (x *conn) discard(outcome stats.Outcome) {
+	defer x.silent.Add(-1)
+	if x.silent.Add(1) > int64(x.Policy.Cover.MaxConnections) {
+		x.close(outcome)
+		return
+	}
+	wait := discardAtLeast + rand.N(discardAtMost-discardAtLeast)
+	ctx, cancel := context.WithDeadline(x.ctx, x.arrived.Add(wait))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { x.c.SetDeadline(time.Unix(1, 0)) })()
+	x.c.SetDeadline(time.Time{})
+	n, err := io.CopyN(io.Discard, x.c, discardBytes)
+	if n == discardBytes && err == nil {
+		<-ctx.Done()
+	}
+	x.close(outcome)
+}
+
+// readProxyHeader reads a PROXY protocol header, version 1 or 2, which a
+// listed peer must begin with. It returns the client's address and what was
+// read behind the header.
+func readProxyHeader(c net.Conn, from netip.AddrPort) (netip.AddrPort, []byte, error) {
+	r := bufio.NewReader(c)
+	header, err := proxyproto.Read(r)
+	if err != nil {
+		return from, nil, err
+	}
+	if addr, ok := header.SourceAddr.(*net.TCPAddr); ok && header.Command == proxyproto.PROXY {
+		from = addr.AddrPort()
+		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
+	}
+	early, _ := r.Peek(r.Buffered())
+	return from, append([]byte(nil), early...), nil
+}
+
+// rewound is a connection whose first bytes were read already.
+type rewound struct {
+	net.Conn
+	early []byte
+}
+
+func (r *rewound) Read(b []byte) (int, error) {
+	if len(r.early) > 0 {
+		n := copy(b, r.early)
+		r.early = r.early[n:]
+		return n, nil
+	}
+	return r.Conn.Read(b)
+}

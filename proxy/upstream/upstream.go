@@ -1,0 +1,147 @@
+// Package upstream opens the connection to a Telegram data centre.
+//
+// Direct, the only way so far, goes through the addresses of the DC: those of
+// the preferred IP version first, then the others, the one that answered last
+// before its neighbours, each with a time-out of its own. With a SOCKS5 server
+// configured it is that server which connects.
+//
+// It speaks no protocol: the caller writes the obfuscated2 init. All methods
+// may be called concurrently.
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"mtguard/mtproto"
+	"mtguard/security/policy"
+	"mtguard/telemetry/stats"
+)
+
+// Dialer opens connections to data centres. The caller closes them.
+type Dialer interface {
+	Dial(ctx context.Context, s *policy.Snapshot, dc mtproto.DC) (net.Conn, error)
+}
+
+// Direct dials the addresses of the snapshot's DC table. The zero value counts
+// nothing.
+type Direct struct {
+	Stats *stats.Counters
+
+	mu   sync.Mutex
+	good map[mtproto.DC]netip.AddrPort // that answered last
+}
+
+// ErrNoAddress is returned when the DC has no address of an allowed IP version.
+var ErrNoAddress = errors.New("no address of an allowed IP version")
+
+// Dial connects to the first address of dc that answers.
+func (d *Direct) Dial(ctx context.Context, s *policy.Snapshot, dc mtproto.DC) (net.Conn, error) {
+	used, addrs := s.DCs.Lookup(dc)
+	addrs = order(addrs, s.Upstream.Prefer)
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("dc %v: %w", dc, ErrNoAddress)
+	}
+	d.promote(used, addrs)
+	var failures []error
+	for _, addr := range addrs {
+		started := time.Now()
+		c, err := dial(ctx, &s.Upstream, addr)
+		if d.Stats != nil {
+			d.Stats.Dial(used.Number(), err == nil, time.Since(started))
+		}
+		if err == nil {
+			d.remember(used, addr)
+			return c, nil
+		}
+		failures = append(failures, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("dc %v: %w", dc, errors.Join(failures...))
+}
+
+// order keeps the addresses that prefer allows, preferred version first.
+func order(addrs []netip.AddrPort, prefer policy.Prefer) []netip.AddrPort {
+	var first, second []netip.AddrPort
+	for _, a := range addrs {
+		if a.Addr().Unmap().Is4() == prefer.IPv4First() {
+			first = append(first, a)
+		} else if !prefer.Only() {
+			second = append(second, a)
+		}
+	}
+	return append(first, second...)
+}
+
+// promote puts the address that answered last before the others of its IP
+// version, so that one dead address costs its time-out once and not for ever.
+func (d *Direct) promote(dc mtproto.DC, addrs []netip.AddrPort) {
+	d.mu.Lock()
+	good, ok := d.good[dc]
+	d.mu.Unlock()
+	if !ok {
+		return
+	}
+	for i, a := range addrs {
+		if a == good {
+			copy(addrs[1:i+1], addrs[:i])
+			addrs[0] = good
+			return
+		}
+	}
+}
+
+func (d *Direct) remember(dc mtproto.DC, addr netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.good == nil {
+		d.good = make(map[mtproto.DC]netip.AddrPort)
+	}
+	d.good[dc] = addr
+}
+
+// dial opens one TCP connection, through the SOCKS5 server if there is one.
+func dial(ctx context.Context, u *policy.Upstream, addr netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.ConnectTimeout)
+	defer cancel()
+	// Keep-alive is left to the idle deadline: it saves three system calls.
+	tcp := net.Dialer{KeepAlive: -1}
+	if u.SOCKS5 == "" {
+		return tcp.DialContext(ctx, "tcp", addr.String())
+	}
+	c, err := tcp.DialContext(ctx, "tcp", u.SOCKS5)
+	if err != nil {
+		return nil, fmt.Errorf("socks5 server: %w", err)
+	}
+	if err := connect(ctx, c, u.SOCKS5, addr); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("socks5 server: %w", err)
+	}
+	return c, nil
+}
+
+// connect asks the SOCKS5 server at the other end of c for a connection to
+// addr. Afterwards c itself carries its bytes.
+func connect(ctx context.Context, c net.Conn, server string, addr netip.AddrPort) error {
+	d, err := proxy.SOCKS5("tcp", server, nil, nil)
+	if err != nil {
+		return err
+	}
+	on, ok := d.(interface {
+		DialWithConn(ctx context.Context, c net.Conn, network, address string) (net.Addr, error)
+	})
+	if !ok {
+		return errors.New("this build's SOCKS library cannot use a connection")
+	}
+	_, err = on.DialWithConn(ctx, c, "tcp", addr.String())
+	return err
+}
