@@ -1,0 +1,209 @@
+package tgsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Ending is how a connection ended, as seen by one who waits for the other end.
+type Ending uint8
+
+// The endings.
+const (
+	StaysOpen Ending = iota // nothing within the time waited
+	FIN                     // an orderly end of the peer's direction
+	RST                     // a reset
+	Ours                    // the probe itself broke the connection off
+)
+
+// String names the ending.
+func (e Ending) String() string {
+	return [...]string{"stays open", "fin", "rst", "ours"}[min(e, Ours)]
+}
+
+// Observed is everything a prober learns from one connection.
+type Observed struct {
+	Bytes  []byte        // exactly what the peer sent
+	End    Ending        // how it ended
+	After  time.Duration // from the probe's last byte to the end or to giving up
+	Lasted time.Duration // from the connection to the end or to giving up
+	First  time.Duration // from the probe's last byte to the first byte received; 0 when that came earlier or never
+
+	Served  bool   // the bytes start with an answer that only the secret's holder can give
+	Capture error  // of a replay: why the genuine session before it went wrong
+	Page    []byte // of a visitor: the body got over TLS
+	Leaf    []byte // of a visitor: the certificate shown
+	Visit   error  // of a visitor: why TLS or HTTP went wrong
+}
+
+// Shape describes the bytes by what two handshakes with one server share: types
+// and lengths of the records, alerts in full.
+func (o Observed) Shape() string { return shape(o.Bytes) }
+
+// Diff tells in what a proxy's conduct differs from a web site's, "" when in
+// nothing. slack is the number of bytes by which each record may differ: 8
+// covers an ECDSA signature. Times are left to the caller.
+func Diff(site, proxy Observed, slack int) string {
+	var d []string
+	if site.End != proxy.End {
+		d = append(d, fmt.Sprintf("end: site %v, proxy %v", site.End, proxy.End))
+	}
+	a, restA := Records(site.Bytes)
+	b, restB := Records(proxy.Bytes)
+	same := len(a) == len(b) && len(restA) == len(restB)
+	for i := 0; same && i < len(a); i++ {
+		gap := len(a[i].Payload) - len(b[i].Payload)
+		same = a[i].Type == b[i].Type && a[i].Version == b[i].Version && gap <= slack && -gap <= slack
+		if same && a[i].Type == recordAlert {
+			same = string(a[i].Payload) == string(b[i].Payload)
+		}
+	}
+	if len(a) == 0 {
+		same = string(restA) == string(restB)
+	}
+	if !same {
+		d = append(d, fmt.Sprintf("bytes: site %q, proxy %q", site.Shape(), proxy.Shape()))
+	}
+	if string(site.Page) != string(proxy.Page) || string(site.Leaf) != string(proxy.Leaf) {
+		d = append(d, "visitor: another page or certificate")
+	}
+	return strings.Join(d, "; ")
+}
+
+// Target is what a probe is aimed at. The secret must be a good one: the probes
+// spoil it as they need.
+type Target struct {
+	Addr   string
+	Secret []byte
+	Domain string
+	DC     int
+	Dialer Dialer           // nil is a net.Dialer
+	Clock  func() time.Time // nil is time.Now
+	Wait   time.Duration    // how long a silent peer is watched; 0 is 3 s
+	Pause  time.Duration    // between the pieces of slow probes; 0 is 2 ms
+}
+
+func (t Target) client() *Client {
+	return &Client{Proxy: t.Addr, Secret: t.Secret, Domain: t.Domain, DC: t.DC, Dialer: t.Dialer, Clock: t.Clock, Timeout: t.wait()}
+}
+
+func (t Target) wait() time.Duration {
+	if t.Wait == 0 {
+		return 3 * time.Second
+	}
+	return t.Wait
+}
+
+func (t Target) pause() time.Duration {
+	if t.Pause == 0 {
+		return 2 * time.Millisecond
+	}
+	return t.Pause
+}
+
+// tap is a connection that notes what passes. Reads and writes may run in two
+// goroutines.
+type tap struct {
+	net.Conn
+	mu              sync.Mutex
+	received, sent  []byte
+	start           time.Time
+	lastSent, first time.Time // first byte received after lastSent
+}
+
+func (t *tap) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n > 0 && t.first.Before(t.lastSent) {
+		t.first = time.Now()
+	}
+	t.received = append(t.received, p[:n]...)
+	return n, err
+}
+
+func (t *tap) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	t.lastSent = time.Now() // before the write: the answer may overtake its return
+	t.mu.Unlock()
+	n, err := t.Conn.Write(p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sent = append(t.sent, p[:n]...)
+	return n, err
+}
+
+func (t *tap) CloseWrite() error {
+	t.mu.Lock()
+	t.lastSent = time.Now()
+	t.mu.Unlock()
+	return closeWrite(t.Conn)
+}
+
+// watch reads to the end and sums up. The reading side must be free.
+func (t *tap) watch() Observed {
+	_, err := io.Copy(io.Discard, struct{ io.Reader }{t})
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := Observed{Bytes: t.received, End: endingOf(err), Lasted: now.Sub(t.start)}
+	if t.lastSent.IsZero() {
+		t.lastSent = t.start
+	}
+	o.After = now.Sub(t.lastSent)
+	if !t.first.Before(t.lastSent) {
+		o.First = t.first.Sub(t.lastSent)
+	}
+	return o
+}
+
+func endingOf(err error) Ending {
+	switch {
+	case err == nil:
+		return FIN
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return StaysOpen
+	case errors.Is(err, net.ErrClosed):
+		return Ours
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return RST
+	}
+	return FIN
+}
+
+// recorder is a Dialer that keeps what its connections send.
+type recorder struct {
+	Dialer
+	last *tap
+}
+
+func (r *recorder) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := r.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	r.last = &tap{Conn: c}
+	return r.last, nil
+}
+
+// Summary says in a few words what the prober got.
+func (o Observed) Summary() string {
+	what := "nothing"
+	switch {
+	case o.Served:
+		what = "the proxy's answer"
+	case len(o.Leaf) > 0:
+		what = fmt.Sprintf("a web site's certificate and %d bytes of page", len(o.Page))
+	case len(o.Bytes) > 0:
+		what = fmt.Sprintf("%d bytes of a web site", len(o.Bytes))
+	}
+	return fmt.Sprintf("got %s; %v after %v", what, o.End, o.Lasted.Round(time.Millisecond))
+}
