@@ -204,7 +204,8 @@ type Limits struct {
 	ConnectionsPerAddress int `toml:"connections_per_address"`
 
 	// NewPerPrefix is the rate of new connections from one address (IPv6: from one /64
-	// and from its /48), as a number per s, m or h. Control: rate.accept.
+	// and from its /48), as a number per s, m or h, and how many may come at once: "20/s"
+	// means "20/s burst 20". Control: rate.accept.
 	// Reload: yes.
 	NewPerPrefix string `toml:"new_per_prefix"`
 

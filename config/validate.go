@@ -203,13 +203,13 @@ func isDC(text string) bool {
 	return dc >= 1 && dc <= 5 || dc == 203 || dc >= 10001 && dc <= 10003
 }
 
-var rate = regexp.MustCompile(`^([1-9][0-9]{0,6})/[smh]$`)
+var rate = regexp.MustCompile(`^([1-9][0-9]{0,5}|1000000)/[smh]( burst ([1-9][0-9]{0,5}|1000000))?$`)
 
 func (c *checker) limits() {
 	l := &c.file.Limits
 	c.count("limits.connections_per_address", l.ConnectionsPerAddress, 4_194_304)
-	if m := rate.FindStringSubmatch(l.NewPerPrefix); m == nil || len(m[1]) == 7 && m[1] > "1000000" {
-		c.refuse("limits.new_per_prefix", fmt.Sprintf("limits.new_per_prefix is no rate: %q", l.NewPerPrefix), `a number up to 1000000 and a unit: "20/s", "30/m" or "500/h"`)
+	if !rate.MatchString(l.NewPerPrefix) {
+		c.refuse("limits.new_per_prefix", fmt.Sprintf("limits.new_per_prefix is no rate: %q", l.NewPerPrefix), `a number up to 1000000 and a unit: "20/s", "30/m", "500/h", or "20/s burst 100"`)
 	}
 	c.count("limits.half_open", l.HalfOpen, 1_048_576)
 	if l.HalfOpen > c.file.Proxy.MaxConnections && c.file.Proxy.MaxConnections > 0 {
