@@ -147,7 +147,8 @@ type Decision struct {
 	RetryAfter time.Duration
 }
 
-// decide is the algorithm: from the stored TAT to the answer and the TAT to store. It changes nothing when the answer is no or cost is 0.
+// decide is the algorithm: from the stored TAT to the answer and the TAT to store. Asking (cost 0) never changes the TAT; a refusal changes
+// it only when it lies beyond the window.
 func decide(tat, now int64, l Limit, cost int) (next int64, d Decision) {
 	if l.unlimited() {
 		return tat, Decision{Allowed: true, Remaining: math.MaxInt}
@@ -156,22 +157,26 @@ func decide(tat, now int64, l Limit, cost int) (next int64, d Decision) {
 	window := span(int64(l.burst()), interval)
 	// A TAT beyond the window comes from a clock that was set back or a limit that became smaller. Holding it to a full bucket keeps
 	// the limit strict and lets it recover within one window.
-	used := min(max(tat, now), now+window) - now
+	next = min(tat, now+window)
+	used := max(next, now) - now
 	want := span(int64(max(cost, 1)), interval)
 	free := window - used
-	if want > free {
-		d.Remaining = int(free / interval)
+	switch {
+	case want > free:
 		d.RetryAfter = time.Duration(want - free)
 		if want > window {
 			d.RetryAfter = math.MaxInt64
 		}
-		return tat, d
+	case cost > 0:
+		d.Allowed = true
+		free -= want
+		next = now + used + want
+	default:
+		d.Allowed = true
 	}
-	d.Allowed = true
+	d.Remaining = int(free / interval)
 	if cost <= 0 {
-		d.Remaining = int(free / interval)
-		return tat, d
+		next = tat
 	}
-	d.Remaining = int((free - want) / interval)
-	return now + used + want, d
+	return next, d
 }

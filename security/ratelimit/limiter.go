@@ -76,8 +76,8 @@ func (l *Limiter) Take(key netip.Prefix, lim Limit, cost int, now time.Time) Dec
 
 	s := l.sets[index].find(tag)
 	next, d := decide(s.tat, at, lim, cost)
-	if next != s.tat {
-		*s = slot{tag: tag, tat: next} // only a counted event takes a slot: asking and being refused push nobody out
+	if s.tag == tag || d.Allowed && cost > 0 {
+		*s = slot{tag: tag, tat: next} // only a counted event takes over a slot: asking and being refused push nobody out
 	}
 	return d
 }
