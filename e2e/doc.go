@@ -1,0 +1,10 @@
+// Package e2e tests mtguard from outside: it builds the real command, starts it as a process with a configuration
+// file, and lets gotd's Telegram client talk through it to data centres of package dc.
+//
+//	cd e2e && go test ./...                 # about a minute
+//	cd e2e && go test -race ./...           # builds the command with the race detector, too
+//	cd e2e && E2E_LONG=1 go test -run Flood # the long form of the floods
+//
+// It holds no product code, and what it imports of the product is nothing: the command line, the configuration file,
+// signals, logs and metrics are all it goes by. All traffic stays on loopback.
+package e2e

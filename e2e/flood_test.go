@@ -1,0 +1,290 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gotd/td/transport"
+
+	"mtguard/e2e/client"
+)
+
+// halfHandshakes is the number of connections that begin a handshake and never finish it.
+const halfHandshakes = 2000
+
+// TestFloodOfStrangers holds 2,000 half handshakes open and throws bad hellos at the node, from other addresses than
+// the one good client has, which must not meet a single error. Afterwards the node is as it was before.
+func TestFloodOfStrangers(t *testing.T) {
+	lasts := 5 * time.Second
+	if long {
+		lasts = 30 * time.Second
+	}
+	needFiles(t, 3*halfHandshakes)
+	tele, web := telegram(t, 2), coverSite(t)
+	s := standard(t, web.addr, tele)
+	s.values["proxy.handshake_timeout"] = "3s" // so that many expire while the flood goes on
+	s.values["log.level"] = "warn"
+	n := start(t, s)
+	ctx := bounded(t, lasts+time.Minute)
+	good := way(t, n.addr, fakeTLSSecret, nil)
+	if err := tele.visit(ctx, good, 2); err != nil {
+		t.Fatal(err)
+	}
+	before := measure(n)
+
+	hello := badHello(t)
+	half := halfOpen(ctx, t, n.addr, hello)
+	during := measure(n)
+	storm, calm := context.WithTimeout(ctx, lasts)
+	defer calm()
+	var strangers, visits atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for storm.Err() == nil {
+				if err := throw(storm, n.addr, fmt.Sprintf("127.2.0.%d", 1+i), hello); err != nil {
+					t.Errorf("a bad hello: %v", err)
+					return
+				}
+				strangers.Add(1)
+			}
+		})
+	}
+	wg.Go(func() { // a client that stays
+		err := client.Connect(ctx, good, tele.key.Public(), 2, func(ctx context.Context, c *client.Conn) error {
+			for storm.Err() == nil {
+				if err := echo(ctx, c, 20_000); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("the client that stays: %v", err)
+		}
+	})
+	wg.Go(func() { // the same person's app, connecting anew
+		for storm.Err() == nil {
+			if err := knock(ctx, good, 2); err != nil {
+				t.Errorf("visit %d: %v", visits.Load(), err)
+				return
+			}
+			visits.Add(1)
+		}
+	})
+	wg.Wait()
+	peak := measure(n)
+	for _, c := range half {
+		c.Close()
+	}
+	t.Logf("in %v: %d bad hellos, %d visits of the good client; before %v, with half handshakes %v, at the end of the flood %v",
+		lasts, strangers.Load(), visits.Load(), before, during, peak)
+	if strangers.Load() < 100 || visits.Load() < 10 {
+		t.Errorf("%d bad hellos and %d visits are no flood", strangers.Load(), visits.Load())
+	}
+	if err := tele.visit(ctx, good, 2); err != nil {
+		t.Errorf("after the flood: %v", err)
+	}
+	n.recovers(before)
+}
+
+// halfOpen opens connections that say nothing, half a hello, or half an init, and leaves them so.
+func halfOpen(ctx context.Context, t *testing.T, addr string, hello []byte) []net.Conn {
+	t.Helper()
+	var conns []net.Conn
+	t.Cleanup(func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	})
+	for i := range halfHandshakes {
+		c, err := dialFrom(fmt.Sprintf("127.1.0.%d", 1+i%250))(ctx, "tcp", addr)
+		if err != nil {
+			t.Fatalf("half handshake %d: %v", i, err)
+		}
+		conns = append(conns, c)
+		begin := [][]byte{nil, hello[:len(hello)/2], randomBytes(32)}[i%3]
+		if _, err := c.Write(begin); err != nil {
+			t.Fatalf("half handshake %d: %v", i, err)
+		}
+	}
+	return conns
+}
+
+// throw makes one bad connection and waits for some answer of the cover site to those kinds of it that a web site
+// answers. It returns an error only for what a flood must not cause: being refused at the door.
+func throw(ctx context.Context, addr, from string, hello []byte) error {
+	c, err := dialFrom(from)(ctx, "tcp", addr)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	b := append([]byte(nil), hello...)
+	for i := range 32 { // the random: a digest that nobody's secret makes
+		b[11+i] = byte(rand.Uint32())
+	}
+	switch rand.IntN(4) {
+	case 0, 1: // the site answers as to anybody
+		_, err := c.Write(b)
+		if err == nil {
+			_, err = io.ReadFull(c, make([]byte, 5))
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("no answer from the cover site: %w", err)
+		}
+	case 2: // cut short
+		c.Write(b[:rand.IntN(len(b))])
+	case 3: // no TLS
+		c.Write(randomBytes(64 + rand.IntN(1000)))
+	}
+	return nil
+}
+
+// TestIdleSessions opens thousands of sessions that then say nothing, and ends them all at once.
+func TestIdleSessions(t *testing.T) {
+	count := 2000
+	if long {
+		count = 10_000
+	}
+	if most := (fileLimit() - 1000) / 2; most < count {
+		t.Logf("%d descriptors allow %d sessions, not %d", fileLimit(), most, count)
+		count = most
+	}
+	tele := telegram(t, 2)
+	s := standard(t, coverSite(t).addr, tele)
+	s.values["log.level"] = "warn"
+	n := start(t, s)
+	ctx := bounded(t, 4*time.Minute)
+	if err := tele.visit(ctx, way(t, n.addr, fakeTLSSecret, nil), 2); err != nil {
+		t.Fatal(err)
+	}
+	n.await("the end of the first visit", func() bool { return n.metric("mtguard_sessions_open") == 0 })
+	before := measure(n)
+	sessions := idle(ctx, t, n.addr, count)
+	if got := n.metric("mtguard_sessions_open"); got != float64(count) {
+		t.Errorf("%v sessions are open, want %d", got, count)
+	}
+	during := measure(n)
+	each := (during.resident - before.resident) / count
+	t.Logf("%d idle sessions: %d bytes each; before %v, with them %v", count, each, before, during)
+	if each > maxIdleSession && !raceDetector {
+		t.Errorf("an idle session takes %d bytes, want at most %d", each, maxIdleSession)
+	}
+	for i := 0; i < count; i += count / 50 {
+		if err := answered(ctx, sessions[i]); err != nil {
+			t.Errorf("session %d of %d after all were opened: %v", i, count, err)
+		}
+	}
+	for _, c := range sessions {
+		c.Close()
+	}
+	n.await("the end of the sessions", func() bool {
+		return n.metric("mtguard_sessions_open") == 0 && n.metric("mtguard_connections_open") == 0
+	})
+	n.await("the end of the connections to the DC", func() bool { return tele.servers[2].Open() == 0 })
+	n.recovers(before)
+	if err := tele.visit(ctx, way(t, n.addr, fakeTLSSecret, nil), 2); err != nil {
+		t.Errorf("after the idle sessions: %v", err)
+	}
+}
+
+// maxIdleSession is what an idle session may add to the resident memory. It catches a buffer or a goroutine kept per
+// session by mistake, and leaves room for what the collector has not taken back yet.
+const maxIdleSession = 24 << 10
+
+// idle opens sessions, half of them in fake TLS, each with one question answered.
+func idle(ctx context.Context, t *testing.T, addr string, count int) []transport.Conn {
+	t.Helper()
+	sessions := make([]transport.Conn, count)
+	t.Cleanup(func() {
+		for _, c := range sessions {
+			if c != nil {
+				c.Close()
+			}
+		}
+	})
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < count && !t.Failed(); i = int(next.Add(1)) - 1 {
+				secret := [][]byte{secureSecret, fakeTLSSecret}[i%2]
+				r, err := client.Proxy(addr, secret, dialFrom(fmt.Sprintf("127.3.%d.1", i%200)))
+				if err == nil {
+					sessions[i], err = r(ctx, 2)
+				}
+				if err == nil {
+					err = answered(ctx, sessions[i])
+				}
+				if err != nil {
+					t.Errorf("session %d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return sessions
+}
+
+// footprint is what a process holds of the machine.
+type footprint struct{ resident, descriptors int }
+
+func (f footprint) String() string {
+	return fmt.Sprintf("%.1f MiB and %d descriptors", float64(f.resident)/(1<<20), f.descriptors)
+}
+
+func measure(n *node) footprint { return footprint{n.resident(), n.descriptors()} }
+
+// Allowances of recovers. Descriptors: the connections of this test's own metrics client and what the runtime opens
+// when first needed. Memory: Go's runtime keeps about as much free heap as it has live heap, gives the rest back in
+// the background, and never shrinks some of its own tables (stacks of threads, goroutine descriptors).
+const (
+	spareDescriptors = 12
+	spareMemory      = 32 << 20
+)
+
+// recovers waits until the node is back near the footprint, and fails the test when it does not get there. The runtime
+// collects garbage only when something is allocated, so connections are made while waiting.
+func (n *node) recovers(before footprint) {
+	n.t.Helper()
+	var now footprint
+	begin := time.Now()
+	for deadline := begin.Add(2 * patience); time.Now().Before(deadline); {
+		now = measure(n)
+		small := now.resident <= before.resident+spareMemory || raceDetector
+		if small && now.descriptors <= before.descriptors+spareDescriptors {
+			n.t.Logf("back at %v after %v", now, time.Since(begin).Round(time.Millisecond))
+			return
+		}
+		for range 20 {
+			n.get("/metrics")
+		}
+		time.Sleep(50 * time.Millisecond) // between two polls
+	}
+	n.t.Errorf("before %v, still %v after %v", before, now, 2*patience)
+}
+
+// needFiles skips a test that cannot run with the descriptors this process may have.
+func needFiles(t *testing.T, want int) {
+	t.Helper()
+	if got := fileLimit(); got < want {
+		t.Skipf("%d descriptors are allowed, %d are needed (%v)", got, want, syscall.EMFILE)
+	}
+}

@@ -1,0 +1,8 @@
+//go:build race
+
+package e2e
+
+func init() {
+	buildFlags = append(buildFlags, "-race")
+	raceDetector = true
+}

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"mtguard/e2e/client"
+	"mtguard/e2e/dc"
+)
+
+// TestReloadTakesEffect changes users, DCs and transports of a running node.
+func TestReloadTakesEffect(t *testing.T) {
+	t.Parallel()
+	tele := telegram(t, 2)
+	other := tele.add(t, "127.0.0.1:0", 2)
+	before := standard(t, coverSite(t).addr, tele)
+	n := start(t, before)
+	ctx := bounded(t, time.Minute)
+
+	bob := []byte("bob's own secret")
+	bobs := append([]byte{byte(dc.Padded)}, bob...)
+	tele.refused(t, way(t, n.addr, bobs, nil), 2)
+
+	after := before.clone()
+	after.users = map[string][]byte{"bob": bob}
+	after.dcs[2] = []string{other.Addr()}
+	n.configure(after)
+	if !n.reload() {
+		t.Fatal("the node did not take the new configuration")
+	}
+	if err := tele.visit(ctx, way(t, n.addr, bobs, nil), 2); err != nil {
+		t.Errorf("the new user: %v", err)
+	}
+	if len(other.Hellos()) == 0 {
+		t.Error("the new address of DC 2 is not used")
+	}
+	tele.refused(t, way(t, n.addr, secureSecret, nil), 2)
+}
+
+// TestBadReloadKeepsTheOldConfiguration reloads files that cannot be taken, with a session open and new clients
+// afterwards.
+func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
+	t.Parallel()
+	tele := telegram(t, 2)
+	good := standard(t, coverSite(t).addr, tele)
+	n := start(t, good)
+	twoOfOne := good.clone()
+	twoOfOne.users["bob"] = alice
+	noTransport := good.clone()
+	noTransport.values["proxy.transports"] = []string{"carrier pigeon"}
+	bad := map[string]string{
+		"no TOML":            "[proxy\nlisten =",
+		"unknown key":        good.text() + "\n[cover_up]\nx = 1\n",
+		"wrong type":         "[proxy]\nlisten = 17\n",
+		"same secret twice":  twoOfOne.text(),
+		"unknown transport":  noTransport.text(),
+		"secret of 31 chars": good.text() + "\n[[user]]\nname = \"carol\"\nsecret = \"7c1f0d93a55be24486f2b1093cd86e5\"\n",
+	}
+	ctx := bounded(t, 2*time.Minute)
+	r := way(t, n.addr, fakeTLSSecret, nil)
+	err := client.Connect(ctx, r, tele.key.Public(), 2, func(ctx context.Context, c *client.Conn) error {
+		for name, text := range bad {
+			n.replaceFile(text)
+			if n.reload() {
+				t.Errorf("%s: the node took it", name)
+			}
+			if err := echo(ctx, c, 1000); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	n.awaitLog("reload", "carrier pigeon")
+	if err := tele.visit(ctx, way(t, n.addr, secureSecret, nil), 2); err != nil {
+		t.Errorf("a new client after bad reloads: %v", err)
+	}
+	n.configure(good)
+	if !n.reload() {
+		t.Error("the node does not take a good file after bad ones")
+	}
+}
