@@ -1,0 +1,61 @@
+package node
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"mtguard/telemetry/stats"
+)
+
+// handler serves the metrics listener: /metrics, /livez (the process runs) and
+// /readyz (it serves, and does not drain).
+func (n *Node) handler() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		stats.NewCollector(&n.stats, buildInfo(), stats.EventDrops(n.bus.Dropped)),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", n.readyz)
+	return mux
+}
+
+// readyz answers 200 while new connections are served. ?verbose says more.
+func (n *Node) readyz(w http.ResponseWriter, r *http.Request) {
+	serving := n.serving.Load()
+	if !serving {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if !r.URL.Query().Has("verbose") {
+		fmt.Fprintln(w, map[bool]string{true: "ready", false: "draining"}[serving])
+		return
+	}
+	fmt.Fprintf(w, "serving: %v\n", serving)
+	for _, a := range n.Listening() {
+		fmt.Fprintf(w, "listening: %v\n", a)
+	}
+	s := n.live.Load()
+	fmt.Fprintf(w, "configuration: revision %d, %d users\n", s.Revision, s.Keys.Len())
+	fmt.Fprintf(w, "sessions: %d\n", n.stats.Sessions.Load())
+}
+
+func buildInfo() stats.Family {
+	version, revision, goVersion := "devel", "unknown", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version, goVersion = info.Main.Version, info.GoVersion
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	return stats.BuildInfo(version, revision, goVersion)
+}

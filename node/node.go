@@ -1,0 +1,239 @@
+// Package node puts the wings together: it builds a proxy from a configuration,
+// runs it, reloads it and drains it. It is the only package that knows them
+// all, and holds no logic of theirs.
+//
+//	n, err := node.New(node.Options{Load: load, Log: log})
+//	err = n.Run(ctx) // until ctx ends and connections are drained
+//
+// wire.go lists every part; compile.go turns the file into a policy snapshot.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mtguard/config"
+	"mtguard/config/statedir"
+	"mtguard/proxy"
+	"mtguard/proxy/auth"
+	"mtguard/proxy/relay"
+	"mtguard/security/policy"
+	"mtguard/telemetry/event"
+	"mtguard/telemetry/stats"
+)
+
+// Options says what a node is made from.
+type Options struct {
+	// Load returns the validated configuration, flags included. It is called
+	// by New and again by every Reload.
+	Load func() (*config.File, error)
+	Log  *slog.Logger
+	// Ready, if set, is called once the node serves.
+	Ready func(*Node)
+}
+
+// Node is a running proxy.
+type Node struct {
+	options  Options
+	log      *slog.Logger
+	dir      *statedir.Dir
+	live     policy.Live
+	revision uint64
+	server   *proxy.Server
+	cover    *proxy.Cover
+	engine   relay.Engine
+	auth     *auth.Authenticator
+	sessions auth.Sessions
+	stats    stats.Counters
+	bus      *event.Bus
+	serving  atomic.Bool
+
+	listeners []net.Listener
+	metrics   net.Listener // nil when off
+
+	mu   sync.Mutex // held while file is replaced
+	file *config.File
+}
+
+// New builds the node and opens its listeners, without serving yet. The error
+// says what to do about it.
+func New(o Options) (*Node, error) {
+	n := &Node{options: o, log: o.Log, bus: event.NewBus()}
+	file, err := o.Load()
+	if err != nil {
+		return nil, err
+	}
+	if n.dir, err = statedir.Open(file.State.Dir, file.Explicit("state.dir")); err != nil {
+		return nil, err
+	}
+	if note := n.dir.Note(); note != "" {
+		n.log.Info(note)
+	}
+	snapshot, err := n.compile(file)
+	if err != nil {
+		return nil, err
+	}
+	n.live.Publish(snapshot)
+	n.stats.Reload(true, time.Now())
+	n.file = file
+	if n.engine, err = relay.New(relay.Kind(file.Proxy.Engine)); err != nil {
+		return nil, err
+	}
+	n.wire(file)
+	if err := n.listen(file); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Close frees what New opened. Only for a node that was not Run.
+func (n *Node) Close() {
+	n.engine.Close()
+	for _, l := range n.listeners {
+		l.Close()
+	}
+	if n.metrics != nil {
+		n.metrics.Close()
+	}
+}
+
+// File is the configuration in force, with every user's secret in it.
+func (n *Node) File() *config.File {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.file
+}
+
+// Listening are the addresses that clients are served at.
+func (n *Node) Listening() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range n.listeners {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			all = append(all, a.AddrPort())
+		}
+	}
+	return all
+}
+
+// Dir is the state directory.
+func (n *Node) Dir() *statedir.Dir { return n.dir }
+
+// Run serves until ctx ends, then drains: listeners are closed, connections
+// get the drain time-out to end by themselves, and the rest is ended.
+func (n *Node) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.Background())
+	defer stop()
+	var work sync.WaitGroup
+	events := n.bus.Subscribe("log", logDepth)
+	work.Go(func() { n.writeLog(events) })
+	work.Go(func() { n.cover.Run(background) })
+	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	if n.metrics != nil {
+		work.Go(func() { web.Serve(n.metrics) })
+	}
+	failed := make(chan error, len(n.listeners))
+	var serving sync.WaitGroup
+	for _, l := range n.listeners {
+		serving.Go(func() { failed <- n.server.Serve(l) })
+	}
+	n.serving.Store(true)
+	if n.options.Ready != nil {
+		n.options.Ready(n)
+	}
+	notify("READY=1")
+	work.Go(func() { watchdog(background) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	n.drain()
+	serving.Wait()
+	stop()
+	web.Close()
+	events.Close()
+	work.Wait()
+	if errors.Is(err, proxy.ErrClosed) {
+		err = nil
+	}
+	return err
+}
+
+func (n *Node) drain() {
+	notify("STOPPING=1")
+	n.serving.Store(false)
+	timeout := n.File().Proxy.DrainTimeout
+	n.log.Info("draining", "sessions", n.stats.Sessions.Load(), "timeout", timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	n.server.Shutdown(ctx)
+}
+
+// Reload reads the configuration again and puts it in force for connections
+// accepted from now on. Sessions go on, except those of users who are gone.
+// On an error everything stays as it was.
+func (n *Node) Reload() error {
+	notify(reloading())
+	defer notify("READY=1")
+	started := time.Now()
+	err := n.reload()
+	n.stats.Reload(err == nil, time.Now())
+	e := event.Event{Time: started, Kind: event.Reload, Took: time.Since(started)}
+	if err != nil {
+		e.Reason = "refused"
+		n.log.Error("reload refused, the old configuration stays in force", "error", err)
+	}
+	n.bus.Emit(e)
+	return err
+}
+
+func (n *Node) reload() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	file, err := n.options.Load()
+	if err != nil {
+		return err
+	}
+	snapshot, err := n.compile(file)
+	if err != nil {
+		return err
+	}
+	n.live.Publish(snapshot)
+	killed := n.sessions.Kill(func(s auth.Session) bool {
+		_, still := snapshot.Keys.ByID(s.Key)
+		return !still
+	}, "user removed")
+	n.cover.Refresh()
+	n.log.Info("reloaded", "revision", snapshot.Revision, "users", snapshot.Keys.Len(), "sessions_ended", killed)
+	for _, key := range fixed(n.file, file) {
+		n.log.Warn("this change needs a restart", "key", key)
+	}
+	n.file = file
+	return nil
+}
+
+// fixed names the keys that differ between two files and are read at start
+// only.
+func fixed(old, fresh *config.File) (keys []string) {
+	note := func(key string, was, is any) {
+		if fmt.Sprint(was) != fmt.Sprint(is) {
+			keys = append(keys, key)
+		}
+	}
+	note("proxy.listen", old.Proxy.Listen, fresh.Proxy.Listen)
+	note("proxy.engine", old.Proxy.Engine, fresh.Proxy.Engine)
+	note("metrics.listen", old.Metrics.Listen, fresh.Metrics.Listen)
+	note("state.dir", old.State.Dir, fresh.State.Dir)
+	note("log", old.Log, fresh.Log)
+	return keys
+}
