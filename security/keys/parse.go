@@ -45,10 +45,11 @@ func ParseSecret(text string) (Secret, error) {
 	default:
 		return Secret{}, fmt.Errorf("secret of %d bytes begins with neither dd nor ee", len(b))
 	}
-	s.material = (*[Size]byte)(b)
-	if *s.material == ([Size]byte{}) {
+	material := (*[Size]byte)(b)
+	if *material == ([Size]byte{}) {
 		return Secret{}, errors.New("secret is all zeros")
 	}
+	s.material = &material
 	return s, nil
 }
 

@@ -43,11 +43,12 @@ func (k Kind) String() string {
 }
 
 // Secret is one secret as it stands in a link. The zero value holds none. It
-// formats, logs and encodes as its ID.
+// formats, logs and encodes as its ID. Two secrets have the same material when their
+// IDs are equal; == says nothing about it.
 type Secret struct {
-	// material is behind a pointer so that fmt, which cannot call methods on an
-	// unexported field, prints an address when a Secret is one.
-	material *[Size]byte
+	// material is two pointers away: fmt cannot call methods on an unexported field,
+	// and then prints what one pointer leads to, but never what two do.
+	material **[Size]byte
 	kind     Kind
 	domain   string
 }
@@ -55,19 +56,21 @@ type Secret struct {
 // NewSecret draws a secret from r. A domain, which must be a host name as for
 // ParseSecret, makes it a fake TLS one; "" a plain one.
 func NewSecret(r io.Reader, domain string) (Secret, error) {
-	s := Secret{material: new([Size]byte), kind: Plain}
+	s := Secret{kind: Plain}
 	if domain != "" {
 		if err := checkDomain(domain); err != nil {
 			return Secret{}, err
 		}
 		s.kind, s.domain = FakeTLS, domain
 	}
-	if _, err := io.ReadFull(r, s.material[:]); err != nil {
+	material := new([Size]byte)
+	if _, err := io.ReadFull(r, material[:]); err != nil {
 		return Secret{}, fmt.Errorf("random bytes: %w", err)
 	}
-	if *s.material == ([Size]byte{}) {
+	if *material == ([Size]byte{}) {
 		return Secret{}, errors.New("random source gives zeros")
 	}
+	s.material = &material
 	return s, nil
 }
 
@@ -76,7 +79,7 @@ func (s Secret) ID() ID {
 	if s.material == nil {
 		return ""
 	}
-	sum := sha256.Sum256(s.material[:])
+	sum := sha256.Sum256((*s.material)[:])
 	return ID(hex.EncodeToString(sum[:8]))
 }
 
@@ -97,7 +100,7 @@ func (s Secret) Encode(t mtproto.Transport, domain string) string {
 	if s.material == nil {
 		return ""
 	}
-	key := hex.EncodeToString(s.material[:])
+	key := hex.EncodeToString((*s.material)[:])
 	switch {
 	case t == mtproto.Classic:
 		return key

@@ -31,7 +31,7 @@ func (k *Key) Domain() string { return k.secret.domain }
 func (k *Key) Secret() Secret { return k.secret }
 
 // Material is the 16 secret bytes. The caller must neither keep nor change them.
-func (k *Key) Material() []byte { return k.secret.material[:] }
+func (k *Key) Material() []byte { return (*k.secret.material)[:] }
 
 // String is the user and the ID.
 func (k *Key) String() string {
