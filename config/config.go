@@ -150,7 +150,7 @@ type User struct {
 	// Secret is the user's secret: 32 hex digits (`mtguard generate-secret` makes
 	// them), or the forms links carry: dd…, ee…domain, or base64 of either. The same
 	// secret serves every transport. The file must then be readable by its owner only.
-	// Reload: yes; open connections of a removed secret live on.
+	// Reload: yes; sessions of a secret that is gone are ended.
 	Secret Secret `toml:"secret" example:"\"7c1f0d93a55be24486f2b1093cd86e5a\""`
 
 	// SecretFile is a file that holds the secret instead, readable by its owner only.

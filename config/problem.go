@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -234,4 +235,24 @@ func (s *source) hideUnparsed() {
 		_, _, end := s.lineOf(at[1])
 		s.secrets = append(s.secrets, span{at[1], end})
 	}
+}
+
+// Join makes one error of several, nil ones left out. Errors of configuration are merged into
+// one *Error; any other error comes first and alone, since it hides what else is wrong.
+func Join(errs ...error) error {
+	var all []Problem
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		problems, ok := errors.AsType[*Error](err)
+		if !ok {
+			return err
+		}
+		all = append(all, problems.Problems...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &Error{Problems: all}
 }
