@@ -58,7 +58,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if os.Geteuid() != 0 && os.Getenv(innerMark) == "" {
+	if os.Geteuid() != 0 && o.link != "host" && os.Getenv(innerMark) == "" {
 		if done, err := insideUserNamespace(args); done {
 			return err
 		}
@@ -161,13 +161,15 @@ func makeNetwork(link string, note func(string, ...any)) (*netlab.Network, error
 		n, err := netlab.Loopback()
 		if err != nil {
 			note("no private network (%v): everything runs on the machine's own loopback", err)
-			return netlab.Here(), nil
+			return netlab.Here()
 		}
 		return n, nil
+	case "host":
+		return netlab.Here()
 	case "veth":
 		return netlab.Veth()
 	default:
-		return nil, fmt.Errorf("BENCH_LINK=%s: loopback or veth", link)
+		return nil, fmt.Errorf("BENCH_LINK=%s: loopback, veth or host", link)
 	}
 }
 

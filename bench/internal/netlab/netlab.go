@@ -7,6 +7,7 @@ package netlab
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -45,18 +46,28 @@ const (
 	noCoverPort = 8445
 )
 
-// Here is the machine's own loopback: works for everybody, but not for proxies that insist on Telegram's addresses.
-func Here() *Network {
+// Here is the machine's own loopback, with ports that were free a moment ago: works for everybody, but not for proxies that insist on
+// Telegram's addresses.
+func Here() (*Network, error) {
 	self, err := newSpace(false)
 	if err != nil {
-		panic(err) // nothing of it can fail without a namespace
+		return nil, err
+	}
+	var ports [4]netip.AddrPort
+	for i := range ports {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			self.Close()
+			return nil, err
+		}
+		defer l.Close() // all together, or the same port might come twice
+		ports[i] = l.Addr().(*net.TCPAddr).AddrPort()
 	}
 	return &Network{
 		Name: "loopback of the machine", Clients: self, Proxy: self, Server: self,
-		ProxyAt: at(local, 23128), DC: at(local, 20443), DCListen: at(local, 20443),
-		Cover: at(local, 28444), CoverListen: at(local, 28444), NoCover: at(local, 28445),
+		ProxyAt: ports[0], DC: ports[1], DCListen: ports[1], Cover: ports[2], CoverListen: ports[2], NoCover: ports[3],
 		Strangers: netip.AddrFrom4([4]byte{127, 0, 0, 66}),
-	}
+	}, nil
 }
 
 // Loopback is a private namespace in which everything shares lo.

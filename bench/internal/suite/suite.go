@@ -31,16 +31,12 @@ type Suite struct {
 // Run makes all runs and gives what they found. Runs that fail are in the results with their error; an error here means that nothing can
 // be measured at all.
 func (s *Suite) Run() (report.Results, error) {
-	sim, err := startChild(s.Programs, s.Network.Server, 0, "sim",
-		"-dc", s.Network.DCListen.String(), "-cover", s.Network.CoverListen.String())
+	sim, err := startSim(s.Programs, s.Network)
 	if err != nil {
 		return nil, err
 	}
 	defer sim.stop()
 	s.sim = sim
-	if _, err := sim.counters(); err != nil {
-		return nil, fmt.Errorf("simulator: %w", err)
-	}
 	targets := s.available()
 	var results report.Results
 	for _, w := range s.Workloads {
@@ -62,6 +58,27 @@ func (s *Suite) Run() (report.Results, error) {
 		}
 	}
 	return results, nil
+}
+
+// StartSim starts a simulator in the network, until stop.
+func StartSim(p target.Programs, n *netlab.Network) (stop func(), err error) {
+	c, err := startSim(p, n)
+	if err != nil {
+		return nil, err
+	}
+	return c.stop, nil
+}
+
+func startSim(p target.Programs, n *netlab.Network) (*child, error) {
+	c, err := startChild(p, n.Server, 0, "sim", "-dc", n.DCListen.String(), "-cover", n.CoverListen.String())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.counters(); err != nil { // it answers once it listens
+		c.stop()
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	return c, nil
 }
 
 // available drops targets that cannot run here, saying why.

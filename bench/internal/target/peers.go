@@ -12,13 +12,16 @@ func relayArgs(e *Env) ([]string, error) {
 // haproxy runs in the foreground with what its package would do by default: one thread per core, buffers of 16 KB.
 func haproxy(splice bool) func(*Env) ([]string, error) {
 	return func(e *Env) ([]string, error) {
-		option := "no option splice-auto"
+		const files = 1000 // beside its connections
+		pipes, option := 0, "no option splice-auto"
 		if splice {
-			option = "option splice-auto"
+			pipes, option = 1000, "option splice-request\n    option splice-response"
 		}
+		// It does not start when it could run out of descriptors.
+		connections := max(min((Descriptors()-files)/2-pipes, 30_000), 100)
 		path, err := writeConfig(e, "haproxy.cfg", fmt.Sprintf(`global
     maxconn %d
-    maxpipes 4096
+    maxpipes %d
 defaults
     mode tcp
     timeout connect 5s
@@ -30,17 +33,12 @@ frontend clients
     default_backend dc
 backend dc
     server dc %s
-`, haproxyConnections(), option, e.Network.ProxyAt, e.Network.DC))
+`, connections, pipes, option, e.Network.ProxyAt, e.Network.DC))
 		if err != nil {
 			return nil, err
 		}
 		return []string{"-db", "-q", "-f", path}, nil
 	}
-}
-
-// haproxyConnections keeps within the descriptors there are: haproxy does not start otherwise.
-func haproxyConnections() int {
-	return max(min((Descriptors()-9000)/2, 30_000), 1000)
 }
 
 // mtg runs with its example configuration, less what would need the internet.

@@ -66,7 +66,7 @@ func All() []Target {
 		{Name: Direct, Note: "no proxy at all", Mode: load.Plain},
 		{Name: Relay, Note: "plain Go TCP relay, 64 KB buffers", Mode: load.Plain, program: "self", prepare: relayArgs},
 		{Name: Haproxy, Note: "TCP mode, without splice", Mode: load.Plain, program: "haproxy", prepare: haproxy(false)},
-		{Name: Splice, Note: "TCP mode, with splice", Mode: load.Plain, program: "haproxy", prepare: haproxy(true)},
+		{Name: Splice, Note: "TCP mode, splice forced in both directions", Mode: load.Plain, program: "haproxy", prepare: haproxy(true)},
 		{Name: Mtg, Note: "mtg 2.2.8, fake TLS", Mode: load.FakeTLS, program: "mtg", prepare: mtg, needsTelegram: true},
 		guard("mtguard-ee", "fake TLS", load.FakeTLS, guardOptions{}),
 		guard("mtguard-dd", "secure transport", load.Secure, guardOptions{}),
