@@ -1,0 +1,122 @@
+package guard
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestOccupancyCounts(t *testing.T) {
+	o := NewOccupancy()
+	enter := func(addr string, wantOpen, wantFrom int) {
+		t.Helper()
+		if open, from := o.Enter(netip.MustParseAddr(addr)); open != wantOpen || from != wantFrom {
+			t.Errorf("enter %s: got %d open and %d from there, want %d and %d", addr, open, from, wantOpen, wantFrom)
+		}
+	}
+	enter("192.0.2.7", 1, 1)
+	enter("::ffff:192.0.2.7", 2, 2)
+	enter("192.0.2.8", 3, 1)
+	enter("2001:db8::1", 4, 1)
+	enter("2001:db8::ffff:1", 5, 2)
+	enter("2001:db8:0:1::1", 6, 1)
+	if got := o.Addresses(); got != 4 {
+		t.Errorf("%d addresses, want 4", got)
+	}
+	o.Leave(netip.MustParseAddr("192.0.2.7"))
+	o.Leave(netip.MustParseAddr("203.0.113.1")) // never entered
+	if o.Open() != 5 || o.FromAddr(netip.MustParseAddr("192.0.2.7")) != 1 {
+		t.Errorf("after one left: %d open, %d from its address, want 5 and 1", o.Open(), o.FromAddr(netip.MustParseAddr("192.0.2.7")))
+	}
+	o.Leave(netip.MustParseAddr("192.0.2.7"))
+	o.Leave(netip.MustParseAddr("192.0.2.7")) // one too many
+	if o.Open() != 4 || o.Addresses() != 3 {
+		t.Errorf("after a Leave too many: %d open from %d addresses, want 4 from 3", o.Open(), o.Addresses())
+	}
+	var none netip.Addr
+	if open, from := o.Enter(none); open != 5 || from != 1 {
+		t.Errorf("enter without an address: %d open, %d from there", open, from)
+	}
+	o.Leave(none)
+
+	if o.BeginHandshake() != 1 || o.BeginHandshake() != 2 || o.HalfOpen() != 2 {
+		t.Errorf("two handshakes: %d half-open", o.HalfOpen())
+	}
+	o.EndHandshake()
+	o.EndHandshake()
+	if o.HalfOpen() != 0 || o.Open() != 4 {
+		t.Errorf("after both: %d half-open of %d", o.HalfOpen(), o.Open())
+	}
+}
+
+func TestOccupancyAgainstPlainMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := NewOccupancy()
+		want, open := make(map[netip.Addr]int), 0
+		for range rapid.IntRange(1, 400).Draw(t, "steps") {
+			a := netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 200).Draw(t, "addr"))})
+			if rapid.Bool().Draw(t, "enter") {
+				want[a]++
+				open++
+				gotOpen, from := o.Enter(a)
+				if gotOpen != open || from != want[a] {
+					t.Fatalf("enter %v: got %d, %d, want %d, %d", a, gotOpen, from, open, want[a])
+				}
+				continue
+			}
+			o.Leave(a)
+			if want[a] > 0 {
+				want[a]--
+				open--
+			}
+			if want[a] == 0 {
+				delete(want, a)
+			}
+			if o.Open() != open || o.FromAddr(a) != want[a] || o.Addresses() != len(want) {
+				t.Fatalf("leave %v: %d open, %d from there, %d addresses, want %d, %d, %d", a, o.Open(), o.FromAddr(a), o.Addresses(), open, want[a], len(want))
+			}
+		}
+	})
+}
+
+// Concurrent floods leave nothing behind: no count, and no memory of the addresses.
+func TestOccupancyReturnsToNothing(t *testing.T) {
+	o := NewOccupancy()
+	stays := netip.MustParseAddr("198.51.100.1")
+	o.Enter(stays)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(w / 2), byte(i >> 8), byte(i)}) }
+			for i := range 10_000 {
+				o.Enter(addr(i))
+				o.BeginHandshake()
+			}
+			for i := range 10_000 {
+				o.Leave(addr(i))
+				o.EndHandshake()
+			}
+		})
+	}
+	wg.Wait()
+	if o.Open() != 1 || o.HalfOpen() != 0 || o.Addresses() != 1 || o.FromAddr(stays) != 1 {
+		t.Errorf("%d open, %d half-open, %d addresses, want only the one that stays", o.Open(), o.HalfOpen(), o.Addresses())
+	}
+	for i := range o.shards {
+		if s := &o.shards[i]; s.peak > 64 {
+			t.Errorf("shard %d keeps the room of %d addresses for %d", i, s.peak, len(s.count))
+		}
+	}
+}
+
+func BenchmarkOccupancy(b *testing.B) {
+	o := NewOccupancy()
+	a := netip.MustParseAddr("2001:db8::1")
+	b.ReportAllocs()
+	for b.Loop() {
+		o.Enter(a)
+		o.Leave(a)
+	}
+}
