@@ -117,7 +117,11 @@ func (h hello) extensions(b *builder) error {
 		}})
 	}
 	mrand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	list = append([]extension{{grease(), raw()}}, append(list, extension{grease(), raw(0)})...)
+	first, last := grease(), grease()
+	if first == last { // the same extension twice is an error to real servers
+		last ^= 0x1010
+	}
+	list = append([]extension{{first, raw()}}, append(list, extension{last, raw(0)})...)
 	for _, e := range list {
 		b.u16(e.id)
 		b.block(2, e.body)

@@ -32,6 +32,7 @@ func (e Ending) String() string {
 // Observed is everything a prober learns from one connection.
 type Observed struct {
 	Bytes  []byte        // exactly what the peer sent
+	Sent   []byte        // exactly what the probe sent; see Replay
 	End    Ending        // how it ended
 	After  time.Duration // from the probe's last byte to the end or to giving up
 	Lasted time.Duration // from the connection to the end or to giving up
@@ -117,6 +118,8 @@ type tap struct {
 	received, sent  []byte
 	start           time.Time
 	lastSent, first time.Time // first byte received after lastSent
+	ended           time.Time // of the receiving direction, by err
+	err             error
 }
 
 func (t *tap) Read(p []byte) (int, error) {
@@ -127,6 +130,9 @@ func (t *tap) Read(p []byte) (int, error) {
 		t.first = time.Now()
 	}
 	t.received = append(t.received, p[:n]...)
+	if err != nil && t.ended.IsZero() { // later ones say less: after a reset comes a plain end
+		t.ended, t.err = time.Now(), err
+	}
 	return n, err
 }
 
@@ -148,17 +154,23 @@ func (t *tap) CloseWrite() error {
 	return closeWrite(t.Conn)
 }
 
+func (t *tap) SetLinger(seconds int) error {
+	if l, ok := t.Conn.(interface{ SetLinger(int) error }); ok {
+		return l.SetLinger(seconds)
+	}
+	return errors.ErrUnsupported
+}
+
 // watch reads to the end and sums up. The reading side must be free.
 func (t *tap) watch() Observed {
-	_, err := io.Copy(io.Discard, struct{ io.Reader }{t})
-	now := time.Now()
+	io.Copy(io.Discard, struct{ io.Reader }{t})
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := Observed{Bytes: t.received, End: endingOf(err), Lasted: now.Sub(t.start)}
+	o := Observed{Bytes: t.received, Sent: t.sent, End: endingOf(t.err), Lasted: t.ended.Sub(t.start)}
 	if t.lastSent.IsZero() {
 		t.lastSent = t.start
 	}
-	o.After = now.Sub(t.lastSent)
+	o.After = max(0, t.ended.Sub(t.lastSent))
 	if !t.first.Before(t.lastSent) {
 		o.First = t.first.Sub(t.lastSent)
 	}
@@ -167,7 +179,7 @@ func (t *tap) watch() Observed {
 
 func endingOf(err error) Ending {
 	switch {
-	case err == nil:
+	case err == nil, err == io.EOF:
 		return FIN
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return StaysOpen

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -28,7 +29,7 @@ type Probe struct {
 type probing struct {
 	hello   []byte // whose answer would show the secret's holder
 	capture error
-	visit   func(c *tap, o *Observed) // does its own reading
+	visit   func(c *tap) (page, leaf []byte, err error) // does its own reading
 	send    func(ctx context.Context, c *tap) error
 }
 
@@ -52,17 +53,19 @@ func (p Probe) Run(ctx context.Context, t Target) (Observed, error) {
 	var o Observed
 	if do.visit != nil {
 		c.SetDeadline(time.Now().Add(t.wait()))
-		do.visit(c, &o)
-		seen := c.watch()
-		o.Bytes, o.End, o.After, o.First, o.Lasted = seen.Bytes, seen.End, seen.After, seen.First, seen.Lasted
+		page, leaf, err := do.visit(c)
+		o = c.watch()
+		o.Page, o.Leaf, o.Visit = page, leaf, err
 	} else {
-		watched := make(chan Observed, 1)
-		go func() { watched <- c.watch() }()
-		// A peer that closes early makes the rest of the sending fail: that is
-		// an observation, and the watcher has it.
-		do.send(ctx, c)
-		c.SetReadDeadline(time.Now().Add(t.wait()))
-		o = <-watched
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			// A peer that closes early makes the rest of the sending fail: that is
+			// an observation, and the watcher makes it.
+			do.send(ctx, c)
+			c.SetReadDeadline(time.Now().Add(t.wait()))
+		})
+		o = c.watch()
+		sending.Wait()
 	}
 	o.Capture = do.capture
 	if size, err := flightSize(o.Bytes); do.hello != nil && err == nil && size > 0 && size <= len(o.Bytes) {
@@ -101,7 +104,11 @@ func Probes() []Probe {
 		replay("replay-retimed", "a captured hello, moved in time without the secret", FakeTLS, retime),
 		replay("replay-init", "what a padded-mode client sent, sent again", Secure, func(sent, _ []byte) []byte { return sent }),
 		served("byte-at-a-time", "a good hello, one byte at a time", func(t Target, c *tap, hello []byte) error {
-			return inPieces(c, hello, 1, t.pause()/8)
+			// With pauses where a server decides, without where it only collects.
+			if err := inPieces(c, hello[:64], 1, t.pause()); err != nil {
+				return err
+			}
+			return inPieces(c, hello[64:], 1, 0)
 		}),
 		served("segments", "a good hello over many TCP segments", func(t Target, c *tap, hello []byte) error {
 			return inPieces(c, hello, 97, t.pause())
@@ -144,6 +151,12 @@ func Garbage(n int) Probe {
 	return fixed(fmt.Sprintf("garbage-%d", n), fmt.Sprintf("%d random bytes", n), func(Target) ([]byte, error) {
 		return someBytes(n), nil
 	})
+}
+
+// Replay is a probe that sends b: with Observed.Sent of an earlier run, a proxy
+// and a web site can be shown the very same bytes.
+func Replay(b []byte) Probe {
+	return fixed("replay-given", "given bytes, sent again", func(Target) ([]byte, error) { return b, nil })
 }
 
 // Truncated is a good hello cut after k bytes; then the prober waits
@@ -286,29 +299,30 @@ func slowLoris(ctx context.Context, t Target, c *tap) error {
 
 // visitor is somebody with an ordinary TLS client, who gets a page and leaves.
 func visitor() Probe {
-	visit := func(t Target, c *tap, o *Observed) error {
+	visit := func(t Target, c *tap) (page, leaf []byte, err error) {
 		conn := tls.Client(c, &tls.Config{ServerName: t.Domain, InsecureSkipVerify: true})
 		if err := conn.Handshake(); err != nil {
-			return err
+			return nil, nil, err
 		}
-		o.Leaf = conn.ConnectionState().PeerCertificates[0].Raw
+		leaf = conn.ConnectionState().PeerCertificates[0].Raw
 		request, err := http.NewRequest("GET", "https://"+t.Domain+"/", nil)
 		if err != nil {
-			return err
+			return nil, leaf, err
 		}
 		request.Close = true
 		if err := request.Write(conn); err != nil {
-			return err
+			return nil, leaf, err
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(conn), request)
 		if err != nil {
-			return err
+			return nil, leaf, err
 		}
-		o.Page, err = io.ReadAll(answer.Body)
-		return err
+		defer answer.Body.Close()
+		page, err = io.ReadAll(answer.Body)
+		return page, leaf, err
 	}
 	return Probe{Name: "visitor", About: "an ordinary TLS client that gets a page", prepare: func(_ context.Context, t Target) (probing, error) {
-		return probing{visit: func(c *tap, o *Observed) { o.Visit = visit(t, c, o) }}, nil
+		return probing{visit: func(c *tap) ([]byte, []byte, error) { return visit(t, c) }}, nil
 	}}
 }
 
