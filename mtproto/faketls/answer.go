@@ -43,7 +43,7 @@ type Profile struct {
 // Answer makes the whole first flight for a hello that Open accepted with this
 // secret: ServerHello, ChangeCipherSpec and one data record, to be sent in one
 // write and with nothing behind it until the client has spoken. Randomness comes
-// from r (the encapsulation of X25519MLKEM768 draws from the system always).
+// from r.
 //
 // A group or suite the client does not offer is replaced by one that it does. An
 // error about the hello means that a real server could not have gone on with it
@@ -132,24 +132,23 @@ func (h *ClientHello) agree(want uint16, r io.Reader) (group uint16, key []byte,
 	return 0, nil, errGroup
 }
 
-// hybridKey is the answer to the client's X25519MLKEM768 share: a ciphertext that
-// the client could decapsulate, then an X25519 key. It is nil when there is no such
-// share or its key is not a valid one.
+// hybridKey is the answer to the client's X25519MLKEM768 share: what passes for a
+// ciphertext, then an X25519 key. It is nil when there is no such share or its key is
+// not a valid one.
 func (h *ClientHello) hybridKey(r io.Reader) ([]byte, error) {
 	share := h.share(X25519MLKEM768)
-	if share == nil {
+	if share == nil || !kemKeyValid(share) {
 		return nil, nil
 	}
-	client, err := mlkem.NewEncapsulationKey768(share[:mlkem.EncapsulationKeySize768])
+	key, err := appendKEMCiphertext(make([]byte, 0, mlkem.CiphertextSize768+x25519Size), r)
 	if err != nil {
-		return nil, nil
+		return nil, err
 	}
-	_, ciphertext := client.Encapsulate()
 	point, err := x25519Key(r)
 	if err != nil {
 		return nil, err
 	}
-	return append(ciphertext, point...), nil
+	return append(key, point...), nil
 }
 
 // x25519Key is the X25519 public key of a scalar hashed from 32 bytes of r: unlike

@@ -1,0 +1,5 @@
+#!/bin/sh
+# Measures mtguard against its peers; see bench/README.md.
+set -eu
+cd "$(dirname "$0")/../bench"
+exec ./run.sh "$@"

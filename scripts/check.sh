@@ -1,0 +1,23 @@
+#!/bin/sh
+# What has to hold before every commit: format, vet, staticcheck, the layer
+# rule, unit tests with the race detector, command-line scripts.
+set -eu
+cd "$(dirname "$0")/.."
+GO=${GO:-go}
+
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+if [ -n "$unformatted" ]; then
+	echo "not formatted (gofmt -w):" "$unformatted"
+	exit 1
+fi
+$GO vet ./...
+GOOS=darwin $GO vet ./proxy/... ./node ./cmd/mtguard # the goroutine engine's side
+$GO run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# The race detector needs cgo and a C compiler. Without one the tests still run.
+race=-race
+if ! command -v "$($GO env CC)" >/dev/null 2>&1; then
+	echo "skipped: the race detector, which needs a C compiler ($($GO env CC)); the tests run without it"
+	race=
+fi
+$GO test $race ./...
