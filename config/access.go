@@ -38,7 +38,9 @@ func (f *File) CheckAccess() error {
 		return nil
 	}
 	message := fmt.Sprintf("this file holds a secret and can be read by others (mode %04o)", info.Mode().Perm())
-	return f.report([]Problem{f.source().problem(fmt.Sprintf("user[%d].secret", i), message, "chmod 600 "+f.Path())})
+	p := f.source().problem(fmt.Sprintf("user[%d].secret", i), message, "")
+	p.Hint = "chmod 600 " + f.Path() // as it was given: nothing of the file's content
+	return f.report([]Problem{p})
 }
 
 // LoadSecrets reads every secret_file into the user's Secret and lets parse look at
@@ -56,7 +58,9 @@ func (f *File) LoadSecrets(parse func(text string) (SecretInfo, error)) error {
 			path += "_file"
 			text, message, hint := f.readSecret(user.SecretFile)
 			if message != "" {
-				problems = append(problems, f.source().problem(path, message, hint))
+				p := f.source().problem(path, "", "")
+				p.Message, p.Hint = message, hint // safe already: a name with long words is no secret
+				problems = append(problems, p)
 				continue
 			}
 			user.Secret = NewSecret(text)
@@ -87,38 +91,41 @@ func (f *File) readSecret(name string) (text, message, hint string) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(filepath.Dir(f.Path()), name)
 	}
+	// Somebody may have put the secret itself where its file's name belongs.
+	dir, base := filepath.Split(name)
+	shown := "secret_file: " + dir + safe(base)
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		return "", "secret_file: " + reason(err), ""
+		return "", shown + ": " + reason(err), ""
 	case !info.Mode().IsRegular():
-		return "", "secret_file: " + name + " is no regular file", ""
+		return "", shown + " is no regular file", ""
 	case readableByOthers(info):
-		return "", fmt.Sprintf("secret_file: %s can be read by others (mode %04o)", name, info.Mode().Perm()), "chmod 600 " + name
+		return "", fmt.Sprintf("%s can be read by others (mode %04o)", shown, info.Mode().Perm()), "chmod 600 " + dir + safe(base)
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return "", "secret_file: " + reason(err), "the node runs as a user who cannot read it"
+		return "", shown + ": " + reason(err), "the node runs as a user who cannot read it"
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
 	switch text = strings.TrimSpace(string(data)); {
 	case err != nil:
-		return "", "secret_file: " + reason(err), ""
+		return "", shown + ": " + reason(err), ""
 	case len(data) > maxSecretFile:
-		return "", "secret_file: " + name + " is larger than a secret can be", "it holds the secret and nothing else"
+		return "", shown + " is larger than a secret can be", "it holds the secret and nothing else"
 	case text == "":
-		return "", "secret_file: " + name + " is empty", "it holds the secret and nothing else"
+		return "", shown + " is empty", "it holds the secret and nothing else"
 	case strings.ContainsAny(text, "\r\n"):
-		return "", "secret_file: " + name + " holds several lines", "it holds the secret and nothing else"
+		return "", shown + " holds several lines", "it holds the secret and nothing else"
 	}
 	return text, "", ""
 }
 
+// reason is an error of the system without the name of the file.
 func reason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Path + ": " + path.Err.Error()
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err.Error()
 	}
 	return err.Error()
 }

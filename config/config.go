@@ -79,7 +79,7 @@ type Proxy struct {
 	HandshakeTimeout time.Duration `toml:"handshake_timeout"`
 
 	// IdleTimeout closes a connection on which no byte moved in either direction
-	// for so long. Range: 10s to 24h.
+	// for so long. Range: 10s to 1d.
 	// Reload: yes, for new connections.
 	IdleTimeout time.Duration `toml:"idle_timeout"`
 
@@ -367,11 +367,11 @@ func (f *File) Explicit(key string) bool {
 
 // settle fills in the defaults that follow from other values.
 func (f *File) settle() {
-	if f.Explicit("cover.domains") && !f.Explicit("cover.fall_back_to") && len(f.Cover.Domains) > 0 {
+	if f.Explicit("cover.domains") && !f.Explicit("cover.fall_back_to") && len(f.Cover.Domains) > 0 && isHostName(f.Cover.Domains[0]) {
 		f.Cover.FallBackTo = f.Cover.Domains[0] + ":443"
 	}
 	if !f.Explicit("limits.half_open") {
-		f.Limits.HalfOpen = min(f.Limits.HalfOpen, f.Proxy.MaxConnections)
+		f.Limits.HalfOpen = min(f.Limits.HalfOpen, max(1, f.Proxy.MaxConnections))
 	}
 }
 

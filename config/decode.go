@@ -161,7 +161,7 @@ func assign(n *node, into reflect.Value) (problem, hint string) {
 		into.Set(reflect.ValueOf(NewSecret(n.text)))
 	case bool:
 		if n.kind != kindBool {
-			return wrong("true or false", "without quotes")
+			return wrong("true or false", "one of these words, without quotes")
 		}
 		into.SetBool(n.text == "true")
 	case int:

@@ -29,7 +29,7 @@ func (f *File) applyEnvironment(environ []string) []Problem {
 			key = ""
 		}
 		if message != "" {
-			problems = append(problems, Problem{Origin: name, Key: key, Message: scrub(message), Hint: scrub(hint), order: len(f.source().data)})
+			problems = append(problems, Problem{Origin: name, Key: key, Message: safe(message), Hint: safe(hint), order: len(f.source().data)})
 			continue
 		}
 		f.source().override[key] = name
@@ -42,7 +42,7 @@ func (f *File) applyEnvironment(environ []string) []Problem {
 func (f *File) Set(origin, key string, values ...string) error {
 	message, hint := f.set(key, values)
 	if message != "" {
-		return &Error{Problems: []Problem{{Origin: origin, Key: key, Message: scrub(message), Hint: scrub(hint)}}}
+		return &Error{Problems: []Problem{{Origin: origin, Key: key, Message: safe(message), Hint: safe(hint)}}}
 	}
 	f.source().override[key] = origin
 	return nil
@@ -53,7 +53,7 @@ func (f *File) set(key string, values []string) (message, hint string) {
 	section, rest, _ := strings.Cut(key, ".")
 	name, entry, isEntry := strings.Cut(rest, ".")
 	at, ok := fieldByKey(reflect.ValueOf(f).Elem(), section)
-	if ok && at.Kind() == reflect.Struct {
+	if ok = ok && at.Kind() == reflect.Struct; ok {
 		at, ok = fieldByKey(at, name)
 	}
 	if !ok || isEntry != (at.Kind() == reflect.Map) {

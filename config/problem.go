@@ -89,6 +89,9 @@ func (f *File) report(problems []Problem) error {
 		said[p.Key] = true
 		return again
 	})
+	for i := range problems {
+		problems[i].Key = safe(problems[i].Key)
+	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.order, b.order) })
 	return &Error{Problems: problems}
 }
@@ -135,7 +138,7 @@ func (s *source) lineOf(offset int) (number, start, end int) {
 func (s *source) problem(path, message, hint string) Problem {
 	for at := path; at != ""; at = parent(at) {
 		if name := s.override[at]; name != "" {
-			return Problem{Origin: name, Key: path, Message: scrub(message), Hint: scrub(hint), order: len(s.data)}
+			return Problem{Origin: name, Key: path, Message: safe(message), Hint: safe(hint), order: len(s.data)}
 		}
 		if where, ok := s.values[at]; ok {
 			return s.problemAt(where, path, message, hint)
@@ -144,7 +147,7 @@ func (s *source) problem(path, message, hint string) Problem {
 			return s.problemAt(where, path, message, hint)
 		}
 	}
-	return Problem{Origin: s.name, Key: path, Message: scrub(message), Hint: scrub(hint), order: len(s.data)}
+	return Problem{Origin: s.name, Key: path, Message: safe(message), Hint: safe(hint), order: len(s.data)}
 }
 
 // problemWithKey is problem, pointing at the key instead of its value.
@@ -172,8 +175,8 @@ func (s *source) problemAt(where span, key, message, hint string) Problem {
 		Line:    number,
 		Column:  1 + before,
 		Key:     key,
-		Message: scrub(message),
-		Hint:    scrub(hint),
+		Message: safe(message),
+		Hint:    safe(hint),
 		order:   where.start,
 		carets:  max(1, utf8.RuneCount(s.data[where.start:max(where.start, min(where.end, lineEnd))])),
 	}
@@ -226,6 +229,16 @@ func scrub(text string) string {
 		}
 		return run
 	})
+}
+
+// safe is a text of ours that quotes the file: scrubbed, and short enough for a line of a log.
+func safe(text string) string {
+	const longest = 300
+	text = scrub(text)
+	if utf8.RuneCountInString(text) > longest {
+		text = string([]rune(text)[:longest]) + "…"
+	}
+	return text
 }
 
 // hideUnparsed masks the rest of every line that seems to assign a secret. It is

@@ -19,11 +19,12 @@ const (
 	kindString
 	kindInteger
 	kindBool
-	kindOther // floats and dates, which no key takes
+	kindFloat // neither this nor a date is what any key takes
+	kindDate
 )
 
 func (k kind) String() string {
-	return [...]string{"a section", "a list of sections", "a list", "a string", "a number", "true or false", "a number or date"}[k]
+	return [...]string{"a section", "a list of sections", "a list", "a string", "a number", "true or false", "a fraction", "a date"}[k]
 }
 
 // node is a value of the file with its place. The decoder of the library stops
@@ -207,8 +208,10 @@ func (b *treeBuilder) valueNode(v *unstable.Node, where span) *node {
 				n.kind = kindTables
 			}
 		}
+	case unstable.Float:
+		n.kind = kindFloat
 	default:
-		n.kind = kindOther
+		n.kind = kindDate
 	}
 	return n
 }

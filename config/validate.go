@@ -78,16 +78,15 @@ func (c *checker) publicAddress(address string) {
 	if address == "auto" {
 		return
 	}
-	host := address
-	if h, port, err := net.SplitHostPort(address); err == nil {
-		host = h
-		if !isPort(port, 1) {
-			c.refuse("proxy.public_address", fmt.Sprintf("proxy.public_address has the port %q", port), "a port is 1 to 65535")
-			return
-		}
+	host, port := address, "443" // any good port
+	if h, p, err := net.SplitHostPort(address); err == nil && !strings.Contains(address, "/") {
+		host, port = h, p
 	}
 	addr, err := netip.ParseAddr(host)
 	if err == nil && addr.Zone() == "" && !addr.IsUnspecified() || err != nil && isHostName(host) {
+		if !isPort(port, 1) {
+			c.refuse("proxy.public_address", fmt.Sprintf("proxy.public_address has the port %q", port), "a port is 1 to 65535")
+		}
 		return
 	}
 	c.refuse("proxy.public_address", fmt.Sprintf("proxy.public_address is no host that links could carry: %q", address),
@@ -126,7 +125,7 @@ func (c *checker) cover() {
 // only name resolution shows.
 func (c *checker) fallBackTo(address string) {
 	const path = "cover.fall_back_to"
-	if !c.hostPort(path, address) {
+	if !c.hostPort(path, address, "443") {
 		return
 	}
 	host, port, _ := net.SplitHostPort(address)
@@ -175,7 +174,7 @@ func (c *checker) upstream() {
 	case strings.Contains(u.Socks5, "@"):
 		c.refuse("upstream.socks5", "upstream.socks5 holds a user name", "a SOCKS5 proxy with a password is not supported: host:port only")
 	case u.Socks5 != "":
-		c.hostPort("upstream.socks5", u.Socks5)
+		c.hostPort("upstream.socks5", u.Socks5, "1080")
 	}
 	c.duration("upstream.connect_timeout", u.ConnectTimeout, 100*time.Millisecond, time.Minute)
 	for _, dc := range slices.Sorted(maps.Keys(u.DC)) {
@@ -267,7 +266,7 @@ func (c *checker) oneOf(path, key, value string, known ...string) {
 	if slices.Contains(known, value) {
 		return
 	}
-	hint := "one of " + strings.Join(known, ", ")
+	hint := "known: " + strings.Join(known, ", ")
 	if near := nearest(strings.ToLower(value), known); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
@@ -284,9 +283,9 @@ func (c *checker) count(path string, value, high int) {
 
 func outOfRange[T cmp.Ordered](c *checker, path string, value, low, high T, text func(T) string) {
 	if value < low {
-		c.refuse(path, path+" is too small", fmt.Sprintf("%s to %s", text(low), text(high)))
+		c.refuse(path, path+" is too small", fmt.Sprintf("allowed: %s to %s", text(low), text(high)))
 	} else if value > high {
-		c.refuse(path, path+" is too large", fmt.Sprintf("%s to %s", text(low), text(high)))
+		c.refuse(path, path+" is too large", fmt.Sprintf("allowed: %s to %s", text(low), text(high)))
 	}
 }
 
@@ -307,13 +306,13 @@ func (c *checker) listenAddress(path, key, address string) bool {
 	return false
 }
 
-func (c *checker) hostPort(path, address string) bool {
+func (c *checker) hostPort(path, address, usual string) bool {
 	host, port, err := net.SplitHostPort(address)
 	switch {
 	case err != nil && isHost(address):
-		c.refuse(path, fmt.Sprintf("%s has no port: %q", path, address), fmt.Sprintf("write %q", net.JoinHostPort(address, "443")))
+		c.refuse(path, fmt.Sprintf("%s has no port: %q", path, address), fmt.Sprintf("write %q", net.JoinHostPort(address, usual)))
 	case err != nil || !isHost(host):
-		c.refuse(path, fmt.Sprintf("%s is not host:port: %q", path, address), `such as "www.example.com:443"`)
+		c.refuse(path, fmt.Sprintf("%s is not host:port: %q", path, address), "such as "+strconv.Quote("www.example.com:"+usual))
 	case !isPort(port, 1):
 		c.refuse(path, fmt.Sprintf("%s has the port %q", path, port), "a port is 1 to 65535")
 	default:

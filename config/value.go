@@ -19,6 +19,9 @@ func ParseDuration(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, errors.New("empty")
 	}
+	if text[0] == '-' {
+		return 0, errors.New("negative")
+	}
 	var sum time.Duration
 	for rest := text; rest != ""; {
 		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789."))
