@@ -132,7 +132,7 @@ func TestStrangersAreSorted(t *testing.T) {
 			}()
 			l, err := load.New(load.Spec{
 				Work: load.Strangers, Mode: load.Secure, Secret: target.Secret, Proxy: ln.Addr().(*net.TCPAddr).AddrPort(), DC: 2,
-				Conns: 2, Size: 64, Seconds: 0.2, StrangerFrom: netip.MustParseAddr("127.0.0.66"), Unchecked: true,
+				Conns: 2, Size: 64, Seconds: 0.2, Hold: 20 * time.Millisecond, StrangerFrom: netip.MustParseAddr("127.0.0.66"), Unchecked: true,
 			})
 			if err != nil {
 				t.Fatal(err)

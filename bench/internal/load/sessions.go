@@ -116,12 +116,9 @@ func (l *Load) echoes() error {
 	return nil
 }
 
-const (
-	strangerHold = 20 * time.Millisecond // how long a stranger waits for a word from the proxy
-	goodEvery    = 20 * time.Millisecond // a good client's pause between its sessions
-)
+const goodEvery = 20 * time.Millisecond // a good client's pause between its sessions
 
-// strangers keeps Conns clients with a wrong key busy. Each waits for an answer, a hang-up or strangerHold, and comes again.
+// strangers keeps Conns clients with a wrong key busy. Each waits for an answer, a hang-up or the end of Hold, and comes again.
 func (l *Load) strangers() error {
 	from := l.spec.StrangerFrom
 	wrong := make([]byte, 16)
@@ -168,7 +165,7 @@ func (l *Load) strangers() error {
 			return
 		}
 		for c := range waiting {
-			if now.Sub(c.begun) > strangerHold && c.phase == greeting {
+			if now.Sub(c.begun) > l.spec.Hold && c.phase == greeting {
 				over(c, &l.report.Held)
 			}
 		}

@@ -58,8 +58,9 @@ type Spec struct {
 	PerSecond int
 	Seconds   float64
 
-	StrangerFrom netip.Addr // so that limits per address tell the good client from the others
-	Unchecked    bool       // leave the comparison of bytes out
+	StrangerFrom netip.Addr    // so that limits per address tell the good client from the others
+	Hold         time.Duration // how long a stranger waits for a word from the proxy
+	Unchecked    bool          // leave the comparison of bytes out
 	Deadline     time.Duration
 }
 
@@ -109,8 +110,8 @@ func (s *Spec) validate() error {
 			return fmt.Errorf("echoes need a size, a frequency and a duration")
 		}
 	case Strangers:
-		if s.Seconds <= 0 {
-			return fmt.Errorf("strangers need a duration")
+		if s.Seconds <= 0 || s.Hold <= 0 {
+			return fmt.Errorf("strangers need a duration and a time to wait")
 		}
 	default:
 		return fmt.Errorf("unknown work %q", s.Work)

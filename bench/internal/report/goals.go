@@ -12,6 +12,7 @@ type goal struct {
 	target      string
 	base        string // divided by; none: the value itself
 	added       string // both are taken less this target's value
+	across      string // the base's workload where it is another one
 	difference  bool   // subtracted instead of divided
 	metric      int    // index into the table's metrics
 	first, then float64
@@ -38,7 +39,7 @@ var goals = []goal{
 	{name: "added p50 of an echo, 1 connection, ee", workload: "latency-1", target: "mtguard-ee", base: "relay", added: "direct", first: 1.25, then: 1.1},
 	{name: "added p50 of an echo, 500 connections, ee", workload: "latency-500", target: "mtguard-ee", base: "relay", added: "direct", first: 1.25, then: 1.1},
 	{name: "stranger, masked, against mtg's masked", workload: "strangers", target: "mtguard-ee", base: "mtg", first: 1, then: 0.8},
-	{name: "stranger, not masked (dd), against mtg's masked", workload: "strangers", target: "mtguard-dd", base: "mtg", first: 0.4, then: 0.3},
+	{name: "stranger, not masked, against mtg's masked", workload: "strangers-hangup", target: "mtguard-ee", base: "mtg", across: "strangers", first: 0.4, then: 0.3},
 	{name: "stranger at 10,000 users against 1, ee", workload: "strangers", target: "mtguard-ee-10k", base: "mtguard-ee", first: 2, then: 1.3},
 	{name: "stranger at 10,000 users against 1, dd", workload: "strangers", target: "mtguard-dd-10k", base: "mtguard-dd", first: 2, then: 1.3},
 	{name: "good client's new session p99 among strangers, ee", workload: "strangers", target: "mtguard-ee", base: "mtg", metric: 3, first: 0.6, then: 0.3},
@@ -84,6 +85,8 @@ func (d *Document) value(g goal) (Spread, bool) {
 			v = d.Results.Values(g.workload, g.target, m)
 		case g.added != "":
 			v = d.Results.AddedRatios(g.workload, g.target, g.base, g.added, m)
+		case g.across != "":
+			v = d.Results.RatiosAcross(g.workload, g.target, g.across, g.base, m)
 		case g.difference:
 			v = d.Results.Differences(g.workload, g.target, g.base, m)
 		default:

@@ -18,6 +18,7 @@ type Sample struct {
 	Error    string      `json:"error,omitempty"` // the run is no measurement
 	Conns    int         `json:"conns"`
 	CPU      float64     `json:"cpu_s"`
+	KitCPU   float64     `json:"kit_cpu_s"` // what the load generator and the simulator used meanwhile
 	Base     int64       `json:"rss_base"` // bytes, before the measured part
 	Held     int64       `json:"rss_held"` // with all sessions open
 	Peak     int64       `json:"rss_peak"`
@@ -88,53 +89,65 @@ func (r Results) Values(workload, target string, m Metric) []float64 {
 
 // Ratios divides target by base round by round.
 func (r Results) Ratios(workload, target, base string, m Metric) []float64 {
-	return r.pairs(workload, m, func(of func(string) (float64, bool)) (float64, bool) {
-		a, okA := of(target)
-		b, okB := of(base)
-		return a / b, okA && okB && b > 0
-	})
+	return r.RatiosAcross(workload, target, workload, base, m)
+}
+
+// RatiosAcross does the same where the two come from different workloads.
+func (r Results) RatiosAcross(workload, target, baseWorkload, base string, m Metric) []float64 {
+	var v []float64
+	for round := range r.rounds() {
+		a, okA := r.at(workload, target, round, m)
+		b, okB := r.at(baseWorkload, base, round, m)
+		if okA && okB && b > 0 {
+			v = append(v, a/b)
+		}
+	}
+	return v
 }
 
 // AddedRatios divides what target adds to without by what base adds to it, round by round.
 func (r Results) AddedRatios(workload, target, base, without string, m Metric) []float64 {
-	return r.pairs(workload, m, func(of func(string) (float64, bool)) (float64, bool) {
-		a, okA := of(target)
-		b, okB := of(base)
-		w, okW := of(without)
-		return (a - w) / (b - w), okA && okB && okW && b > w
-	})
+	var v []float64
+	for round := range r.rounds() {
+		a, okA := r.at(workload, target, round, m)
+		b, okB := r.at(workload, base, round, m)
+		w, okW := r.at(workload, without, round, m)
+		if okA && okB && okW && b > w {
+			v = append(v, (a-w)/(b-w))
+		}
+	}
+	return v
 }
 
 // Differences subtracts base from target round by round.
 func (r Results) Differences(workload, target, base string, m Metric) []float64 {
-	return r.pairs(workload, m, func(of func(string) (float64, bool)) (float64, bool) {
-		a, okA := of(target)
-		b, okB := of(base)
-		return a - b, okA && okB
-	})
-}
-
-func (r Results) pairs(workload string, m Metric, combine func(of func(target string) (float64, bool)) (float64, bool)) []float64 {
-	last := 0
-	for i := range r {
-		last = max(last, r[i].Round)
-	}
 	var v []float64
-	for round := 0; round <= last; round++ {
-		x, ok := combine(func(target string) (float64, bool) {
-			for i := range r {
-				s := &r[i]
-				if s.Workload == workload && s.Round == round && s.Target == target && s.Error == "" {
-					return m.Value(s)
-				}
-			}
-			return 0, false
-		})
-		if ok {
-			v = append(v, x)
+	for round := range r.rounds() {
+		a, okA := r.at(workload, target, round, m)
+		b, okB := r.at(workload, base, round, m)
+		if okA && okB {
+			v = append(v, a-b)
 		}
 	}
 	return v
+}
+
+func (r Results) rounds() int {
+	n := 0
+	for i := range r {
+		n = max(n, r[i].Round+1)
+	}
+	return n
+}
+
+func (r Results) at(workload, target string, round int, m Metric) (float64, bool) {
+	for i := range r {
+		s := &r[i]
+		if s.Workload == workload && s.Round == round && s.Target == target && s.Error == "" {
+			return m.Value(s)
+		}
+	}
+	return 0, false
 }
 
 // Failed counts the runs of a target that gave no measurement, and gives the last reason.

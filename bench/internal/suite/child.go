@@ -12,6 +12,7 @@ import (
 
 	"mtguard/bench/internal/load"
 	"mtguard/bench/internal/netlab"
+	"mtguard/bench/internal/proc"
 	"mtguard/bench/internal/sim"
 	"mtguard/bench/internal/target"
 )
@@ -81,6 +82,7 @@ func (c *child) counters() (sim.Counters, error) {
 type Event struct {
 	Is     string      `json:"is"` // ready, held or done
 	Report load.Report `json:"report"`
+	CPU    float64     `json:"cpu_s"` // what the load generator itself has used so far
 	Error  string      `json:"error,omitempty"`
 }
 
@@ -98,7 +100,7 @@ func ServeLoad(in io.Reader, out io.Writer) error {
 	}
 	stage := func(name string) func() error {
 		return func() error {
-			if err := enc.Encode(Event{Is: name}); err != nil {
+			if err := enc.Encode(Event{Is: name, CPU: ownCPU()}); err != nil {
 				return err
 			}
 			_, err := lines.ReadBytes('\n')
@@ -114,5 +116,14 @@ func ServeLoad(in io.Reader, out io.Writer) error {
 	if err != nil {
 		done.Error = err.Error()
 	}
+	done.CPU = ownCPU()
 	return enc.Encode(done)
+}
+
+func ownCPU() float64 {
+	d, err := proc.CPU(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	return d.Seconds()
 }

@@ -122,6 +122,9 @@ func (s *Suite) tell(w Workload, sample *report.Sample) {
 			line += fmt.Sprintf("  "+m.Format+" %s", v, m.Name)
 		}
 	}
+	if sample.CPU > 0 {
+		line += fmt.Sprintf("  (kit: %.2f of the target's CPU)", sample.KitCPU/sample.CPU)
+	}
 	if sample.Report.Failures > 0 {
 		line += fmt.Sprintf("  (%d failures, the last: %s)", sample.Report.Failures, sample.Report.Failure)
 	}
@@ -188,7 +191,7 @@ func (s *Suite) spec(w Workload, t target.Target) load.Spec {
 
 // follow goes through the stages of one run.
 func (s *Suite) follow(w Workload, c *child, g gauge, sample *report.Sample) error {
-	ev, err := c.next("ready")
+	ready, err := c.next("ready")
 	if err != nil {
 		return err
 	}
@@ -200,6 +203,10 @@ func (s *Suite) follow(w Workload, c *child, g gauge, sample *report.Sample) err
 		return err
 	}
 	cpu, err := g.cpu()
+	if err != nil {
+		return err
+	}
+	simCPU, err := proc.CPU(s.sim.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -223,7 +230,8 @@ func (s *Suite) follow(w Workload, c *child, g gauge, sample *report.Sample) err
 			return err
 		}
 	}
-	if ev, err = c.next("done"); err != nil {
+	done, err := c.next("done")
+	if err != nil {
 		return err
 	}
 	used, err := g.cpu()
@@ -234,7 +242,12 @@ func (s *Suite) follow(w Workload, c *child, g gauge, sample *report.Sample) err
 	if _, sample.Peak, err = g.memory(); err != nil {
 		return err
 	}
-	sample.Report = ev.Report
+	sample.Report = done.Report
+	simUsed, err := proc.CPU(s.sim.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	sample.KitCPU = done.CPU - ready.CPU + (simUsed - simCPU).Seconds()
 	after, err := s.sim.counters()
 	if err != nil {
 		return err
