@@ -98,13 +98,10 @@ func (s *set) find(tag uint64) *slot {
 
 // hash maps a prefix to its tag. Tag 0 marks a free slot, so no key may have it.
 func (l *Limiter) hash(key netip.Prefix) uint64 {
-	var b [18]byte
-	addr := key.Addr().As16()
+	var b [17]byte
+	addr := key.Addr().As16() // IPv4 comes out as ::ffff:0:0/96, which no masked IPv6 prefix of up to 32 bits lies in
 	copy(b[:], addr[:])
 	b[16] = byte(key.Bits())
-	if key.Addr().Is4() {
-		b[17] = 4
-	}
 	return maphash.Bytes(l.seed, b[:]) | 1
 }
 
@@ -112,7 +109,7 @@ func (l *Limiter) hash(key netip.Prefix) uint64 {
 // is the /32 and wide is the zero Prefix. For IPv6, narrow is the /64, since one customer owns at least that many addresses, and wide the
 // /48 around it. Zones are dropped. ok is false for the zero Addr.
 func PrefixesOf(a netip.Addr) (narrow, wide netip.Prefix, ok bool) {
-	a = a.Unmap().WithZone("")
+	a = a.Unmap()
 	switch {
 	case a.Is4():
 		return netip.PrefixFrom(a, 32), netip.Prefix{}, true

@@ -160,6 +160,32 @@ func TestCollisionsOnlyMakeStricter(t *testing.T) {
 	})
 }
 
+// Keys that only ask, or are refused, leave the slots to those who pay, whatever limit they come with.
+func TestNewcomersWithoutSuccessPushNobodyOut(t *testing.T) {
+	l := Limit{Events: 1, Per: time.Second, Burst: 100}
+	table := New(ways)
+	key := func(i int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32) }
+	own := make([]Bucket, ways)
+	for i := range own {
+		own[i].Take(l, 10+i, start)
+		table.Take(key(i), l, 10+i, start)
+	}
+	strict := Limit{Events: 1, Per: time.Second, Burst: 1}
+	for i := range 100 {
+		if d := table.Take(key(100+i), l, 0, start); !d.Allowed {
+			t.Fatalf("asking: %+v", d)
+		}
+		if d := table.Take(key(100+i), strict, 1, start); d.Allowed {
+			t.Fatalf("a newcomer with the debt of ten events passed a burst of one: %+v", d)
+		}
+	}
+	for i := range own {
+		if got, want := table.Take(key(i), l, 3, start), own[i].Take(l, 3, start); got != want {
+			t.Errorf("key %d: table %+v, bucket %+v", i, got, want)
+		}
+	}
+}
+
 // With room enough for all keys the table is exact.
 func TestTableWithRoomIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

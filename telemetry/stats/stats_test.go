@@ -109,26 +109,32 @@ func TestHistogramBuckets(t *testing.T) {
 }
 
 func TestControlIsOnePerName(t *testing.T) {
-	var c Counters
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for i := range 20 {
-				name := fmt.Sprintf("control.%d", i)
-				c.Decision(name, VerdictMask, ModeMonitor)
-				c.CheckTook(name, time.Microsecond)
-				c.Control(name).Panicked()
-			}
-		})
-	}
-	wg.Wait()
-	for i := range 20 {
-		s := c.Control(fmt.Sprintf("control.%d", i))
-		if s.Decisions(VerdictMask, ModeMonitor) != 8 || s.Panics() != 8 || s.took.Count() != 8 {
-			t.Errorf("control.%d: %d decisions, %d panics, %d times, want 8 each", i, s.Decisions(VerdictMask, ModeMonitor), s.Panics(), s.took.Count())
+	const rounds, workers, names = 300, 8, 5
+	for range rounds {
+		var c Counters
+		var gate, done sync.WaitGroup
+		gate.Add(1)
+		for w := range workers {
+			done.Go(func() {
+				gate.Wait()
+				for i := range names {
+					name := fmt.Sprintf("control.%d", (i+w)%names)
+					c.Decision(name, VerdictMask, ModeMonitor)
+					c.CheckTook(name, time.Microsecond)
+					c.Control(name).Panicked()
+				}
+			})
 		}
-		if s.Decisions(VerdictMask, ModeEnforce) != 0 || s.Decisions(VerdictDeny, ModeMonitor) != 0 {
-			t.Errorf("control.%d: a decision was counted in the wrong place", i)
+		gate.Done()
+		done.Wait()
+		for i := range names {
+			s := c.Control(fmt.Sprintf("control.%d", i))
+			if s.Decisions(VerdictMask, ModeMonitor) != workers || s.Panics() != workers || s.Times() != workers {
+				t.Fatalf("control.%d: %d decisions, %d panics, %d times, want %d each", i, s.Decisions(VerdictMask, ModeMonitor), s.Panics(), s.Times(), workers)
+			}
+			if s.Decisions(VerdictMask, ModeEnforce) != 0 || s.Decisions(VerdictDeny, ModeMonitor) != 0 {
+				t.Fatalf("control.%d: a decision was counted in the wrong place", i)
+			}
 		}
 	}
 }
