@@ -35,6 +35,10 @@ type Hello interface {
 	// Open reports whether secret (16 bytes) made this hello, and the time the
 	// client put into it. now is what a hello without a time of its own gives.
 	Open(secret []byte, now time.Time) (sentAt time.Time, ok bool)
+	// Timed tells whether the hello carries a time. One that does not is an
+	// obfuscated2 init, and is remembered among the inits: whoever takes the
+	// init out of a captured fake-TLS session meets it there.
+	Timed() bool
 	// ServerName is the name asked for, lower case, or "" when there is none.
 	ServerName() string
 	// ReplayKey is the same for every copy of this hello, moved in time or not.
@@ -59,8 +63,8 @@ const (
 
 // Authenticator finds and checks.
 type Authenticator struct {
-	// Replay remembers what was accepted. Inits is its twin for obfuscated2
-	// inits, which carry no time.
+	// Replay remembers the fake-TLS hellos that were accepted. Inits is its twin
+	// for obfuscated2 inits, with and without TLS around them: they carry no time.
 	Replay, Inits *replay.Cache
 	Stats         *stats.Counters
 
@@ -74,7 +78,9 @@ func New(hellos, inits *replay.Cache, c *stats.Counters) *Authenticator {
 	return &Authenticator{Replay: hellos, Inits: inits, Stats: c, prefixes: ratelimit.New(1 << 14)}
 }
 
-// Authenticate returns the key whose secret made h, or nil and why not. A
+// Authenticate finds the key whose secret made h. The client is let in only
+// with stats.ResultOK; a hello out of time or sent before (stats.ResultClock,
+// stats.ResultReplay) comes with its key all the same, to say whose it was. A
 // hello is remembered only after its secret matched, so that strangers cannot
 // fill the memory.
 func (a *Authenticator) Authenticate(s *policy.Snapshot, from netip.Addr, h Hello, now time.Time) (*keys.Key, stats.Result) {
@@ -86,10 +92,14 @@ func (a *Authenticator) Authenticate(s *policy.Snapshot, from netip.Addr, h Hell
 	}
 	key := s.Keys.At(i)
 	if skew := now.Sub(found.sentAt); skew > s.Skew || skew < -s.Skew {
-		return nil, stats.ResultClock
+		return key, stats.ResultClock
 	}
-	if a.Replay.FirstSeen(h.ReplayKey(), found.sentAt, now) != replay.Fresh {
-		return nil, stats.ResultReplay
+	seen := a.Replay
+	if !h.Timed() {
+		seen = a.Inits
+	}
+	if seen.FirstSeen(h.ReplayKey(), found.sentAt, now) != replay.Fresh {
+		return key, stats.ResultReplay
 	}
 	a.recent.note(from, key.ID())
 	return key, stats.ResultOK
@@ -122,16 +132,20 @@ func (s *search) run() (int, stats.Result) {
 		}
 	}
 	s.paid = FreeTrials // the keys above were free too: they are few
-	named := s.set.Named(s.hello.ServerName())
-	if i, result := s.among(len(named), func(i int) int { return int(named[i]) }); result != stats.ResultBadSecret {
+	name := s.hello.ServerName()
+	named := s.set.Named(name)
+	if i, result := s.among(len(named), func(i int) (int, bool) { return int(named[i]), true }); result != stats.ResultBadSecret {
 		return i, result
 	}
-	return s.among(s.set.Len(), func(i int) int { return i })
+	return s.among(s.set.Len(), func(i int) (int, bool) {
+		return i, len(named) == 0 || s.set.At(i).Domain() != name // those were tried
+	})
 }
 
 // among tries n keys from a random one on, so that an attempt that the budget
-// cut short is followed by one that tries others.
-func (s *search) among(n int, key func(int) int) (int, stats.Result) {
+// cut short is followed by one that tries others. key gives the index of each
+// and whether to try it at all.
+func (s *search) among(n int, key func(int) (int, bool)) (int, stats.Result) {
 	if n == 0 {
 		return 0, stats.ResultBadSecret
 	}
@@ -140,11 +154,15 @@ func (s *search) among(n int, key func(int) int) (int, stats.Result) {
 		start = rand.IntN(n)
 	}
 	for i := range n {
+		k, wanted := key((start + i) % n)
+		if !wanted {
+			continue
+		}
 		if s.paid == 0 && !s.pay() {
 			return 0, stats.ResultBudget
 		}
 		s.paid--
-		if k := key((start + i) % n); s.try(k) {
+		if s.try(k) {
 			return k, stats.ResultOK
 		}
 	}

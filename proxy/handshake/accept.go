@@ -113,7 +113,9 @@ func acceptHello(r *reader, h *faketls.ClientHello, n int, s *policy.Snapshot, a
 	}
 	key, result := a.Authenticate(s, from, hello{h}, time.Now())
 	if result != stats.ResultOK {
-		return nil, r.failure(result, mtproto.FakeTLS)
+		f := r.failure(result, mtproto.FakeTLS)
+		f.Key = key
+		return nil, f
 	}
 	answer, err := h.Answer(key.Material(), p.Profile(), rand.Reader)
 	if err != nil { // no suite that we could answer with
@@ -156,7 +158,7 @@ func insideTLS(r *reader, helloSize int, key *keys.Key, s *policy.Snapshot, a *a
 	if !ok || header.Framing != mtproto.Padded {
 		return nil, &Failure{Result: stats.ResultBadSecret}
 	}
-	if !a.FirstInit(replayKey(&init), time.Now()) {
+	if !a.FirstInit(init.ReplayKey(), time.Now()) {
 		return nil, &Failure{Result: stats.ResultReplay}
 	}
 	client := newClient(key, mtproto.FakeTLS, header, &init)
@@ -175,7 +177,9 @@ func acceptInit(r *reader, s *policy.Snapshot, a *auth.Authenticator, from netip
 	h := &bareInit{Init: &init, allowed: &s.Transports}
 	key, result := a.Authenticate(s, from, h, time.Now())
 	if result != stats.ResultOK {
-		return nil, r.failure(result, h.transport())
+		f := r.failure(result, h.transport())
+		f.Key = key
+		return nil, f
 	}
 	client := newClient(key, h.transport(), h.header, &init)
 	client.Payload = r.b[obfs2.InitSize:]
@@ -194,6 +198,8 @@ type hello struct{ *faketls.ClientHello }
 func (h hello) Open(secret []byte, _ time.Time) (time.Time, bool) {
 	return h.ClientHello.Open(secret)
 }
+
+func (h hello) Timed() bool { return true }
 
 // bareInit makes an obfuscated2 init an auth.Hello. A key whose tag names a
 // transport that is not served has not been found: by itself a tag matches by
@@ -223,12 +229,8 @@ func (h *bareInit) transport() mtproto.Transport {
 	return mtproto.Classic
 }
 
-func (h *bareInit) ServerName() string  { return "" }
-func (h *bareInit) ReplayKey() [16]byte { return replayKey(h.Init) }
-
-// replayKey is the part of an init that its keys are made from, cut to size.
-// It is random, and a copy cannot change it without changing the keys.
-func replayKey(i *obfs2.Init) [16]byte { return [16]byte(i[8:24]) }
+func (h *bareInit) Timed() bool        { return false }
+func (h *bareInit) ServerName() string { return "" }
 
 // reader collects what a peer sends.
 type reader struct {
