@@ -19,8 +19,8 @@ type Sample struct {
 	Conns    int         `json:"conns"`
 	CPU      float64     `json:"cpu_s"`
 	KitCPU   float64     `json:"kit_cpu_s"` // what the load generator and the simulator used meanwhile
-	Base     int64       `json:"rss_base"` // bytes, before the measured part
-	Held     int64       `json:"rss_held"` // with all sessions open
+	Base     int64       `json:"rss_base"`  // bytes, before the measured part
+	Held     int64       `json:"rss_held"`  // with all sessions open
 	Peak     int64       `json:"rss_peak"`
 	Taken    int64       `json:"dc_sent"` // bytes that left the data centre in the measured part
 	Report   load.Report `json:"load"`
