@@ -13,12 +13,13 @@ import (
 // occupancyShards keeps accepts on different cores apart.
 const occupancyShards = 32
 
-// Occupancy counts open connections: all, those in their handshake, and those of each address, where the addresses of an IPv6 /64 count as
-// one. Its memory follows the number of addresses connected now, never the number ever seen. Use NewOccupancy; it is safe for concurrent use.
+// Occupancy counts open connections: all, and those of each address, where the addresses of an IPv6 /64 count as one. Handshakes are counted
+// by the server, which must know them one by one to end the oldest. The memory of an Occupancy follows the number of addresses connected
+// now, never the number ever seen. Use NewOccupancy; it is safe for concurrent use.
 type Occupancy struct {
-	open, halfOpen atomic.Int64
-	seed           maphash.Seed
-	shards         [occupancyShards]addrShard
+	open   atomic.Int64
+	seed   maphash.Seed
+	shards [occupancyShards]addrShard
 }
 
 type addrShard struct {
@@ -84,17 +85,8 @@ func (o *Occupancy) place(a netip.Addr) ([16]byte, *addrShard) {
 	return key, &o.shards[maphash.Bytes(o.seed, key[:])%occupancyShards]
 }
 
-// BeginHandshake counts a connection into its handshake and returns how many there are now. Each needs one EndHandshake.
-func (o *Occupancy) BeginHandshake() (halfOpen int) { return int(o.halfOpen.Add(1)) }
-
-// EndHandshake takes back one BeginHandshake, whether the handshake succeeded or not.
-func (o *Occupancy) EndHandshake() { o.halfOpen.Add(-1) }
-
 // Open returns the number of connections.
 func (o *Occupancy) Open() int { return int(o.open.Load()) }
-
-// HalfOpen returns the number of connections in their handshake.
-func (o *Occupancy) HalfOpen() int { return int(o.halfOpen.Load()) }
 
 // FromAddr returns the number of connections from a, or from its /64.
 func (o *Occupancy) FromAddr(a netip.Addr) int {

@@ -40,15 +40,6 @@ func TestOccupancyCounts(t *testing.T) {
 		t.Errorf("enter without an address: %d open, %d from there", open, from)
 	}
 	o.Leave(none)
-
-	if o.BeginHandshake() != 1 || o.BeginHandshake() != 2 || o.HalfOpen() != 2 {
-		t.Errorf("two handshakes: %d half-open", o.HalfOpen())
-	}
-	o.EndHandshake()
-	o.EndHandshake()
-	if o.HalfOpen() != 0 || o.Open() != 4 {
-		t.Errorf("after both: %d half-open of %d", o.HalfOpen(), o.Open())
-	}
 }
 
 func TestOccupancyAgainstPlainMap(t *testing.T) {
@@ -92,17 +83,15 @@ func TestOccupancyReturnsToNothing(t *testing.T) {
 			addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(w / 2), byte(i >> 8), byte(i)}) }
 			for i := range 10_000 {
 				o.Enter(addr(i))
-				o.BeginHandshake()
 			}
 			for i := range 10_000 {
 				o.Leave(addr(i))
-				o.EndHandshake()
 			}
 		})
 	}
 	wg.Wait()
-	if o.Open() != 1 || o.HalfOpen() != 0 || o.Addresses() != 1 || o.FromAddr(stays) != 1 {
-		t.Errorf("%d open, %d half-open, %d addresses, want only the one that stays", o.Open(), o.HalfOpen(), o.Addresses())
+	if o.Open() != 1 || o.Addresses() != 1 || o.FromAddr(stays) != 1 {
+		t.Errorf("%d open, %d addresses, want only the one that stays", o.Open(), o.Addresses())
 	}
 	for i := range o.shards {
 		if s := &o.shards[i]; s.peak > 64 {
