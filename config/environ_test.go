@@ -97,6 +97,11 @@ func TestVariablesAreNamedInsteadOfTheFile(t *testing.T) {
 	if p := problemsOf(t, err); p[0].Origin != "MTGUARD__LOG__LEVEL" || p[0].Line != 0 {
 		t.Errorf("blamed %s:%d", p[0].Origin, p[0].Line)
 	}
+	// The file has a value at the same place of the list, which is not to blame either.
+	_, err = fromEnvironment(t, `proxy.listen = [":1"]`, "MTGUARD__PROXY__LISTEN=nowhere")
+	if p := problemsOf(t, err); p[0].Origin != "MTGUARD__PROXY__LISTEN" || p[0].Line != 0 {
+		t.Errorf("blamed %s:%d", p[0].Origin, p[0].Line)
+	}
 }
 
 func TestLoadTakesTheEnvironmentAndParseDoesNot(t *testing.T) {

@@ -140,6 +140,8 @@ func (s *source) problem(path, message, hint string) Problem {
 		if name := s.override[at]; name != "" {
 			return Problem{Origin: name, Key: path, Message: safe(message), Hint: safe(hint), order: len(s.data)}
 		}
+	}
+	for at := path; at != ""; at = parent(at) {
 		if where, ok := s.values[at]; ok {
 			return s.problemAt(where, path, message, hint)
 		}
