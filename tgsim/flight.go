@@ -68,7 +68,7 @@ func checkFlight(b, secret, clientRandom []byte) error {
 	if err != nil {
 		return err
 	}
-	if size != len(b) {
+	if size == 0 || size != len(b) {
 		return errFlight
 	}
 	mac := hmac.New(sha256.New, secret)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,6 +19,7 @@ type Happening struct {
 	Result   string // in words
 	OK       bool   // a user was served; an attacker learnt nothing
 	Took     time.Duration
+	Bytes    int64 // of a download or an upload
 	Err      error
 	Observed *Observed // of a probe that ran
 }
@@ -35,7 +37,7 @@ type Mix struct {
 	Users     int      // at the same time; 0 is one each
 	Attackers int
 	Target    Target  // of the attackers
-	Probes    []Probe // nil is Probes()
+	Probes    []Probe // nil is those of Probes that must be covered
 	Rate      float64 // acts per second of each user and attacker; 0 is 1
 	Transfer  int64   // largest download or upload of one act; 0 is 1 MiB
 	// Dialer, when set, gives each user and attacker a way to connect of its own,
@@ -126,9 +128,11 @@ func (m *Mix) act(conn *Conn, p Person, tell func(Happening)) bool {
 	case 0:
 		err := conn.Download(n)
 		h = happening(p.Name, "download", fmt.Sprintf("%d bytes, every one right", n), start, err)
+		h.Bytes = n
 	case 1:
 		err := conn.Upload(n)
 		h = happening(p.Name, "upload", fmt.Sprintf("%d bytes, hash right", n), start, err)
+		h.Bytes = n
 	default:
 		err := conn.Ping([]byte("are you there?"))
 		h = happening(p.Name, "ping", fmt.Sprintf("answer from dc %d", conn.Reached()), start, err)
@@ -149,7 +153,7 @@ func happening(who, what, result string, start time.Time, err error) Happening {
 func (m *Mix) attack(ctx context.Context, i int, tell func(Happening)) {
 	probes, target := m.Probes, m.Target
 	if probes == nil {
-		probes = Probes()
+		probes = slices.DeleteFunc(Probes(), func(p Probe) bool { return p.Served })
 	}
 	who := fmt.Sprintf("attacker-%d", i+1)
 	if m.Dialer != nil {
@@ -161,7 +165,7 @@ func (m *Mix) attack(ctx context.Context, i int, tell func(Happening)) {
 		h := happening(who, p.Name, o.Summary(), start, err)
 		h.Attacker = true
 		if err == nil {
-			h.Observed, h.OK = &o, o.Served == p.Served || p.Served
+			h.Observed, h.OK = &o, !o.Served || p.Served
 		}
 		tell(h)
 	}

@@ -61,6 +61,9 @@ func readHello(r io.Reader) (testHello, error) {
 			}
 		}
 	}
+	if want := 4 + (int(h.joined[6])<<16 | int(h.joined[7])<<8 | int(h.joined[8])); len(h.joined) != 5+want {
+		return h, errTestHello // something follows the hello in its record
+	}
 	binary.BigEndian.PutUint16(h.joined[3:], uint16(len(h.joined)-5))
 	return h, h.findName()
 }

@@ -284,3 +284,32 @@ func TestSecretsAndLinksAgreeWithVectors(t *testing.T) {
 		}
 	}
 }
+
+func TestForbiddenStarts(t *testing.T) {
+	cases := map[string]bool{
+		"\xefabcdefg": true, "HEADdefg": true, "POSTdefg": true, "GET defg": true, "OPTIdefg": true,
+		"\xee\xee\xee\xeedefg": true, "\xdd\xdd\xdd\xdddefg": true, "\x16\x03\x01\x02defg": true, "abcd\x00\x00\x00\x00": true,
+		"GETxdefg": false, "\xee\xee\xee\xefdefg": false, "\x16\x03\x01\x05defg": false, "abc\x00\x00\x00\x00h": false,
+	}
+	for start, want := range cases {
+		if got := forbiddenStart([]byte(start)); got != want {
+			t.Errorf("%q: forbidden %v, want %v", start, got, want)
+		}
+	}
+	for range 2000 { // one start in 256 is forbidden
+		if init := must2(newInit(padded, -203, nil))(t); forbiddenStart(init[:8]) {
+			t.Fatalf("an init starts with %x", init[:8])
+		}
+	}
+	for _, dc := range []int{-1 << 15, 1<<15 - 1, 0} {
+		init := must2(newInit(abridged, dc, nil))(t)
+		if _, got, _, err := openInit(init, nil); err != nil || got != dc {
+			t.Errorf("dc %d arrives as %d, %v", dc, got, err)
+		}
+	}
+	if _, _, err := newInit(abridged, 1<<15, nil); err == nil {
+		t.Error("a dc of 17 bits was taken")
+	}
+}
+
+func must2[T, U any](v T, _ U, err error) func(testing.TB) T { return must(v, err) }
