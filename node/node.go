@@ -136,6 +136,7 @@ func (n *Node) Run(ctx context.Context) error {
 	events := n.bus.Subscribe("log", logDepth)
 	work.Go(func() { n.writeLog(events) })
 	work.Go(func() { n.cover.Run(background) })
+	work.Go(func() { tidy(background) })
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	if n.metrics != nil {
 		work.Go(func() { web.Serve(n.metrics) })
@@ -209,7 +210,7 @@ func (n *Node) reload() error {
 		return err
 	}
 	n.live.Publish(snapshot)
-	killed := n.sessions.Kill(func(s auth.Session) bool {
+	killed := n.sessions.Kill(func(s *auth.Session) bool {
 		_, still := snapshot.Keys.ByID(s.Key)
 		return !still
 	}, "user removed")

@@ -28,24 +28,24 @@ import (
 //	relay       the relay takes the pair; no goroutine is left behind
 //	ended       the relay calls back: everything is given back and counted
 type conn struct {
-	*Server
 	guard.Conn
+	s       *Server
 	c       net.Conn
-	arrived time.Time
-	counted bool // stands in the occupancy
+	key     *keys.Key // nil until a secret matched
+	counted bool      // stands in the occupancy
 }
 
 // serveConn owns c until the relay does.
 func (s *Server) serveConn(c net.Conn, open int) {
 	snap := s.Live.Load() // the only time: it meets one policy for its whole life
-	x := &conn{Server: s, c: c, arrived: time.Now()}
-	x.Conn = guard.Conn{ID: s.serial.Add(1), Addr: addrPort(c.RemoteAddr()), At: x.arrived, Policy: snap}
+	x := &conn{s: s, c: c}
+	x.Conn = guard.Conn{ID: s.serial.Add(1), Addr: addrPort(c.RemoteAddr()), At: time.Now(), Policy: snap}
 	if s.Cover.isOurs(x.Addr) { // our own connection to the cover site came back to us
 		s.Log.Error("cover site leads back to this proxy", "address", snap.Cover.Address)
 		x.close(stats.OutcomeDenied)
 		return
 	}
-	c.SetDeadline(x.arrived.Add(snap.Handshake))
+	c.SetDeadline(x.At.Add(snap.Handshake))
 	var early []byte // read together with a PROXY header
 	if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {
 		var err error
@@ -91,37 +91,35 @@ func (x *conn) identify(early []byte) (*handshake.Client, *handshake.Failure) {
 	if len(early) > 0 {
 		c = &rewound{Conn: x.c, early: early}
 	}
-	buf := x.buffers.Get().(*[]byte)
-	defer x.buffers.Put(buf)
-	client, failure := handshake.Accept(c, x.Policy, x.Auth, x.Cover, x.Addr.Addr(), (*buf)[:0])
-	took := time.Since(x.arrived)
+	buf := x.s.buffers.Get().(*[]byte)
+	defer x.s.buffers.Put(buf)
+	client, failure := handshake.Accept(c, x.Policy, x.s.Auth, x.s.Cover, x.Addr.Addr(), (*buf)[:0])
+	took := time.Since(x.At)
 	if failure != nil {
-		x.Stats.Handshake(failure.Transport.String(), failure.Result, took)
+		x.s.Stats.Handshake(failure.Transport.String(), failure.Result, took)
 		failure.Read = append([]byte(nil), failure.Read...) // buf goes back
 		x.Transport = failure.Transport
-		if failure.Key != nil {
-			x.User, x.Key = failure.Key.User(), string(failure.Key.ID())
-		}
+		x.key = failure.Key
 		return nil, failure
 	}
-	x.Stats.Handshake(client.Transport.String(), stats.ResultOK, took)
+	x.s.Stats.Handshake(client.Transport.String(), stats.ResultOK, took)
 	client.Payload = append([]byte(nil), client.Payload...)
-	x.User, x.Key = client.Key.User(), string(client.Key.ID())
+	x.key, x.User, x.Key = client.Key, client.Key.User(), string(client.Key.ID())
 	x.Transport, x.DC = client.Transport, client.Header.DC
 	return client, nil
 }
 
 // connect judges the client that is known now, and opens its way to Telegram.
 func (x *conn) connect(client *handshake.Client) {
-	if x.Guard.Authorize(&x.Conn).Action != guard.Allow {
+	if x.s.Guard.Authorize(&x.Conn).Action != guard.Allow {
 		x.discard(stats.OutcomeLimited) // it was answered: no site could take over now
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.ctx, x.Policy.Handshake)
+	ctx, cancel := context.WithTimeout(x.s.ctx, x.Policy.Handshake)
 	defer cancel()
-	dc, err := x.Upstream.Dial(ctx, x.Policy, client.Header.DC)
+	dc, err := x.s.Upstream.Dial(ctx, x.Policy, client.Header.DC)
 	if err != nil {
-		x.Log.Warn("no way to the DC", "conn", x.ID, "dc", int(client.Header.DC), "error", err)
+		x.s.Log.Warn("no way to the DC", "conn", x.ID, "dc", int(client.Header.DC), "error", err)
 		x.emit(event.UpstreamFailed, "dial", relay.Result{})
 		x.close(stats.OutcomeError)
 		return
@@ -178,73 +176,108 @@ func plan(s *policy.Snapshot, client *handshake.Client) (relay.Session, []byte, 
 // relay hands the pair over. The session is registered before it runs, and its
 // key looked up once more afterwards: a key that was taken away since the
 // handshake is caught by one side or the other.
-func (x *conn) relay(session relay.Session, payload int) {
+func (x *conn) relay(r relay.Session, payload int) {
 	x.c.SetDeadline(time.Time{})
-	session.Server.SetDeadline(time.Time{})
-	session.Done = func(r relay.Result) {
-		r.Up += int64(payload)
-		x.Sessions.Close(x.ID)
-		x.Stats.Sessions.Add(-1)
-		x.Stats.RelayBytes(r.Up, r.Down)
-		x.emit(event.Relayed, r.Reason.String(), r)
-		x.release(stats.OutcomeRelayed)
-	}
-	x.Stats.Sessions.Add(1)
+	r.Server.SetDeadline(time.Time{})
+	live := &session{s: x.s, key: x.key, payload: payload, conn: x.brief()}
+	live.Session = auth.Session{Conn: x.ID, Key: x.key.ID(), Addr: x.Addr.Addr(), End: live.end}
+	r.Done = live.ended
+	x.s.Stats.Sessions.Inc()
 	x.emit(event.Authenticated, "", relay.Result{})
-	x.c, x.Policy = nil, nil // an idle session keeps neither
-	key, off := keys.ID(x.Key), new(killSwitch)
-	x.Sessions.Open(auth.Session{Conn: x.ID, Key: key, Addr: x.Addr.Addr()}, off.pull)
-	off.wire(x.Engine.Start(session))
-	if _, ok := x.Live.Load().Keys.ByID(key); !ok {
-		off.pull("key is gone")
+	x.s.Sessions.Open(&live.Session)
+	live.start(x.s.Engine.Start(r))
+	if _, ok := x.s.Live.Load().Keys.ByID(live.Key); !ok {
+		live.end("key is gone")
 	}
 }
 
-// killSwitch ends a session that may not have started yet.
-type killSwitch struct {
+// session is what the proxy keeps of a connection while the relay has it.
+type session struct {
+	auth.Session
+	conn    brief
+	s       *Server
+	key     *keys.Key
+	payload int // bytes from the client that went ahead of the relay
+
 	mu     sync.Mutex
-	handle relay.Handle
-	pulled bool
+	handle relay.Handle // zero until the relay has started
+	killed bool
 }
 
-func (k *killSwitch) pull(string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.pulled = true
-	k.handle.Kill(relay.Killed)
+// end asks the relay to end the session, or remembers to.
+func (l *session) end(string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.killed = true
+	l.handle.Kill(relay.Killed)
 }
 
-func (k *killSwitch) wire(h relay.Handle) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.handle = h; k.pulled {
+func (l *session) start(h relay.Handle) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.handle = h; l.killed {
 		h.Kill(relay.Killed)
 	}
+}
+
+// ended is called by the relay.
+func (l *session) ended(r relay.Result) {
+	r.Up += int64(l.payload)
+	l.s.Sessions.Close(&l.Session)
+	l.s.Stats.Sessions.Dec()
+	l.s.Stats.RelayBytes(r.Up, r.Down)
+	l.conn.emit(l.s, event.Relayed, r.Reason.String(), l.key, r)
+	l.conn.release(l.s, stats.OutcomeRelayed)
 }
 
 // close ends a connection that the relay never had.
 func (x *conn) close(outcome stats.Outcome) {
 	x.c.Close()
-	x.release(outcome)
-}
-
-// release gives the connection's places back and counts its end.
-func (x *conn) release(outcome stats.Outcome) {
-	if x.counted {
-		x.Occupancy.Leave(x.Addr.Addr())
-	}
-	x.Stats.Connections.Add(outcome)
-	x.Stats.Open.Dec()
-	x.open.Add(-1)
+	b := x.brief()
+	b.release(x.s, outcome)
 }
 
 func (x *conn) emit(kind event.Kind, reason string, r relay.Result) {
+	b := x.brief()
+	b.emit(x.s, kind, reason, x.key, r)
+}
+
+// brief is what has to be remembered of a connection until its end.
+type brief struct {
+	id        uint64
+	addr      netip.Addr
+	arrived   int64 // Unix nanoseconds
+	transport mtproto.Transport
+	dc        mtproto.DC
+	counted   bool // stands in the occupancy
+}
+
+func (x *conn) brief() brief {
+	return brief{id: x.ID, addr: x.Addr.Addr(), arrived: x.At.UnixNano(), transport: x.Transport, dc: x.DC, counted: x.counted}
+}
+
+// release gives the connection's places back and counts its end.
+func (b *brief) release(s *Server, outcome stats.Outcome) {
+	if b.counted {
+		s.Occupancy.Leave(b.addr)
+	}
+	s.Stats.Connections.Add(outcome)
+	s.Stats.Open.Dec()
+	s.open.Add(-1)
+}
+
+// emit tells of the connection; key is nil before it was found.
+func (b *brief) emit(s *Server, kind event.Kind, reason string, key *keys.Key, r relay.Result) {
 	now := time.Now()
-	x.Events.Emit(event.Event{
-		Time: now, Kind: kind, Conn: x.ID, Addr: x.Addr.Addr(), User: x.User, Key: x.Key,
-		Transport: x.Transport.String(), DC: int(x.DC), Reason: reason,
-		Sent: r.Down, Received: r.Up, Took: now.Sub(x.arrived),
-	})
+	e := event.Event{Time: now, Kind: kind, Conn: b.id, Addr: b.addr, DC: int(b.dc), Reason: reason,
+		Sent: r.Down, Received: r.Up, Took: time.Duration(now.UnixNano() - b.arrived)}
+	if b.transport != 0 {
+		e.Transport = b.transport.String()
+	}
+	if key != nil {
+		e.User, e.Key = key.User(), string(key.ID())
+	}
+	s.Events.Emit(e)
 }
 
 func contains(prefixes []netip.Prefix, a netip.Addr) bool {

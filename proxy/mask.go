@@ -14,6 +14,7 @@ import (
 	"mtguard/mtproto"
 	"mtguard/proxy/handshake"
 	"mtguard/proxy/relay"
+	"mtguard/security/keys"
 	"mtguard/telemetry/event"
 	"mtguard/telemetry/stats"
 )
@@ -37,40 +38,50 @@ func (x *conn) mask(f *handshake.Failure, outcome stats.Outcome) {
 
 // splice connects the peer with the cover site.
 func (x *conn) splice(read []byte, outcome stats.Outcome) {
-	if x.covering.Add(1) > int64(x.Policy.Cover.MaxConnections) {
-		x.covering.Add(-1)
+	if x.s.covering.Add(1) > int64(x.Policy.Cover.MaxConnections) {
+		x.s.covering.Add(-1)
 		x.discard(outcome)
 		return
 	}
-	site, err := x.Cover.dial(x.ctx, x.Policy, x.Addr, x.c)
+	site, err := x.s.Cover.dial(x.s.ctx, x.Policy, x.Addr, x.c)
 	if err == nil && len(read) > 0 {
 		site.SetDeadline(time.Now().Add(x.Policy.Cover.ConnectTimeout))
 		if _, err = site.Write(read); err != nil {
-			x.Cover.forget(site)
+			x.s.Cover.forget(site)
 			site.Close()
 		}
 	}
-	x.Stats.CoverDial(err == nil)
+	x.s.Stats.CoverDial(err == nil)
 	if err != nil {
-		x.covering.Add(-1)
-		x.Log.Warn("cover site", "address", x.Policy.Cover.Address, "error", err)
+		x.s.covering.Add(-1)
+		x.s.Log.Warn("cover site", "address", x.Policy.Cover.Address, "error", err)
 		x.discard(outcome)
 		return
 	}
-	x.Stats.CoverOpen.Add(1)
+	x.s.Stats.CoverOpen.Add(1)
 	site.SetDeadline(time.Time{})
 	x.c.SetDeadline(time.Time{})
-	local := site.LocalAddr()
-	session := relay.Session{Client: x.c, Server: site, Idle: x.Policy.Idle, Done: func(r relay.Result) {
-		r.Up += int64(len(read))
-		x.Cover.forgetAddr(local)
-		x.covering.Add(-1)
-		x.Stats.CoverOpen.Add(-1)
-		x.emit(event.Covered, r.Reason.String(), r)
-		x.release(outcome)
-	}}
-	x.c, x.Policy = nil, nil
-	x.Engine.Start(session)
+	shown := &covered{s: x.s, conn: x.brief(), key: x.key, local: site.LocalAddr(), read: len(read), outcome: outcome}
+	x.s.Engine.Start(relay.Session{Client: x.c, Server: site, Idle: x.Policy.Idle, Done: shown.ended})
+}
+
+// covered is what the proxy keeps of a stranger while the relay has it.
+type covered struct {
+	s       *Server
+	conn    brief
+	key     *keys.Key // somebody's, out of time or for the second time; else nil
+	local   net.Addr  // our end of the connection to the site
+	read    int       // bytes that went ahead of the relay
+	outcome stats.Outcome
+}
+
+func (c *covered) ended(r relay.Result) {
+	r.Up += int64(c.read)
+	c.s.Cover.forgetAddr(c.local)
+	c.s.covering.Add(-1)
+	c.s.Stats.CoverOpen.Dec()
+	c.conn.emit(c.s, event.Covered, r.Reason.String(), c.key, r)
+	c.conn.release(c.s, c.outcome)
 }
 
 // Limits of discard: how long a peer is read that is never answered (protocol
@@ -84,13 +95,13 @@ const (
 // discard reads and answers nothing until a random deadline, or until the
 // server stops. After discardBytes it does not even read.
 func (x *conn) discard(outcome stats.Outcome) {
-	defer x.silent.Add(-1)
-	if x.silent.Add(1) > int64(x.Policy.Cover.MaxConnections) {
+	defer x.s.silent.Add(-1)
+	if x.s.silent.Add(1) > int64(x.Policy.Cover.MaxConnections) {
 		x.close(outcome)
 		return
 	}
 	wait := discardAtLeast + rand.N(discardAtMost-discardAtLeast)
-	ctx, cancel := context.WithDeadline(x.ctx, x.arrived.Add(wait))
+	ctx, cancel := context.WithDeadline(x.s.ctx, x.At.Add(wait))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { x.c.SetDeadline(time.Unix(1, 0)) })()
 	x.c.SetDeadline(time.Time{})

@@ -18,18 +18,23 @@ func TestKillEndsWhatMatches(t *testing.T) {
 		if conn%4 == 0 {
 			key = "bob"
 		}
-		s.Open(Session{Conn: conn, Key: key, Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(conn)})}, func(reason string) {
+		x := &Session{Conn: conn, Key: key, Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(conn)})}
+		x.End = func(reason string) {
 			if reason != "user removed" {
 				t.Errorf("reason %q", reason)
 			}
 			killed = append(killed, conn)
-			s.Close(conn) // as the end of a session does, from within
-		})
+			s.Close(x) // as the end of a session does, from within
+		}
+		s.Open(x)
+		s.Open(x) // twice does no harm
+		if conn == 8 {
+			s.Close(x)
+			s.Close(x) // nor here
+		}
 	}
-	s.Close(8)
-	s.Close(8)  // twice does no harm
-	s.Close(99) // nor does one that never was
-	bob := func(s Session) bool { return s.Key == "bob" }
+	s.Close(&Session{Conn: 99}) // nor does one that never was open
+	bob := func(s *Session) bool { return s.Key == "bob" }
 	if n := s.Kill(bob, "user removed"); n != 9 {
 		t.Errorf("%d sessions killed, want 9", n)
 	}
@@ -41,7 +46,7 @@ func TestKillEndsWhatMatches(t *testing.T) {
 		t.Errorf("%d sessions killed a second time", n)
 	}
 	one := netip.MustParseAddr("10.0.0.7")
-	if n := s.Kill(func(s Session) bool { return s.Addr == one }, "user removed"); n != 1 || !slices.Contains(killed, 7) {
+	if n := s.Kill(func(s *Session) bool { return s.Addr == one }, "user removed"); n != 1 || !slices.Contains(killed, 7) {
 		t.Errorf("by address: %d sessions killed", n)
 	}
 }
@@ -60,7 +65,7 @@ func TestSessionsUnderRace(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					told.Add(int64(s.Kill(func(s Session) bool { return s.Conn%3 == 0 }, "x")))
+					told.Add(int64(s.Kill(func(s *Session) bool { return s.Conn%3 == 0 }, "x")))
 				}
 			}
 		})
@@ -69,12 +74,14 @@ func TestSessionsUnderRace(t *testing.T) {
 		opening.Go(func() {
 			for range 500 {
 				conn := uint64(serial.Add(1))
-				s.Open(Session{Conn: conn}, func(string) {
+				x := &Session{Conn: conn}
+				x.End = func(string) {
 					killed.Add(1)
-					s.Close(conn)
-				})
+					s.Close(x)
+				}
+				s.Open(x)
 				if conn%3 != 0 && conn%5 == 0 {
-					s.Close(conn)
+					s.Close(x)
 				}
 			}
 		})
@@ -82,11 +89,11 @@ func TestSessionsUnderRace(t *testing.T) {
 	opening.Wait()
 	close(stop)
 	killing.Wait()
-	told.Add(int64(s.Kill(func(s Session) bool { return s.Conn%3 == 0 }, "x")))
+	told.Add(int64(s.Kill(func(s *Session) bool { return s.Conn%3 == 0 }, "x")))
 	if killed.Load() != told.Load() || killed.Load() < 4000/3 {
 		t.Errorf("%d sessions were killed, Kill told of %d; at least %d matched", killed.Load(), told.Load(), 4000/3)
 	}
-	if n := s.Kill(func(s Session) bool { return true }, "x"); n != 4000-4000/3-countFives() {
+	if n := s.Kill(func(s *Session) bool { return true }, "x"); n != 4000-4000/3-countFives() {
 		t.Errorf("%d sessions were left", n)
 	}
 }

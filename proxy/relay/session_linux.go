@@ -113,7 +113,7 @@ func (l *loop) turn(s *session) (more bool) {
 
 // restAfter is how many seconds of silence make a session give its cipher
 // states back: about 1 KiB each, and 0.8 µs to make again.
-const restAfter = 8
+const restAfter = 2
 
 // expire is called by the wheel when s's time has come, and returns when to
 // look at it again; 0 when it has ended.
