@@ -53,8 +53,8 @@ type Failure struct {
 	// Answered: the peer had proven a secret and was sent a ServerHello, so
 	// the cover site can no longer speak to it.
 	Answered bool
-	// Key is set when a secret matched all the same: somebody's, out of time
-	// or for the second time.
+	// Key is set when a secret matched all the same: somebody's, out of time,
+	// for the second time, or in a form that cannot be answered.
 	Key *keys.Key
 }
 
@@ -119,7 +119,9 @@ func acceptHello(r *reader, h *faketls.ClientHello, n int, s *policy.Snapshot, a
 	}
 	answer, err := h.Answer(key.Material(), p.Profile(), rand.Reader)
 	if err != nil { // no suite that we could answer with
-		return nil, r.failure(stats.ResultMalformed, mtproto.FakeTLS)
+		f := r.failure(stats.ResultMalformed, mtproto.FakeTLS)
+		f.Key = key
+		return nil, f
 	}
 	if _, err := r.c.Write(answer); err != nil {
 		return nil, &Failure{Result: stats.ResultEOF, Transport: mtproto.FakeTLS, Gone: true, Answered: true}
@@ -238,23 +240,25 @@ type reader struct {
 	b []byte
 }
 
-// more reads at least n bytes more, and whatever has come with them.
+// more reads what has come, with room for n bytes at least. It does not wait for
+// all n: the next byte may prove that this is no client of ours, and the cover
+// site would have seen it by now.
 func (r *reader) more(n int) *Failure {
 	if free := cap(r.b) - len(r.b); free < n {
 		grown := make([]byte, len(r.b), len(r.b)+n)
 		copy(grown, r.b)
 		r.b = grown
 	}
-	got, err := io.ReadAtLeast(r.c, r.b[len(r.b):cap(r.b)], n)
+	got, err := r.c.Read(r.b[len(r.b):cap(r.b)])
 	r.b = r.b[:len(r.b)+got]
-	if err == nil {
+	if err == nil || got > 0 {
 		return nil
 	}
 	f := r.failure(stats.ResultEOF, 0)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		f.Result = stats.ResultTimeout
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF):
 		f.Ended = true
 	default:
 		f.Gone = true

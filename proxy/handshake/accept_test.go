@@ -26,7 +26,7 @@ func TestAHelloInAnyPieces(t *testing.T) {
 		init, rest := inside(t)
 		s := play(cut(hello, rest)...)
 		c, f := p.accept(s)
-		checkClient(t, c, f, mtproto.FakeTLS, mtproto.Padded, packet)
+		checkStream(t, s, c, f)
 		checkAnswer(t, s, hello)
 		if c2s, s2c := (*obfs2.Init)(init).Keys(secret); c != nil && (c.C2S != c2s || c.S2C != s2c) {
 			t.Error("the keys are not those of the init")
@@ -64,7 +64,7 @@ func TestAHelloOverSeveralRecords(t *testing.T) {
 			}
 			s := play(pieces...)
 			c, f := p.accept(s)
-			checkClient(t, c, f, mtproto.FakeTLS, mtproto.Padded, packet)
+			checkStream(t, s, c, f)
 			checkAnswer(t, s, hello)
 		}
 	}
@@ -99,13 +99,8 @@ func TestAnInitInAnyRecords(t *testing.T) {
 				}
 				s := play(pieces...)
 				c, f := p.accept(s)
-				if f != nil {
-					t.Fatal(f.Result)
-				}
+				checkStream(t, s, c, f)
 				checkAnswer(t, s, hello)
-				got := payloadAfter(t, c, s)
-				checkClient(t, &Client{Key: c.Key, Transport: c.Transport, Header: c.Header, Payload: got, Unwrap: c.Unwrap}, nil,
-					mtproto.FakeTLS, mtproto.Padded, packet)
 			})
 		}
 	}
@@ -120,10 +115,14 @@ func TestAnInitInAnyRecords(t *testing.T) {
 	}
 }
 
-// payloadAfter is the client's payload with what the relay would still read.
-func payloadAfter(t testing.TB, c *Client, s *script) []byte {
+// checkStream demands alice inside TLS, and packet as what the relay would have
+// read in the end.
+func checkStream(t testing.TB, s *script, c *Client, f *Failure) {
 	t.Helper()
-	got := bytes.Clone(c.Payload)
+	if f != nil {
+		t.Fatalf("refused: %v", f.Result)
+	}
+	c.Payload = bytes.Clone(c.Payload)
 	for len(s.pieces) > 0 {
 		b := make([]byte, 100)
 		n, _ := s.Read(b)
@@ -131,9 +130,9 @@ func payloadAfter(t testing.TB, c *Client, s *script) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, b[:n]...)
+		c.Payload = append(c.Payload, b[:n]...)
 	}
-	return got
+	checkClient(t, c, nil, mtproto.FakeTLS, mtproto.Padded, packet)
 }
 
 func TestAnInitWithoutTLSInAnyPieces(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -228,4 +229,12 @@ func checkAnswer(t testing.TB, s *script, hello []byte) {
 	if !hmac.Equal(mac.Sum(nil), digest) {
 		t.Error("the answer is not signed with the secret")
 	}
+}
+
+// String says all but the bytes.
+func (f *Failure) String() string {
+	if f == nil {
+		return "no failure"
+	}
+	return fmt.Sprintf("%v in %v, %d bytes kept, ended %v, gone %v, answered %v, %v", f.Result, f.Transport, len(f.Read), f.Ended, f.Gone, f.Answered, f.Key)
 }
