@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -113,9 +115,7 @@ func TestVisitorFindsTheCoverSite(t *testing.T) {
 	if got := n.metric("mtguard_handshakes_total", `result="ok"`); got != 0 {
 		t.Errorf("%v visitors were taken for clients", got)
 	}
-	if err := tele.visit(bounded(t, patience), way(t, n.addr, fakeTLSSecret, nil), 2); err != nil {
-		t.Errorf("a client after the visitors: %v", err)
-	}
+	served(t, way(t, n.addr, fakeTLSSecret, nil), 2)
 }
 
 // tape is a cover site that answers each connection with the same bytes and keeps what it was sent.
@@ -224,5 +224,67 @@ func TestGarbageReachesTheCoverSite(t *testing.T) {
 				t.Errorf("the site did not get the %d bytes as they were sent", len(b))
 			}
 		})
+	}
+}
+
+// TestClientIsNotTakenForTheCoverSite connects a client from the address and port that the node itself uses towards
+// the cover site: the kernel gives a port to any number of connections that go to different places. It happens where
+// clients reach the node from its own address (a balancer on the same machine) and the cover site is there as well.
+func TestClientIsNotTakenForTheCoverSite(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	garbage := randomBytes(100)
+	found := make(chan *net.TCPAddr, 1)
+	go visitorWith(ln, garbage, found)
+	n := start(t, standard(t, ln.Addr().String(), telegram(t, 2)))
+	stranger, err := net.Dial("tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if _, err := stranger.Write(garbage); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case from := <-found:
+		d := net.Dialer{Control: localPort(from.Port)}
+		served(t, way(t, n.addr, secureSecret, d.DialContext), 2)
+	case <-time.After(patience):
+		t.Fatal("the stranger does not arrive at the cover site")
+	}
+}
+
+// visitorWith is a cover site that answers nobody: it says where the visitor came from who sent exactly b, and keeps
+// all connections until the listener is closed.
+func visitorWith(ln net.Listener, b []byte, found chan<- *net.TCPAddr) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		go func() {
+			got := make([]byte, len(b))
+			if _, err := io.ReadFull(c, got); err == nil && bytes.Equal(got, b) {
+				found <- c.RemoteAddr().(*net.TCPAddr)
+			}
+		}()
+	}
+}
+
+// localPort makes the kernel choose a port of one for an outgoing connection (IP_LOCAL_PORT_RANGE, Linux 6.3). A bind
+// would not do: it wants the port for itself.
+func localPort(port int) func(network, address string, c syscall.RawConn) error {
+	const ipLocalPortRange = 51
+	return func(_, _ string, c syscall.RawConn) error {
+		var set error
+		err := c.Control(func(fd uintptr) {
+			set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipLocalPortRange, port<<16|port)
+		})
+		return errors.Join(err, set)
 	}
 }

@@ -25,7 +25,7 @@ func TestDrainLetsADownloadFinish(t *testing.T) {
 
 	var told time.Time
 	r := way(t, n.addr, fakeTLSSecret, nil)
-	err := client.Connect(bounded(t, time.Minute), r, tele.key.Public(), 2, func(ctx context.Context, c *client.Conn) error {
+	err := client.Connect(bounded(t, time.Minute), r, tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
 		got, err := client.Download(ctx, c.Client, 1, len(data), client.LargePart, func(done int) {
 			if done < len(data)/4 || !told.IsZero() {
 				return
@@ -73,7 +73,7 @@ func TestDrainEndsAtItsTimeout(t *testing.T) {
 
 	var told time.Time
 	r := way(t, n.addr, secureSecret, nil)
-	err := client.Connect(bounded(t, time.Minute), r, tele.key.Public(), 2, func(ctx context.Context, c *client.Conn) error {
+	err := client.Connect(bounded(t, time.Minute), r, tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
 		told = time.Now()
 		n.signal(syscall.SIGTERM)
 		n.await("the listener to close", func() bool { return refusedDial(n.addr) })

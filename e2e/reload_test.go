@@ -16,11 +16,10 @@ func TestReloadTakesEffect(t *testing.T) {
 	other := tele.add(t, "127.0.0.1:0", 2)
 	before := standard(t, coverSite(t).addr, tele)
 	n := start(t, before)
-	ctx := bounded(t, time.Minute)
 
 	bob := []byte("bob's own secret")
 	bobs := append([]byte{byte(dc.Padded)}, bob...)
-	tele.refused(t, way(t, n.addr, bobs, nil), 2)
+	refused(t, way(t, n.addr, bobs, nil), 2)
 
 	after := before.clone()
 	after.users = map[string][]byte{"bob": bob}
@@ -29,13 +28,11 @@ func TestReloadTakesEffect(t *testing.T) {
 	if !n.reload() {
 		t.Fatal("the node did not take the new configuration")
 	}
-	if err := tele.visit(ctx, way(t, n.addr, bobs, nil), 2); err != nil {
-		t.Errorf("the new user: %v", err)
-	}
+	served(t, way(t, n.addr, bobs, nil), 2)
 	if len(other.Hellos()) == 0 {
 		t.Error("the new address of DC 2 is not used")
 	}
-	tele.refused(t, way(t, n.addr, secureSecret, nil), 2)
+	refused(t, way(t, n.addr, secureSecret, nil), 2)
 }
 
 // TestBadReloadKeepsTheOldConfiguration reloads files that cannot be taken, with a session open and new clients
@@ -59,7 +56,7 @@ func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
 	}
 	ctx := bounded(t, 2*time.Minute)
 	r := way(t, n.addr, fakeTLSSecret, nil)
-	err := client.Connect(ctx, r, tele.key.Public(), 2, func(ctx context.Context, c *client.Conn) error {
+	err := client.Connect(ctx, r, tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
 		for name, text := range bad {
 			n.replaceFile(text)
 			if n.reload() {
@@ -75,9 +72,7 @@ func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 	n.awaitLog("reload", "carrier pigeon")
-	if err := tele.visit(ctx, way(t, n.addr, secureSecret, nil), 2); err != nil {
-		t.Errorf("a new client after bad reloads: %v", err)
-	}
+	served(t, way(t, n.addr, secureSecret, nil), 2)
 	n.configure(good)
 	if !n.reload() {
 		t.Error("the node does not take a good file after bad ones")

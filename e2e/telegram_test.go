@@ -25,6 +25,7 @@ import (
 type cluster struct {
 	key     exchange.PrivateKey
 	servers map[int]*dc.Server
+	regular *client.Account // who has been there before
 }
 
 // rsaKey is made once: it costs more than everything else in a small test.
@@ -38,7 +39,7 @@ func telegram(t *testing.T, ids ...int) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{key: key, servers: map[int]*dc.Server{}}
+	c := &cluster{key: key, servers: map[int]*dc.Server{}, regular: client.NewAccount(key.Public())}
 	own := map[int]bool{}
 	for _, id := range ids {
 		own[id] = true
@@ -92,22 +93,37 @@ func bounded(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// visit logs in to a DC on a connection of its own and makes a few calls there.
-func (c *cluster) visit(ctx context.Context, r client.Route, id int) error {
-	return client.Connect(ctx, r, c.key.Public(), id, func(ctx context.Context, c *client.Conn) error {
-		return calls(ctx, c, id)
-	})
-}
+// newcomer is somebody who has to log in first.
+func (c *cluster) newcomer() *client.Account { return client.NewAccount(c.key.Public()) }
 
-// refused fails the test if a client comes through. There is no answer to wait for, so it tries for a bounded time;
-// the time is short, because being too short cannot make the test fail.
-func (c *cluster) refused(t *testing.T, r client.Route, id int) {
+// refused fails the test if a client gets an answer from its DC. There is nothing to wait for, so it tries for a
+// bounded time; the time is short, because being too short cannot make the test fail.
+func refused(t *testing.T, r client.Route, id int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	if err := c.visit(ctx, r, id); err == nil {
+	if err := knock(ctx, r, id); err == nil {
 		t.Errorf("DC %d: a client that should be refused was served", id)
 	}
+}
+
+// served fails the test if a client does not get an answer from its DC.
+func served(t *testing.T, r client.Route, id int) {
+	t.Helper()
+	if err := knock(bounded(t, patience), r, id); err != nil {
+		t.Errorf("DC %d: a client that should be served: %v", id, err)
+	}
+}
+
+// knock opens a transport to the DC, sends a message under an authorisation key that the DC cannot know, and waits
+// for the DC to say so: a round trip through everything, without the cost of a login.
+func knock(ctx context.Context, r client.Route, id int) error {
+	c, err := r(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return answered(ctx, c)
 }
 
 // calls makes one of each kind of call and checks the answers.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"net"
 	"os"
 	"slices"
@@ -33,89 +32,109 @@ func TestIPv6Listener(t *testing.T) {
 	n := start(t, s)
 	for _, addr := range []string{n.addr, six} {
 		for _, tt := range transports {
-			if err := tele.visit(bounded(t, time.Minute), way(t, addr, tt.secret, nil), 2); err != nil {
-				t.Errorf("%s at %s: %v", tt.name, addr, err)
-			}
+			served(t, way(t, addr, tt.secret, nil), 2)
 		}
 	}
 }
 
-// TestAddressesOfADC gives DC 2 several addresses of which one works.
+// TestAddressesOfADC gives DCs several addresses of which one works. Each case has a DC of its own, since the node may
+// remember which address answered.
 func TestAddressesOfADC(t *testing.T) {
 	t.Parallel()
 	needIPv6(t)
-	tele := telegram(t, 2)
-	four := tele.servers[2]
-	six := tele.add(t, "[::1]:0", 2)
-	dead4, dead6, silent := freeAddr(t, "127.0.0.1"), freeAddr(t, "::1"), silentAddr(t)
 	tests := []struct {
 		name, prefer string
-		addrs        []string
-		want         string // "" = the client is refused
+		dc           int
+		addrs        []string // see named
+		want         string   // "" = the client is refused
 	}{
-		{"next address", "ipv4", []string{dead4, four.Addr()}, four.Addr()},
-		{"next address after silence", "ipv4", []string{silent, four.Addr()}, four.Addr()},
-		{"from IPv4 to IPv6", "ipv4", []string{dead4, six.Addr()}, six.Addr()},
-		{"from silent IPv4 to IPv6", "ipv4", []string{silent, dead4, six.Addr()}, six.Addr()},
-		{"from IPv6 to IPv4", "ipv6", []string{dead6, four.Addr()}, four.Addr()},
-		{"IPv4 preferred", "ipv4", []string{six.Addr(), four.Addr()}, four.Addr()},
-		{"IPv6 preferred", "ipv6", []string{four.Addr(), six.Addr()}, six.Addr()},
-		{"only IPv4", "only-ipv4", []string{six.Addr(), four.Addr()}, four.Addr()},
-		{"only IPv6", "only-ipv6", []string{four.Addr(), six.Addr()}, six.Addr()},
-		{"only IPv4, dead", "only-ipv4", []string{dead4, six.Addr()}, ""},
-		{"only IPv6, dead", "only-ipv6", []string{four.Addr(), dead6}, ""},
+		{"next address", "ipv4", 1, []string{"dead4", "four"}, "four"},
+		{"next address after silence", "ipv4", -1, []string{"silent", "four"}, "four"},
+		{"from IPv4 to IPv6", "ipv4", 2, []string{"dead4", "six"}, "six"},
+		{"from silent IPv4 to IPv6", "ipv4", -2, []string{"silent", "dead4", "six"}, "six"},
+		{"from IPv6 to IPv4", "ipv6", 3, []string{"dead6", "four"}, "four"},
+		{"IPv4 preferred", "ipv4", -3, []string{"six", "four"}, "four"},
+		{"IPv6 preferred", "ipv6", 4, []string{"four", "six"}, "six"},
+		{"only IPv4", "only-ipv4", -4, []string{"six", "four"}, "four"},
+		{"only IPv6", "only-ipv6", 5, []string{"four", "six"}, "six"},
+		{"only IPv4, dead", "only-ipv4", -5, []string{"dead4", "six"}, ""},
+		{"only IPv6, dead", "only-ipv6", 203, []string{"four", "dead6"}, ""},
+	}
+	var ids []int
+	for _, tt := range tests {
+		ids = append(ids, tt.dc)
+	}
+	tele := telegram(t)
+	four, six := tele.add(t, "127.0.0.1:0", ids...), tele.add(t, "[::1]:0", ids...)
+	named := map[string]string{
+		"four": four.Addr(), "six": six.Addr(), "silent": silentAddr(t),
+		"dead4": deadAddr(t, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+		"dead6": deadAddr(t, &syscall.SockaddrInet6{Addr: [16]byte{15: 1}}),
 	}
 	s := standard(t, coverSite(t).addr, nil)
 	s.values["upstream.connect_timeout"] = "500ms"
-	s.dcs[2] = []string{four.Addr()}
+	for _, tt := range tests {
+		for _, name := range tt.addrs {
+			s.dcs[tt.dc] = append(s.dcs[tt.dc], named[name])
+		}
+	}
 	n := start(t, s)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := s.clone()
 			s.values["upstream.prefer"] = tt.prefer
-			s.dcs[2] = tt.addrs
 			n.configure(s)
 			if !n.reload() {
 				t.Fatal("the node did not take the new configuration")
 			}
-			before := map[string]int{four.Addr(): len(four.Hellos()), six.Addr(): len(six.Hellos())}
-			err := knock(bounded(t, 20*time.Second), way(t, n.addr, secureSecret, nil), 2)
-			if got := err == nil; got != (tt.want != "") {
-				t.Fatalf("got %v, want success = %v", err, tt.want != "")
+			before := map[string]int{"four": len(four.Hellos()), "six": len(six.Hellos())}
+			r := way(t, n.addr, secureSecret, nil)
+			if tt.want == "" {
+				refused(t, r, tt.dc)
+			} else {
+				served(t, r, tt.dc)
 			}
-			for addr, now := range map[string]int{four.Addr(): len(four.Hellos()), six.Addr(): len(six.Hellos())} {
+			for name, now := range map[string]int{"four": len(four.Hellos()), "six": len(six.Hellos())} {
 				want := 0
-				if addr == tt.want {
+				if name == tt.want {
 					want = 1
 				}
-				if got := now - before[addr]; got != want {
-					t.Errorf("%s was used %d times, want %d", addr, got, want)
+				if got := now - before[name]; got != want {
+					t.Errorf("address %s was used %d times, want %d", name, got, want)
 				}
 			}
 		})
 	}
 }
 
+// TestPreferenceOutlivesAFallBack lets the only IPv4 address of a DC come back after IPv6 had to serve.
+func TestPreferenceOutlivesAFallBack(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	tele, address := telegram(t), freeAddr(t, "127.0.0.1")
+	six := tele.add(t, "[::1]:0", 2)
+	s := standard(t, coverSite(t).addr, nil)
+	s.dcs[2] = []string{address, six.Addr()}
+	n := start(t, s)
+	r := way(t, n.addr, secureSecret, nil)
+	served(t, r, 2)
+	if got := len(six.Hellos()); got != 1 {
+		t.Fatalf("IPv6 was used %d times, want 1", got)
+	}
+	four := tele.add(t, address, 2)
+	n.await("a client at the preferred address", func() bool {
+		served(t, r, 2)
+		return len(four.Hellos()) > 0
+	})
+}
+
 // silentAddr is an address that does not even refuse: its queue of connections is full, so the kernel drops what
 // asks to come in.
 func silentAddr(t *testing.T) string {
 	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(os.NewSyscallError("bind", err))
-	}
+	fd, addr := bound(t, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	if err := syscall.Listen(fd, 0); err != nil {
 		t.Fatal(os.NewSyscallError("listen", err))
 	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port))
 	for range 16 {
 		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
 		if err != nil {
@@ -127,6 +146,42 @@ func silentAddr(t *testing.T) string {
 	return ""
 }
 
+// deadAddr is an address that refuses connections, and that nobody can take while the test runs.
+func deadAddr(t *testing.T, to syscall.Sockaddr) string {
+	t.Helper()
+	_, addr := bound(t, to)
+	return addr
+}
+
+// bound returns a TCP socket that has an address and does not listen there.
+func bound(t *testing.T, to syscall.Sockaddr) (fd int, addr string) {
+	t.Helper()
+	family := syscall.AF_INET
+	if _, six := to.(*syscall.SockaddrInet6); six {
+		family = syscall.AF_INET6
+	}
+	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(os.NewSyscallError("socket", err))
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, to); err != nil {
+		t.Fatal(os.NewSyscallError("bind", err))
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(os.NewSyscallError("getsockname", err))
+	}
+	switch a := name.(type) {
+	case *syscall.SockaddrInet4:
+		return fd, net.JoinHostPort(net.IP(a.Addr[:]).String(), strconv.Itoa(a.Port))
+	case *syscall.SockaddrInet6:
+		return fd, net.JoinHostPort(net.IP(a.Addr[:]).String(), strconv.Itoa(a.Port))
+	}
+	t.Fatalf("socket has a name of type %T", name)
+	return 0, ""
+}
+
 // TestSOCKS5 reaches Telegram through a SOCKS5 proxy.
 func TestSOCKS5(t *testing.T) {
 	t.Parallel()
@@ -135,9 +190,7 @@ func TestSOCKS5(t *testing.T) {
 	s.values["upstream.socks5"] = socks.Addr().String()
 	n := start(t, s)
 	for _, id := range []int{1, -2} {
-		if err := tele.visit(bounded(t, time.Minute), way(t, n.addr, fakeTLSSecret, nil), id); err != nil {
-			t.Errorf("DC %d: %v", id, err)
-		}
+		served(t, way(t, n.addr, fakeTLSSecret, nil), id)
 	}
 	moveFile(t, tele, way(t, n.addr, secureSecret, nil), client.LargePart)
 	want := []string{tele.servers[1].Addr(), tele.servers[2].Addr(), tele.servers[2].Addr()}
@@ -146,13 +199,11 @@ func TestSOCKS5(t *testing.T) {
 	}
 
 	socks.refuse.Store(true)
-	tele.refused(t, way(t, n.addr, secureSecret, nil), 2)
+	refused(t, way(t, n.addr, secureSecret, nil), 2)
 	socks.refuse.Store(false)
-	if err := tele.visit(bounded(t, time.Minute), way(t, n.addr, secureSecret, nil), 2); err != nil {
-		t.Errorf("after the SOCKS5 proxy had refused: %v", err)
-	}
+	served(t, way(t, n.addr, secureSecret, nil), 2)
 	socks.Close()
-	tele.refused(t, way(t, n.addr, secureSecret, nil), 2)
+	refused(t, way(t, n.addr, secureSecret, nil), 2)
 }
 
 // TestSOCKS5IPv6 hands an IPv6 address to the SOCKS5 proxy.
@@ -166,21 +217,8 @@ func TestSOCKS5IPv6(t *testing.T) {
 	s.values["upstream.prefer"] = "ipv6"
 	s.values["upstream.socks5"] = socks.Addr().String()
 	n := start(t, s)
-	if err := knock(bounded(t, time.Minute), way(t, n.addr, secureSecret, nil), 2); err != nil {
-		t.Error(err)
-	}
+	served(t, way(t, n.addr, secureSecret, nil), 2)
 	if got, want := socks.asked(), []string{six.Addr()}; !slices.Equal(got, want) {
 		t.Errorf("the SOCKS5 proxy was asked for %v, want %v", got, want)
 	}
-}
-
-// knock opens a transport to the DC, sends a message under an authorisation key that the DC cannot know, and waits
-// for the DC to say so: a round trip through everything, without the cost of a login.
-func knock(ctx context.Context, r client.Route, id int) error {
-	c, err := r(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return answered(ctx, c)
 }

@@ -11,10 +11,13 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
+	"github.com/gotd/td/bin"
 	"github.com/gotd/td/exchange"
 	"github.com/gotd/td/mtproto"
 	"github.com/gotd/td/mtproxy"
@@ -103,14 +106,54 @@ func handshake(addr string, s mtproxy.Secret, f dc.Framing, codec func() transpo
 	}
 }
 
-// Connect opens one connection to the DC with the given id, makes an authorisation key there and calls f. It
-// returns f's error, or the reason why the connection did not come about or ended before f did.
-func Connect(ctx context.Context, r Route, key exchange.PublicKey, id int, f func(ctx context.Context, c *Conn) error) error {
+// Account is somebody with a Telegram application: it knows the data centres' key and remembers what it agreed with
+// each of them, as an application does between connections.
+type Account struct {
+	key exchange.PublicKey
+
+	mu   sync.Mutex
+	auth map[int]mtproto.Session // by DC id
+}
+
+// NewAccount returns an account that has not been anywhere yet.
+func NewAccount(key exchange.PublicKey) *Account {
+	return &Account{key: key, auth: map[int]mtproto.Session{}}
+}
+
+// OnMessage implements mtproto.Handler: what the server sends unasked is dropped.
+func (*Account) OnMessage(*bin.Buffer) error { return nil }
+
+// OnSession implements mtproto.Handler.
+func (*Account) OnSession(mtproto.Session) error { return nil }
+
+// visit is the account in one DC.
+type visit struct {
+	*Account
+	id int
+}
+
+// OnSession implements mtproto.Handler: the server has accepted the key.
+func (v visit) OnSession(s mtproto.Session) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.auth[v.id] = s
+	return nil
+}
+
+// Connect opens one connection to the DC with the given id, makes an authorisation key there unless the account has
+// one already, and calls f. It returns f's error together with the reason, if any, why the connection ended before f
+// did or did not come about.
+func Connect(ctx context.Context, r Route, a *Account, id int, f func(ctx context.Context, c *Conn) error) error {
+	a.mu.Lock()
+	known := a.auth[id]
+	a.mu.Unlock()
 	proto := mtproto.New(func(ctx context.Context) (transport.Conn, error) { return r(ctx, id) }, mtproto.Options{
 		DC:                id,
-		PublicKeys:        []exchange.PublicKey{key},
+		PublicKeys:        []exchange.PublicKey{a.key},
+		Key:               known.Key,
+		Salt:              known.Salt,
 		Random:            rand.Reader,
-		Handler:           silent{},
+		Handler:           visit{a, id},
 		DialTimeout:       timeout,
 		ExchangeTimeout:   timeout,
 		RetryInterval:     timeout,
@@ -119,27 +162,29 @@ func Connect(ctx context.Context, r Route, key exchange.PublicKey, id int, f fun
 		PingTimeout:       timeout,
 		RequestTimeout:    func(uint32) time.Duration { return timeout },
 	})
-	ctx, cancel := context.WithCancel(ctx)
+	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	done := make(chan error, 1)
-	err := proto.Run(ctx, func(ctx context.Context) error {
-		done <- f(ctx, &Conn{Client: tg.NewClient(proto), Ping: proto.Ping})
-		cancel() // proto.Run goes on until its context ends
+	finished := false
+	var result error
+	err := proto.Run(inner, func(ctx context.Context) error {
+		result = f(ctx, &Conn{Client: tg.NewClient(proto), Ping: proto.Ping})
+		if finished = ctx.Err() == nil; finished {
+			cancel() // proto.Run goes on until its context ends
+		}
 		return nil
 	})
-	select {
-	case err := <-done:
-		return err
-	default:
-		return fmt.Errorf("DC %d: %w", id, err)
+	if finished {
+		return result
 	}
+	return fmt.Errorf("connection to DC %d: %w", id, errors.Join(err, result))
 }
 
-// Login runs gotd's complete client, its home being the DC with the given id, and calls f once it is ready. The
-// client reconnects by itself; lost is called for each connection that dies, and may be nil.
-func Login(ctx context.Context, r Route, key exchange.PublicKey, id int, lost func(error), f func(ctx context.Context, c *Conn) error) error {
+// Login runs gotd's complete client, its home being the DC with the given id, and calls f once it is ready. It always
+// makes a new authorisation key. The client reconnects by itself; lost is called for each connection that dies, and
+// may be nil.
+func Login(ctx context.Context, r Route, a *Account, id int, lost func(error), f func(ctx context.Context, c *Conn) error) error {
 	c := telegram.NewClient(1, "e2e", telegram.Options{
-		PublicKeys:        []telegram.PublicKey{key},
+		PublicKeys:        []telegram.PublicKey{a.key},
 		DC:                id,
 		Resolver:          resolver(r),
 		DialTimeout:       timeout,

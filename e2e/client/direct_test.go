@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gotd/td/exchange"
 	"github.com/gotd/td/tg"
 
 	"mtguard/e2e/client"
@@ -21,7 +20,7 @@ import (
 // These tests put the client and the data centre together without a proxy: what a test through the proxy finds is
 // then the proxy's doing.
 
-func listen(t *testing.T, ids ...int) (*dc.Server, exchange.PublicKey) {
+func listen(t *testing.T, ids ...int) (*dc.Server, *client.Account) {
 	t.Helper()
 	key, err := dc.NewKey()
 	if err != nil {
@@ -32,7 +31,7 @@ func listen(t *testing.T, ids ...int) (*dc.Server, exchange.PublicKey) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return s, key.Public()
+	return s, client.NewAccount(key.Public())
 }
 
 func soon(t *testing.T) context.Context {
@@ -64,10 +63,10 @@ func TestDirect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%v/long=%v/dc%d", tt.framing, tt.long, tt.id), func(t *testing.T) {
-			s, key := listen(t, tt.id)
+			s, me := listen(t, tt.id)
 			r := client.Direct(s.Addr(), tt.framing, tt.long)
 			data := random(3<<20 + 4321)
-			err := client.Connect(soon(t), r, key, tt.id, func(ctx context.Context, c *client.Conn) error {
+			err := client.Connect(soon(t), r, me, tt.id, func(ctx context.Context, c *client.Conn) error {
 				return talk(ctx, c, s, tt.id, data, tt.part)
 			})
 			if err != nil {
@@ -128,9 +127,9 @@ func talk(ctx context.Context, c *client.Conn, s *dc.Server, id int, data []byte
 }
 
 func TestDirectLogin(t *testing.T) {
-	s, key := listen(t, 2)
+	s, me := listen(t, 2)
 	r := client.Direct(s.Addr(), dc.Padded, true)
-	err := client.Login(soon(t), r, key, 2, nil, func(ctx context.Context, c *client.Conn) error {
+	err := client.Login(soon(t), r, me, 2, nil, func(ctx context.Context, c *client.Conn) error {
 		return talk(ctx, c, s, 2, random(1<<20), client.LargePart)
 	})
 	if err != nil {
@@ -141,10 +140,25 @@ func TestDirectLogin(t *testing.T) {
 	}
 }
 
-func TestUploadStopsAtTheFirstError(t *testing.T) {
-	s, key := listen(t, 2)
+// TestAccountReturns connects twice with one authorisation key, the second time to another connection of the server.
+func TestAccountReturns(t *testing.T) {
+	s, me := listen(t, 2)
 	r := client.Direct(s.Addr(), dc.Abridged, false)
-	err := client.Connect(soon(t), r, key, 2, func(ctx context.Context, c *client.Conn) error {
+	for range 3 {
+		err := client.Connect(soon(t), r, me, 2, func(ctx context.Context, c *client.Conn) error { return c.Ping(ctx) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.Keys(); got != 1 {
+		t.Errorf("%d authorisation keys were made, want 1", got)
+	}
+}
+
+func TestUploadStopsAtTheFirstError(t *testing.T) {
+	s, me := listen(t, 2)
+	r := client.Direct(s.Addr(), dc.Abridged, false)
+	err := client.Connect(soon(t), r, me, 2, func(ctx context.Context, c *client.Conn) error {
 		_, err := client.Download(ctx, c.Client, 99, 1<<20, client.LargePart, nil)
 		return err
 	})
@@ -154,10 +168,10 @@ func TestUploadStopsAtTheFirstError(t *testing.T) {
 }
 
 func TestWrongDCIsReported(t *testing.T) {
-	s, key := listen(t, 2)
+	s, me := listen(t, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	err := client.Connect(ctx, client.Direct(s.Addr(), dc.Abridged, false), key, 3, func(context.Context, *client.Conn) error { return nil })
+	err := client.Connect(ctx, client.Direct(s.Addr(), dc.Abridged, false), me, 3, func(context.Context, *client.Conn) error { return nil })
 	if err == nil {
 		t.Error("a client for DC 3 was served by DC 2")
 	}

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 
 	"github.com/gotd/td/bin"
-	"github.com/gotd/td/mtproto"
 	"github.com/gotd/td/proto/codec"
 )
 
@@ -33,12 +32,3 @@ func (longPadded) Write(w io.Writer, b *bin.Buffer) error {
 	}
 	return nil
 }
-
-// silent drops what the server sends unasked.
-type silent struct{}
-
-// OnMessage implements mtproto.Handler.
-func (silent) OnMessage(*bin.Buffer) error { return nil }
-
-// OnSession implements mtproto.Handler.
-func (silent) OnSession(mtproto.Session) error { return nil }

@@ -132,6 +132,13 @@ func (s *Server) Open() int {
 	return len(s.conns)
 }
 
+// Keys returns the number of authorisation keys that clients have made here.
+func (s *Server) Keys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.keys)
+}
+
 // Err returns every way in which a peer broke the protocol so far, joined; nil when all behaved. A connection
 // that merely ends is no error.
 func (s *Server) Err() error {
