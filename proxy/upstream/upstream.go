@@ -1,8 +1,8 @@
 // Package upstream opens the connection to a Telegram data centre.
 //
-// Direct, the only way so far, goes through the addresses of the DC: those of
-// the preferred IP version first, then the others, the one that answered last
-// before its neighbours, each with a time-out of its own. With a SOCKS5 server
+// Direct, the only way so far, goes through the addresses of the DC: the one
+// that answered last before all others, then those of the preferred IP version,
+// then the rest, each with a time-out of its own. With a SOCKS5 server
 // configured it is that server which connects.
 //
 // It speaks no protocol: the caller writes the obfuscated2 init. All methods
@@ -82,8 +82,8 @@ func order(addrs []netip.AddrPort, prefer policy.Prefer) []netip.AddrPort {
 	return append(first, second...)
 }
 
-// promote puts the address that answered last before the others of its IP
-// version, so that one dead address costs its time-out once and not for ever.
+// promote puts the address that answered last before the others, so that dead
+// ones cost their time-outs once and not for ever.
 func (d *Direct) promote(dc mtproto.DC, addrs []netip.AddrPort) {
 	d.mu.Lock()
 	good, ok := d.good[dc]
