@@ -99,7 +99,7 @@ half_open = 0
 }
 
 func TestEveryKeyIsRead(t *testing.T) {
-	got, err := Parse("test.toml", []byte(`
+	_, err := Parse("test.toml", []byte(`
 [proxy]
 listen = ["127.0.0.1:8443", "[::1]:8443"]
 public_address = "proxy.example.com:443"
@@ -135,7 +135,7 @@ dc.2 = ["127.0.0.1:1", "[::1]:2"]
 	if err == nil {
 		t.Error("a section that dotted keys made was opened again, which TOML forbids")
 	}
-	got, err = Parse("test.toml", []byte(`
+	got, err := Parse("test.toml", []byte(`
 proxy = { listen = ["127.0.0.1:8443", "[::1]:8443"], public_address = "proxy.example.com:443", engine = "goroutine" }
 user = [{ name = "alice", secret = "`+testSecret+`" }, { name = "bob", secret_file = "bob.secret" }]
 upstream.prefer = "only-ipv6"
