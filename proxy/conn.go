@@ -40,41 +40,38 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	snap := s.Live.Load() // the only time: it meets one policy for its whole life
 	x := &conn{s: s, c: c}
 	x.Conn = guard.Conn{ID: s.serial.Add(1), Addr: addrPort(c.RemoteAddr()), At: time.Now(), Policy: snap}
-	if s.Cover.isOurs(x.Addr) { // our own connection to the cover site came back to us
-		s.Log.Error("cover site leads back to this proxy", "address", snap.Cover.Address)
-		x.close(stats.OutcomeDenied)
+	if x.loops() {
 		return
 	}
 	c.SetDeadline(x.At.Add(snap.Handshake))
-	var early []byte // read together with a PROXY header
-	if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {
-		var err error
-		if x.Addr, early, err = readProxyHeader(c, x.Addr); err != nil {
-			s.Log.Warn("PROXY header", "from", c.RemoteAddr().String(), "error", err)
-			x.close(stats.OutcomeError)
-			return
-		}
-	}
-	x.Open = open
-	_, x.FromAddr = s.Occupancy.Enter(x.Addr.Addr())
-	x.counted = true
-
 	waiting, n, evicted := s.half.enter(c, snap.Limits.HalfOpen)
-	s.Stats.HalfOpen.Add(1)
-	x.HalfOpen = n
+	s.Stats.HalfOpen.Inc()
+	x.Open, x.HalfOpen = open, n
 	if evicted {
 		s.Stats.Decision(policy.HalfOpen, stats.VerdictDeny, stats.ModeEnforce)
 	}
-	verdict := s.Guard.Admit(&x.Conn)
+	var early []byte // read together with a PROXY header
+	var err error
+	if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {
+		x.Addr, early, err = readProxyHeader(c, x.Addr)
+	}
+	var verdict guard.Verdict
 	var client *handshake.Client
 	var failure *handshake.Failure
-	if verdict.Action == guard.Allow {
-		client, failure = x.identify(early)
+	if err == nil {
+		_, x.FromAddr = s.Occupancy.Enter(x.Addr.Addr())
+		x.counted = true
+		if verdict = s.Guard.Admit(&x.Conn); verdict.Action == guard.Allow {
+			client, failure = x.identify(early)
+		}
 	}
-	s.Stats.HalfOpen.Add(-1)
+	s.Stats.HalfOpen.Dec()
 	switch {
 	case !s.half.leave(waiting), verdict.Action == guard.Deny:
 		x.close(stats.OutcomeDenied)
+	case err != nil:
+		s.Log.Warn("PROXY header", "from", c.RemoteAddr().String(), "error", err)
+		x.close(stats.OutcomeError)
 	case verdict.Action == guard.Mask:
 		x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)
 	case failure != nil:

@@ -31,6 +31,7 @@ type Cover struct {
 	target target
 	mine   map[netip.AddrPort]struct{} // local ends of our connections to the site
 
+	down     atomic.Bool // what the last dial said
 	profiles atomic.Pointer[[]faketls.Profile]
 	again    chan struct{}
 }
@@ -96,6 +97,16 @@ func (c *Cover) dial(ctx context.Context, s *policy.Snapshot, peer netip.AddrPor
 		return site, nil
 	}
 	return nil, err
+}
+
+// dialled notes how a dial went and tells of changes, not of every stranger.
+func (c *Cover) dialled(s *policy.Snapshot, err error) {
+	switch {
+	case err != nil && !c.down.Swap(true):
+		c.Log.Warn("cover site is out of reach: strangers are not answered", "address", s.Cover.Address, "error", err)
+	case err == nil && c.down.Load() && c.down.Swap(false):
+		c.Log.Info("cover site is back", "address", s.Cover.Address)
+	}
 }
 
 // resolve returns the site's addresses, those that are not ours.

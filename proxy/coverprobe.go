@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"mtguard/mtproto/faketls"
@@ -20,6 +21,8 @@ const (
 	probeEvery   = time.Hour
 	probeAgain   = time.Minute // after a failure
 	probesAtOnce = 3
+	// probeQuiet is how long the site must be silent for its turn to be over.
+	probeQuiet = 200 * time.Millisecond
 	// probeBytes is the most that is read of an answer.
 	probeBytes = 64 << 10
 )
@@ -84,7 +87,12 @@ func (c *Cover) probe(ctx context.Context, s *policy.Snapshot) (faketls.Profile,
 		return faketls.Profile{}, err
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addrs[0].String())
+	var conn net.Conn
+	for _, addr := range addrs {
+		if conn, err = d.DialContext(ctx, "tcp", addr.String()); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return faketls.Profile{}, err
 	}
@@ -103,7 +111,8 @@ func (c *Cover) probe(ctx context.Context, s *policy.Snapshot) (faketls.Profile,
 // recording keeps what is read through it.
 type recording struct {
 	net.Conn
-	got bytes.Buffer
+	got    bytes.Buffer
+	writes int
 }
 
 func (r *recording) Read(b []byte) (int, error) {
@@ -113,6 +122,20 @@ func (r *recording) Read(b []byte) (int, error) {
 	}
 	r.got.Write(b[:n])
 	return n, err
+}
+
+// Write first takes in what else the site has sent in its turn. The TLS client
+// stops at the Finished message, and some servers send session tickets right
+// behind it: their first flight is longer.
+func (r *recording) Write(b []byte) (int, error) {
+	if r.writes++; r.writes > 1 {
+		r.SetReadDeadline(time.Now().Add(probeQuiet))
+		if _, err := io.Copy(io.Discard, struct{ io.Reader }{r}); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		r.SetReadDeadline(time.Time{})
+	}
+	return r.Conn.Write(b)
 }
 
 // profileOf reads a server's first flight: ServerHello, ChangeCipherSpec, and
@@ -160,7 +183,8 @@ func serverHello(b []byte, p *faketls.Profile) error {
 		b = b[1+session:]
 	}
 	p.Suite = uint16(b[0])<<8 | uint16(b[1])
-	b = b[5:] // suite, compression, length of all extensions
+	b = b[5:]                           // suite, compression, length of all extensions
+	p.Group, p.VersionsFirst = 0, false // of a HelloRetryRequest before
 	for len(b) >= 4 {
 		kind, n := uint16(b[0])<<8|uint16(b[1]), int(b[2])<<8|int(b[3])
 		if len(b) < 4+n {

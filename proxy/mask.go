@@ -29,15 +29,31 @@ func (x *conn) mask(f *handshake.Failure, outcome stats.Outcome) {
 	switch {
 	case f.Gone, f.Ended && len(f.Read) == 0:
 		x.close(outcome)
-	case f.Answered, !x.Policy.Transports[mtproto.FakeTLS]:
+	case f.Answered, !x.Policy.Transports[mtproto.FakeTLS], x.Policy.Cover.Address == "":
 		x.discard(outcome)
 	default:
 		x.splice(f.Read, outcome)
 	}
 }
 
-// splice connects the peer with the cover site.
+// loops closes the connection and reports true when it is our own to the cover
+// site, which came back to us.
+func (x *conn) loops() bool {
+	if !x.s.Cover.isOurs(addrPort(x.c.RemoteAddr())) {
+		return false
+	}
+	x.s.Log.Error("cover site leads back to this proxy", "address", x.Policy.Cover.Address)
+	x.close(stats.OutcomeDenied)
+	return true
+}
+
+// splice connects the peer with the cover site. It looks for a loop once more:
+// at the door, the other end of this connection may not have had the time to
+// write its address down. Now it has sent something, or a time-out has passed.
 func (x *conn) splice(read []byte, outcome stats.Outcome) {
+	if x.loops() {
+		return
+	}
 	if x.s.covering.Add(1) > int64(x.Policy.Cover.MaxConnections) {
 		x.s.covering.Add(-1)
 		x.discard(outcome)
@@ -52,9 +68,9 @@ func (x *conn) splice(read []byte, outcome stats.Outcome) {
 		}
 	}
 	x.s.Stats.CoverDial(err == nil)
+	x.s.Cover.dialled(x.Policy, err)
 	if err != nil {
 		x.s.covering.Add(-1)
-		x.s.Log.Warn("cover site", "address", x.Policy.Cover.Address, "error", err)
 		x.discard(outcome)
 		return
 	}
@@ -103,8 +119,8 @@ func (x *conn) discard(outcome stats.Outcome) {
 	wait := discardAtLeast + rand.N(discardAtMost-discardAtLeast)
 	ctx, cancel := context.WithDeadline(x.s.ctx, x.At.Add(wait))
 	defer cancel()
+	x.c.SetDeadline(time.Time{}) // before the next line: the deadline may have come already
 	defer context.AfterFunc(ctx, func() { x.c.SetDeadline(time.Unix(1, 0)) })()
-	x.c.SetDeadline(time.Time{})
 	n, err := io.CopyN(io.Discard, x.c, discardBytes)
 	if n == discardBytes && err == nil {
 		<-ctx.Done()

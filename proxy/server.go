@@ -136,6 +136,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	for l := range s.listeners {
 		l.Close()
 	}
+	stop := s.stop
 	s.mu.Unlock()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -145,8 +146,8 @@ func (s *Server) Shutdown(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-	if s.stop != nil {
-		s.stop()
+	if stop != nil {
+		stop()
 	}
 	s.half.closeAll()
 	s.Engine.Close()
@@ -170,7 +171,7 @@ type waiting struct {
 }
 
 // enter adds c and returns how many there are with it, after the oldest made
-// room if they were more than limit.
+// room if they were more than limit; 0 is no limit.
 func (h *halfOpen) enter(c net.Conn, limit int) (w *waiting, n int, evicted bool) {
 	w = &waiting{c: c, in: true}
 	h.mu.Lock()
@@ -186,7 +187,7 @@ func (h *halfOpen) enter(c net.Conn, limit int) (w *waiting, n int, evicted bool
 	}
 	h.young = w
 	h.n++
-	if n = h.n; n > limit && h.oldest != w {
+	if n = h.n; limit > 0 && n > limit {
 		out := h.oldest
 		h.unlink(out)
 		out.c.Close() // wakes its goroutine

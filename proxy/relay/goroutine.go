@@ -17,15 +17,14 @@ import (
 // statement of the contract: two goroutines per session, each with one buffer.
 type Goroutines struct {
 	mu     sync.Mutex
-	next   uint64
-	pairs  map[uint64]*pair
+	pairs  map[*pair]struct{}
 	closed bool
 	wg     sync.WaitGroup
 }
 
 // NewGoroutines returns an engine that runs two goroutines per session.
 func NewGoroutines() *Goroutines {
-	return &Goroutines{pairs: make(map[uint64]*pair)}
+	return &Goroutines{pairs: make(map[*pair]struct{})}
 }
 
 // Start implements Engine.
@@ -33,10 +32,8 @@ func (g *Goroutines) Start(s Session) Handle {
 	p := &pair{Session: s, reason: Closed}
 	p.moved.Store(time.Now().UnixNano())
 	g.mu.Lock()
-	g.next++
-	id := g.next
 	closed := g.closed
-	g.pairs[id] = p
+	g.pairs[p] = struct{}{}
 	g.wg.Add(1)
 	g.mu.Unlock()
 	if closed {
@@ -46,13 +43,13 @@ func (g *Goroutines) Start(s Session) Handle {
 		defer g.wg.Done()
 		p.run()
 		g.mu.Lock()
-		delete(g.pairs, id)
+		delete(g.pairs, p)
 		g.mu.Unlock()
 		if p.Done != nil {
 			p.Done(Result{Up: p.bytes[0].Load(), Down: p.bytes[1].Load(), Reason: p.reason})
 		}
 	}()
-	return Handle{g, id}
+	return Handle{p}
 }
 
 // Active implements Engine.
@@ -66,19 +63,11 @@ func (g *Goroutines) Active() int {
 func (g *Goroutines) Close() {
 	g.mu.Lock()
 	g.closed = true
-	for _, p := range g.pairs {
+	for p := range g.pairs {
 		p.end(Drained)
 	}
 	g.mu.Unlock()
 	g.wg.Wait()
-}
-
-func (g *Goroutines) kill(id uint64, r Reason) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if p := g.pairs[id]; p != nil {
-		p.end(r)
-	}
 }
 
 // pair is one running session.
@@ -99,6 +88,8 @@ func (p *pair) run() {
 	wg.Wait()
 	p.end(Closed)
 }
+
+func (p *pair) kill(r Reason) { p.end(r) }
 
 // end closes both connections, once: the reason given first counts.
 func (p *pair) end(r Reason) {

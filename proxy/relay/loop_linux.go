@@ -100,10 +100,9 @@ type loop struct {
 
 // command is what other goroutines ask of a loop.
 type command struct {
-	what   verb
-	add    *session
-	id     uint64
-	reason Reason
+	what    verb
+	session *session
+	reason  Reason
 }
 
 type verb uint8
@@ -151,7 +150,7 @@ const wakeEvent = -1
 
 // start takes the descriptors out of Go's poller and hands them to the loop.
 func (l *loop) start(s Session) Handle {
-	p := &session{up: s.Up, down: s.Down, done: s.Done, idle: uint32((s.Idle + time.Second - 1) / time.Second)}
+	p := &session{loop: l, up: s.Up, down: s.Down, done: s.Done, idle: uint32((s.Idle + time.Second - 1) / time.Second)}
 	p.serial = l.serial.Add(1)
 	var err error
 	if p.fd[client], err = detach(s.Client); err == nil {
@@ -166,8 +165,8 @@ func (l *loop) start(s Session) Handle {
 		return Handle{}
 	}
 	l.active.Add(1)
-	l.post(command{what: add, add: p})
-	return Handle{l, uint64(p.serial)}
+	l.post(command{what: add, session: p})
+	return Handle{p}
 }
 
 // detach returns a descriptor of c's socket that Go's poller does not know;
@@ -190,8 +189,8 @@ func detach(c net.Conn) (fd int, err error) {
 	return fd, err
 }
 
-func (l *loop) kill(id uint64, r Reason) {
-	l.post(command{what: end, id: id, reason: r})
+func (s *session) kill(r Reason) {
+	s.loop.post(command{what: end, session: s, reason: r})
 }
 
 func (l *loop) post(c command) {
@@ -203,10 +202,10 @@ func (l *loop) post(c command) {
 	}
 	l.mu.Unlock()
 	switch {
-	case gone && c.add != nil: // the engine was closed meanwhile
-		c.add.closeBoth()
+	case gone && c.what == add: // the engine was closed meanwhile
+		c.session.closeBoth()
 		l.active.Add(-1)
-		c.add.report(Drained)
+		c.session.report(Drained)
 	case first && !gone:
 		one := [8]byte{1}
 		unix.Write(l.wakeFD, one[:])
@@ -318,24 +317,13 @@ func (l *loop) obey() {
 	for _, c := range todo {
 		switch c.what {
 		case add:
-			l.adopt(c.add)
+			l.adopt(c.session)
 		case end:
-			if s := l.find(uint32(c.id)); s != nil {
-				l.finish(s, c.reason)
-			}
+			l.finish(c.session, c.reason)
 		case stop:
 			l.stopped = true
 		}
 	}
-}
-
-func (l *loop) find(serial uint32) *session {
-	for _, s := range l.slab { // kills are rare: no index is kept for them
-		if s != nil && s.serial == serial {
-			return s
-		}
-	}
-	return nil
 }
 
 // adopt gives the session a place in the slab and its descriptors to epoll.
@@ -399,7 +387,7 @@ func (l *loop) endAll() {
 	l.mu.Unlock()
 	for _, c := range todo {
 		if c.what == add {
-			l.adopt(c.add)
+			l.adopt(c.session)
 		}
 	}
 	for _, s := range l.slab {

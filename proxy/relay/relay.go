@@ -131,18 +131,15 @@ type Engine interface {
 }
 
 // Handle names a running session. The zero Handle names none.
-type Handle struct {
-	of killer
-	id uint64
-}
+type Handle struct{ of killer }
 
-type killer interface{ kill(id uint64, r Reason) }
+type killer interface{ kill(Reason) }
 
 // Kill asks the session to end with reason r and returns at once. On a session
 // that has ended it does nothing.
 func (h Handle) Kill(r Reason) {
 	if h.of != nil {
-		h.of.kill(h.id, r)
+		h.of.kill(r)
 	}
 }
 

@@ -21,6 +21,7 @@ func (w way) sink() side   { return side(1 - w) }
 // session is what an idle pair costs: this, two sockets and nothing else. It
 // belongs to its loop's goroutine.
 type session struct {
+	loop     *loop
 	fd       [2]int
 	up, down Flow
 	way      [2]direction
