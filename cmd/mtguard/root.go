@@ -62,6 +62,7 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 	root.AddCommand(
 		// in the order of the help: those that serve (run, demo, link), then the others
 		a.runCommand(),
+		a.demoCommand(),
 		a.linkCommand(),
 		a.configCommand(),
 		a.secretCommand(),

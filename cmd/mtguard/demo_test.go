@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/goleak"
+
+	"mtguard/tgsim"
+)
+
+// demoDecoded has the fields of all three kinds of line that the test looks at.
+type demoDecoded struct {
+	Demo          bool
+	Kind, Link    string
+	Who, What     string
+	Attacker, OK  bool
+	Proxy, Reason string
+	Sums          demoSums
+	Users         []demoUserRow
+	Attacks       []demoAttackRow
+	NotTried      []string `json:"not_tried"`
+}
+
+// runDemo runs a demonstration and checks that nothing of it is left.
+func runDemo(t *testing.T, ctx context.Context, o demoOptions) (stdout string, err error) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Setenv("TMPDIR", t.TempDir())
+	var out, errs bytes.Buffer
+	a := &app{stdout: &out, stderr: &errs}
+	err = a.demo(ctx, o)
+	if errs.Len() > 0 {
+		t.Errorf("standard error: %s", errs.String())
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	goleak.VerifyNone(t, before)
+	return out.String(), err
+}
+
+func TestDemoServesUsersAndShowsEveryAttack(t *testing.T) {
+	kinds := tgsim.Probes()
+	out, err := runDemo(t, t.Context(), demoOptions{length: 4 * time.Second, users: 5, attackers: len(kinds), json: true})
+	if err != nil || exitCode(err) != 0 {
+		t.Fatalf("demo: %v, exit code %d", err, exitCode(err))
+	}
+	var lines []demoDecoded
+	for text := range strings.Lines(out) {
+		var d demoDecoded
+		if err := json.Unmarshal([]byte(text), &d); err != nil || !d.Demo {
+			t.Fatalf("not JSON of a demonstration: %v: %s", err, text)
+		}
+		lines = append(lines, d)
+	}
+	if first := lines[0]; first.Kind != "start" || !strings.HasPrefix(first.Link, "tg://proxy?server=127.0.0.1&port=") {
+		t.Errorf("first line: %+v", first)
+	}
+	reasons := make(map[string]string)
+	for _, d := range lines[1 : len(lines)-1] {
+		if d.Kind != "happening" || !d.OK || d.Proxy == "" {
+			t.Errorf("line: %+v", d)
+		}
+		if d.Attacker {
+			reasons[d.What] = d.Reason
+		}
+	}
+	for attack, reason := range map[string]string{
+		"replay": "replay", "replay-retimed": "replay", "wrong-secret": "bad_secret", "wrong-name": "server_name", "clock-ahead": "clock", "half-open": "timeout",
+	} {
+		if reasons[attack] != reason {
+			t.Errorf("%s: the node's reason is %q, want %q", attack, reasons[attack], reason)
+		}
+	}
+	last := lines[len(lines)-1]
+	if last.Kind != "summary" || !last.OK {
+		t.Fatalf("last line: %+v", last)
+	}
+	for _, u := range last.Users {
+		if u.Sessions == 0 || u.Up == 0 || u.Down == 0 || u.Errors != 0 {
+			t.Errorf("user: %+v", u)
+		}
+	}
+	if len(last.Users) != 6 || len(last.Attacks) != len(kinds) || len(last.NotTried) != 0 {
+		t.Errorf("%d users, %d of %d kinds of attack, not tried: %v", len(last.Users), len(last.Attacks), len(kinds), last.NotTried)
+	}
+	if s := last.Sums; s.Open != 0 || s.Replays < 4 || s.Covered == 0 || s.Relayed == 0 || s.Missed != 0 {
+		t.Errorf("sums: %+v", s)
+	}
+}
+
+// TestDemoEndsByInterrupt: within a second or two, with its tables, and as a success.
+func TestDemoEndsByInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(1500*time.Millisecond, cancel)
+	began := time.Now()
+	out, err := runDemo(t, ctx, demoOptions{users: 3, attackers: 3})
+	if err != nil {
+		t.Errorf("demo: %v", err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it ended %v after the interrupt", took-1500*time.Millisecond)
+	}
+	for _, want := range []string{"DEMO DATA", "tg://proxy?", "/metrics", "Ctrl-C", "USER ", "alice", "Users were served"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	for line := range strings.Lines(out) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("escape sequences for what is no terminal")
+	}
+}
+
+// TestDemoTellsWhatWentWrong feeds the tally with what must not happen.
+func TestDemoTellsWhatWentWrong(t *testing.T) {
+	site := tgsim.Observed{Bytes: []byte("an error page"), End: tgsim.FIN}
+	good := []tgsim.Happening{
+		{Who: "alice", What: "connect", OK: true}, {Who: "alice", What: "ping", OK: true},
+		{Who: "attacker-1", Attacker: true, What: "http", Observed: &site},
+	}
+	broken := tgsim.Happening{Who: "alice", What: "ping", Err: errors.New("cut off")}
+	known := tgsim.Happening{Who: "attacker-1", Attacker: true, What: "wrong-secret", Observed: &tgsim.Observed{Served: true}}
+	told := tgsim.Happening{Who: "attacker-1", Attacker: true, What: "http", Observed: &tgsim.Observed{End: tgsim.RST}}
+	failed := tgsim.Happening{Who: "attacker-1", Attacker: true, What: "http", Err: errors.New("no connection")}
+	unserved := tgsim.Happening{Who: "attacker-1", Attacker: true, What: "segments", Observed: &tgsim.Observed{}}
+	for _, c := range []struct {
+		name  string
+		list  []tgsim.Happening
+		early bool
+		want  string // of the only problem
+	}{
+		{"all is well", good, false, ""},
+		{"nobody served", nil, false, "alice was never served"},
+		{"nobody served yet", nil, true, ""},
+		{"only let in", good[:1], false, "alice was never served"},
+		{"an error", append(good[:3:3], broken), true, "alice had 1 errors"},
+		{"an attacker answered", append(good[:3:3], known), true, "wrong-secret was answered"},
+		{"another end than the site's", append(good[:2:2], told), true, "http can tell the proxy from the site"},
+		{"another end, once", append(good[:3:3], told), true, ""},
+		{"an attack that failed", append(good[:3:3], failed), true, "http could not be tried"},
+		{"a client in odd clothes", append(good[:3:3], unserved), true, "segments was not served"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &demoWorld{options: demoOptions{users: 1, attackers: 1}, probes: make(map[string]tgsim.Probe), siteOf: map[string]tgsim.Observed{"http": site}}
+			for _, p := range tgsim.Probes() {
+				w.probes[p.Name] = p
+			}
+			w.people()
+			tally := newDemoTally(w)
+			for _, h := range c.list {
+				tally.happening(t.Context(), h)
+			}
+			got := tally.problems(c.early)
+			if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)) {
+				t.Errorf("problems: %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestDemoRefusesOddFlags(t *testing.T) {
+	for _, args := range [][]string{{"--for", "10ms"}, {"--for", "-1s"}, {"--users", "0"}, {"--users", "65"}, {"--attackers", "-1"}, {"--attackers", "65"}, {"now"}} {
+		var out, errs bytes.Buffer
+		a := &app{stdout: &out, stderr: &errs}
+		if code := a.execute(append([]string{"demo"}, args...)); code != 2 || out.Len() > 0 {
+			t.Errorf("%v: exit code %d, output %q", args, code, out.String())
+		}
+	}
+}
