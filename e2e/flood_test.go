@@ -269,7 +269,7 @@ func (n *node) settled() footprint {
 const (
 	spareDescriptors = 12
 	spareLive        = 6 << 20
-	spareResident    = 24 << 20
+	spareResident    = 32 << 20
 )
 
 // recovers waits until the node is back near the footprint, and fails the test when it does not get there.
