@@ -317,6 +317,31 @@ func TestResetReachesThePeer(t *testing.T) {
 	}
 }
 
+// TestUploadGoesInRecordsOfTDLib looks at what a fake TLS client writes.
+func TestUploadGoesInRecordsOfTDLib(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		l := startLab(t, DCConfig{}, &testRelay{})
+		tape := &recorders{}
+		l.client.Dialer, l.client.InitAlone = tape, alone
+		conn := l.dial(t)
+		if err := conn.Upload(50_000); err != nil {
+			t.Fatal(err)
+		}
+		list, rest := Records(tape.conns[0].sent)
+		if len(list) < 20 || len(rest) > 0 || list[1].Type != recordCCS {
+			t.Fatalf("%d records and %d bytes, the second of type %d", len(list), len(rest), list[1].Type)
+		}
+		if first := len(list[2].Payload); (first == 64) != alone {
+			t.Errorf("init alone %v: first record of %d bytes", alone, first)
+		}
+		for i, r := range list[2:] {
+			if r.Type != recordData || len(r.Payload) == 0 || len(r.Payload) > 2878 {
+				t.Errorf("record %d: type %d, %d bytes", i, r.Type, len(r.Payload))
+			}
+		}
+	}
+}
+
 func TestDialEndsWithItsContext(t *testing.T) {
 	l := must(net.Listen("tcp", "127.0.0.1:0"))(t) // accepts, never answers
 	defer l.Close()

@@ -21,6 +21,7 @@ type Probe struct {
 	// in odd clothes. Any other probe must meet the cover site.
 	Served bool
 
+	oneShot bool // all bytes go out in one write
 	prepare func(ctx context.Context, t Target) (probing, error)
 }
 
@@ -72,6 +73,22 @@ func (p Probe) Run(ctx context.Context, t Target) (Observed, error) {
 		o.Served = checkFlight(o.Bytes[:size], t.Secret, do.hello[randomAt:randomEnd]) == nil
 	}
 	return o, ctx.Err()
+}
+
+// Compare runs the probe against a proxy and then against the web site at the
+// address site. Where the probe allows it the site is shown the very bytes that
+// the proxy got: servers answer one noise with an alert and another with none,
+// and at the site there is no session to capture.
+func (p Probe) Compare(ctx context.Context, t Target, site string) (atProxy, atSite Observed, err error) {
+	if atProxy, err = p.Run(ctx, t); err != nil {
+		return atProxy, atSite, err
+	}
+	if p.oneShot {
+		p = Replay(atProxy.Sent)
+	}
+	t.Addr, t.Dialer = site, nil
+	atSite, err = p.Run(ctx, t)
+	return atProxy, atSite, err
 }
 
 // Probes returns all kinds, in a fixed order.
@@ -184,7 +201,7 @@ func Truncated(k int, then Ending) Probe {
 
 // fixed is a probe that sends bytes which are known beforehand.
 func fixed(name, about string, make func(Target) ([]byte, error)) Probe {
-	return Probe{Name: name, About: about, prepare: func(ctx context.Context, t Target) (probing, error) {
+	return Probe{Name: name, About: about, oneShot: true, prepare: func(ctx context.Context, t Target) (probing, error) {
 		b, err := make(t)
 		return sending(b, nil), err
 	}}
@@ -218,7 +235,7 @@ func served(name, about string, act func(t Target, c *tap, hello []byte) error) 
 // replay lets a genuine client pass first and then sends what pick makes of its
 // bytes, over a connection of its own.
 func replay(name, about string, transport Transport, pick func(sent, hello []byte) []byte) Probe {
-	return Probe{Name: name, About: about, prepare: func(ctx context.Context, t Target) (probing, error) {
+	return Probe{Name: name, About: about, oneShot: true, prepare: func(ctx context.Context, t Target) (probing, error) {
 		tape := &recorder{Dialer: t.Dialer}
 		genuine := t.client()
 		genuine.Dialer, genuine.Transport = tape, transport

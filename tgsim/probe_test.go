@@ -19,7 +19,7 @@ import (
 // difference. It proves the probes and the comparison, not the relay.
 func TestProbesTellTheProxyFromTheSite(t *testing.T) {
 	l := startLab(t, DCConfig{}, &testRelay{})
-	target := Target{Secret: l.relay.secret, Domain: testDomain, DC: 2, Wait: time.Second}
+	target := Target{Addr: l.relay.Addr(), Secret: l.relay.secret, Domain: testDomain, DC: 2, Wait: 1500 * time.Millisecond}
 	names := make(map[string]bool)
 	var all sync.WaitGroup
 	for _, p := range Probes() {
@@ -28,18 +28,7 @@ func TestProbesTellTheProxyFromTheSite(t *testing.T) {
 		}
 		names[p.Name] = true
 		all.Go(func() {
-			atProxy, atSite := target, target
-			atProxy.Addr, atSite.Addr = l.relay.Addr(), l.cover.Addr()
-			proxy, err := p.Run(t.Context(), atProxy)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			sameAtSite := p
-			if strings.HasPrefix(p.Name, "replay") { // at the site nothing can be captured
-				sameAtSite = Replay(proxy.Sent)
-			}
-			site, err := sameAtSite.Run(t.Context(), atSite)
+			proxy, site, err := p.Compare(t.Context(), target, l.cover.Addr())
 			if err != nil {
 				t.Error(err)
 				return

@@ -239,7 +239,7 @@ func (r *testRelay) relay(early *earlyReader) error {
 	return nil
 }
 
-// earlyReader gives a stranger 300 ms for each piece of its bytes, takes as many
+// earlyReader gives a stranger 800 ms for each piece of its bytes, takes as many
 // as there are, and keeps them: the site must get them as one piece too, because
 // a server that closes on unread bytes sends a reset in place of an end.
 type earlyReader struct {
@@ -258,7 +258,7 @@ func (e *earlyReader) Read(p []byte) (int, error) {
 	if e.calm {
 		return e.Conn.Read(p)
 	}
-	e.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	e.SetReadDeadline(time.Now().Add(800 * time.Millisecond))
 	buf := make([]byte, 32<<10)
 	n, err := e.Conn.Read(buf)
 	e.all = append(e.all, buf[:n]...)
