@@ -101,7 +101,8 @@ func (c *Cover) probe(ctx context.Context, s *policy.Snapshot) (faketls.Profile,
 	// Whether the certificate is any good is not ours to judge: we only want
 	// to look like this site.
 	client := tls.Client(record, &tls.Config{ServerName: s.Cover.Name, InsecureSkipVerify: true,
-		NextProtos: []string{"h2", "http/1.1"}})
+		NextProtos:         []string{"h2", "http/1.1"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(1)}) // asks for tickets, as every client does
 	if err := client.HandshakeContext(ctx); err != nil {
 		return faketls.Profile{}, fmt.Errorf("tls: %w", err)
 	}

@@ -290,6 +290,37 @@ func TestAResetIsPassedOnAsAReset(t *testing.T) {
 	})
 }
 
+// TestLastWordsBeforeAResetArrive: an alert, then a reset, as servers end what
+// they do not like, also while the client is still sending.
+func TestLastWordsBeforeAResetArrive(t *testing.T) {
+	each(t, func(t *testing.T, e relay.Engine) {
+		for _, sending := range []bool{false, true} {
+			t.Run(fmt.Sprintf("client sending %v", sending), func(t *testing.T) {
+				for range 20 {
+					r := start(t, e, relay.Session{})
+					roundTrip(t, r)
+					if sending {
+						r.client.Write(noise(9, 100_000))
+					}
+					r.server.Write([]byte("alert"))
+					r.server.SetLinger(0)
+					r.server.Close()
+					got, err := io.ReadAll(r.client)
+					if string(got) != "alert" {
+						t.Fatalf("client read %q, %v; want the alert", got, err)
+					}
+					// A write that fails first takes the error away, and may leave an
+					// orderly end for the reader to see.
+					if !errors.Is(err, syscall.ECONNRESET) && !(sending && err == nil) {
+						t.Fatalf("client saw %v, want a reset", err)
+					}
+					r.wait(t)
+				}
+			})
+		}
+	})
+}
+
 // roundTrip proves that the session runs.
 func roundTrip(t *testing.T, r *running) {
 	t.Helper()

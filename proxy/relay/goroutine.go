@@ -75,7 +75,9 @@ type pair struct {
 	Session
 	bytes [2]atomic.Int64
 	moved atomic.Int64 // when a byte last moved, Unix nanoseconds
-	once  sync.Once
+	// failed is the Reason of a write that failed, Closed if none did.
+	failed atomic.Uint32
+	once   sync.Once
 	// reason is written once, by end, before the connections are closed, and
 	// read after both copies have returned.
 	reason Reason
@@ -86,7 +88,7 @@ func (p *pair) run() {
 	wg.Go(func() { p.copy(0, p.Client, p.Server, &p.Up) })
 	wg.Go(func() { p.copy(1, p.Server, p.Client, &p.Down) })
 	wg.Wait()
-	p.end(Closed)
+	p.end(Reason(p.failed.Load()))
 }
 
 func (p *pair) kill(r Reason) { p.end(r) }
@@ -123,14 +125,16 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow) {
 			if f.Wrap {
 				count = n
 			}
-			if werr := p.write(dst, out); werr != nil {
-				p.end(reasonOf(werr))
-				return
+			if err := p.write(dst, out); err != nil {
+				p.failed.Store(uint32(reasonOf(err)))
+				return // the other direction hears what dst said last, and its end
 			}
 			p.bytes[dir].Add(int64(count))
 		}
 		if errors.Is(err, io.EOF) {
-			closeWrite(dst)
+			if p.failed.Load() == 0 { // else this end is only what a reset leaves behind
+				closeWrite(dst)
+			}
 			return
 		}
 		if err != nil {

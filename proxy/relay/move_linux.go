@@ -107,7 +107,9 @@ func (s *session) took(w way, n, asked int) {
 	case n == 0:
 		s.readable[in] = false
 		d.ended = true
-		unix.Shutdown(s.fd[w.sink()], unix.SHUT_WR)
+		if !s.dying { // else this end is only what a reset leaves behind
+			unix.Shutdown(s.fd[w.sink()], unix.SHUT_WR)
+		}
 	case n < asked && !s.hungUp[in]:
 		// A short reading has emptied the socket; what comes later makes a new
 		// event. Not so when the end of the stream was announced already.

@@ -38,6 +38,7 @@ type session struct {
 	timer  link   // place in the wheel
 	queued bool   // stands in loop.ready
 	awake  bool   // may own cipher states
+	dying  bool   // a reset is about to be passed on
 	over   bool
 }
 
@@ -88,14 +89,18 @@ func (s *session) report(r Reason) {
 // turn lets both directions move once and reports whether the session can move
 // more without a new event.
 func (l *loop) turn(s *session) (more bool) {
+	s.last = l.now
 	if s.broken[client] || s.broken[server] {
+		l.lastWords(s)
 		l.finish(s, Reset)
 		return false
 	}
-	s.last = l.now
 	for w := up; w <= down; w++ {
 		again, reason, ok := l.move(s, w)
 		if !ok {
+			if reason == Reset {
+				l.lastWords(s)
+			}
 			l.finish(s, reason)
 			return false
 		}
@@ -110,6 +115,22 @@ func (l *loop) turn(s *session) (more bool) {
 		l.wheel.move(s, l.nextLook(s))
 	}
 	return more
+}
+
+// lastWords passes on what a peer said before it reset the connection: the
+// kernel keeps it readable, and without us it would arrive too. What the other
+// side does not take now is lost, as it would be without us.
+func (l *loop) lastWords(s *session) {
+	const turns = 64
+	s.dying = true
+	for w := up; w <= down; w++ {
+		s.readable[w.source()] = true
+		for range turns {
+			if more, _, ok := l.move(s, w); !ok || !more {
+				break
+			}
+		}
+	}
 }
 
 // restAfter is how many seconds of silence make a session give its cipher
