@@ -2,4 +2,4 @@
 # Measures mtguard against its peers; see bench/README.md.
 set -eu
 cd "$(dirname "$0")/../bench"
-exec ./run.sh "$@"
+exec "${GO:-go}" run ./cmd/mtbench run "$@"
