@@ -187,13 +187,13 @@ func (h *halfOpen) enter(c net.Conn, limit int) (w *waiting, n int, evicted bool
 	}
 	h.young = w
 	h.n++
-	if n = h.n; limit > 0 && n > limit {
+	if limit > 0 && h.n > limit {
 		out := h.oldest
 		h.unlink(out)
 		out.c.Close() // wakes its goroutine
 		evicted = true
 	}
-	return w, n, evicted
+	return w, h.n, evicted
 }
 
 // leave takes w out and reports whether it was still in: if not, it was given

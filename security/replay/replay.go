@@ -21,6 +21,12 @@
 //
 // Only handshakes that already matched a secret belong in here; otherwise anybody could fill it.
 //
+// # Across a restart
+//
+// [Cache.Export] writes everything a Cache knows, [Cache.Import] reads it into a new one, which from then on answers as the old one would
+// have. The new Cache keeps its own floor where that is the higher one: what the old process accepted after its last export is in no file, so
+// only the floor, a second before the new process started, stands against copies of it. See Import for what that leaves open.
+//
 // # Memory
 //
 // An entry takes 24 bytes in a table filled to three quarters, 32 bytes in effect, and there are two such tables (generations), the second one
@@ -31,7 +37,9 @@
 package replay
 
 import (
-	"hash/maphash"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"strconv"
@@ -73,7 +81,7 @@ const (
 
 // Cache is the memory of accepted handshakes. Use New.
 type Cache struct {
-	seed   maphash.Seed // random per Cache, so that nobody can aim at one shard or one probe sequence
+	seed   seed // random, so that nobody can aim at one shard or one probe sequence
 	shards []shard
 	shift  uint8 // shard number = hash >> shift
 }
@@ -94,10 +102,10 @@ func New(capacity int, start time.Time) *Cache {
 		share += int(math.Ceil(6 * math.Sqrt(float64(share))))
 	}
 	c := &Cache{
-		seed:   maphash.MakeSeed(),
 		shards: make([]shard, n),
 		shift:  uint8(64 - bits.TrailingZeros(uint(n))),
 	}
+	rand.Read(c.seed[:])
 	for i := range c.shards {
 		c.shards[i].init(c.seed, share, stamp(start.Add(-time.Second)))
 	}
@@ -108,7 +116,7 @@ func New(capacity int, start time.Time) *Cache {
 // the set is Seen even when it is also below the floor. Times are compared by wall clock. now should not run backwards; where it does, the
 // promise holds, and hellos older than the floor stay refused until the clock has caught up.
 func (c *Cache) FirstSeen(key [16]byte, sentAt, now time.Time) Verdict {
-	h := maphash.Bytes(c.seed, key[:])
+	h := c.seed.hash(&key)
 	return c.shards[h>>c.shift].firstSeen(&key, h, stamp(sentAt), stamp(now))
 }
 
@@ -121,6 +129,15 @@ func (c *Cache) Len() int {
 	return n
 }
 
+// Fresh returns how many handshakes were Fresh since New. While it stays the same, an export would be the same.
+func (c *Cache) Fresh() uint64 {
+	n := uint64(0)
+	for i := range c.shards {
+		n += c.shards[i].readTotal()
+	}
+	return n
+}
+
 // Floor returns the time before which some handshakes may be refused without having been seen. A handshake sent at or after it is refused
 // only when it was seen. Floor never falls.
 func (c *Cache) Floor() time.Time {
@@ -129,6 +146,18 @@ func (c *Cache) Floor() time.Time {
 		floor = max(floor, c.shards[i].readFloor())
 	}
 	return time.Unix(0, floor)
+}
+
+// seed keys the hash that places keys. maphash would be faster by 100 ns, but its seeds end with the process, and with another seed an export
+// could not be put back into the shards it came from: those turn independently, and what each still remembers depends on its own count.
+type seed [16]byte
+
+func (s *seed) hash(key *[16]byte) uint64 {
+	var b [32]byte
+	copy(b[:16], s[:])
+	copy(b[16:], key[:])
+	sum := sha256.Sum256(b[:])
+	return binary.LittleEndian.Uint64(sum[:])
 }
 
 // stamp is a time as the tables hold it: nanoseconds since 1970. 0 marks a free slot, and a time that is 0 is moved up by one, which can

@@ -1,8 +1,8 @@
 package replay
 
 import (
+	"bytes"
 	"cmp"
-	"hash/maphash"
 	"math/bits"
 	"slices"
 	"sync"
@@ -16,12 +16,13 @@ import (
 // handshakes of clocks that ran ahead can lie beyond that moment; those few are carried into the new cur.
 type shard struct {
 	mu    sync.Mutex
-	seed  maphash.Seed
+	seed  seed
 	limit int // fresh handshakes per generation
 	floor int64
 	// ended is when prev stopped being cur: no entry of prev was inserted later.
 	ended     int64
-	fresh     int // handshakes in cur that were not carried
+	fresh     int    // handshakes in cur that were not carried
+	total     uint64 // handshakes that were fresh, ever
 	cur, prev generation
 
 	_ [64]byte // keeps the lock of the next shard on another cache line
@@ -30,7 +31,7 @@ type shard struct {
 // carryShare bounds what a turn carries over to limit/carryShare. That much is added to a table filled to three quarters, so it stays small.
 const carryShare = 8
 
-func (s *shard) init(seed maphash.Seed, limit int, floor int64) {
+func (s *shard) init(seed seed, limit int, floor int64) {
 	s.seed, s.limit, s.floor = seed, limit, floor
 	s.cur = newGeneration(limit)
 }
@@ -49,6 +50,7 @@ func (s *shard) firstSeen(key *[16]byte, h uint64, sentAt, now int64) Verdict {
 		return BelowFloor
 	}
 	s.cur.put(at, key, sentAt)
+	s.total++
 	if s.fresh++; s.fresh >= s.limit {
 		s.turn(now)
 	}
@@ -70,7 +72,7 @@ func (s *shard) turn(now int64) {
 	s.cur = generation{slots: old.slots}
 	for i := range carried {
 		key := &carried[i].key
-		at, _ := s.cur.find(key, maphash.Bytes(s.seed, key[:]))
+		at, _ := s.cur.find(key, s.seed.hash(key))
 		s.cur.put(at, key, carried[i].sentAt)
 	}
 }
@@ -88,7 +90,10 @@ func (s *shard) forget(old generation) (carried []entry) {
 	}
 	// More than a few from the future is a flood with a known secret. Exactness goes before availability: the floor gives way upwards.
 	if n := len(carried) - s.limit/carryShare; n > 0 {
-		slices.SortFunc(carried, func(a, b entry) int { return cmp.Compare(a.sentAt, b.sentAt) })
+		slices.SortFunc(carried, func(a, b entry) int {
+			// Nothing may depend on where in the table an entry was: an import puts it elsewhere.
+			return cmp.Or(cmp.Compare(a.sentAt, b.sentAt), bytes.Compare(a.key[:], b.key[:]))
+		})
 		s.floor = max(s.floor, carried[n-1].sentAt+1)
 		carried = carried[n:]
 	}
@@ -99,6 +104,12 @@ func (s *shard) len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cur.count + s.prev.count
+}
+
+func (s *shard) readTotal() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
 }
 
 func (s *shard) readFloor() int64 {
