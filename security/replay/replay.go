@@ -129,11 +129,11 @@ func (c *Cache) Len() int {
 	return n
 }
 
-// Fresh returns how many handshakes were Fresh since New. While it stays the same, an export would be the same.
-func (c *Cache) Fresh() uint64 {
+// Accepted returns how many handshakes were Fresh since New. While it stays the same, so does what Export writes.
+func (c *Cache) Accepted() uint64 {
 	n := uint64(0)
 	for i := range c.shards {
-		n += c.shards[i].readTotal()
+		n += c.shards[i].readAccepted()
 	}
 	return n
 }

@@ -22,7 +22,7 @@ type shard struct {
 	// ended is when prev stopped being cur: no entry of prev was inserted later.
 	ended     int64
 	fresh     int    // handshakes in cur that were not carried
-	total     uint64 // handshakes that were fresh, ever
+	accepted  uint64 // handshakes that were fresh, ever
 	cur, prev generation
 
 	_ [64]byte // keeps the lock of the next shard on another cache line
@@ -50,7 +50,7 @@ func (s *shard) firstSeen(key *[16]byte, h uint64, sentAt, now int64) Verdict {
 		return BelowFloor
 	}
 	s.cur.put(at, key, sentAt)
-	s.total++
+	s.accepted++
 	if s.fresh++; s.fresh >= s.limit {
 		s.turn(now)
 	}
@@ -106,10 +106,10 @@ func (s *shard) len() int {
 	return s.cur.count + s.prev.count
 }
 
-func (s *shard) readTotal() uint64 {
+func (s *shard) readAccepted() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.total
+	return s.accepted
 }
 
 func (s *shard) readFloor() int64 {
@@ -133,8 +133,10 @@ type generation struct {
 // newGeneration returns a table that limit entries fill to three quarters. There is always a free slot to stop a search, also with what is
 // carried over: limit + limit/carryShare is less than 4/3 limit + 1.
 func newGeneration(limit int) generation {
-	return generation{slots: make([]entry, (limit*4+2)/3+1)}
+	return generation{slots: make([]entry, tableSize(limit))}
 }
+
+func tableSize(limit int) int { return (limit*4+2)/3 + 1 }
 
 // find returns where key is, or the free slot where it belongs.
 func (g *generation) find(key *[16]byte, h uint64) (at int, found bool) {
