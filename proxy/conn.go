@@ -40,9 +40,6 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	snap := s.Live.Load() // the only time: it meets one policy for its whole life
 	x := &conn{s: s, c: c}
 	x.Conn = guard.Conn{ID: s.serial.Add(1), Addr: addrPort(c.RemoteAddr()), At: time.Now(), Policy: snap}
-	if x.loops() {
-		return
-	}
 	c.SetDeadline(x.At.Add(snap.Handshake))
 	waiting, n, evicted := s.half.enter(c, snap.Limits.HalfOpen)
 	s.Stats.HalfOpen.Inc()

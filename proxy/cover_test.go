@@ -201,27 +201,6 @@ func TestTheSiteLeadsBackToUs(t *testing.T) {
 	}
 }
 
-// A loop that is faster than the note of our own address is cut at the next step.
-func TestALoopThatWasNotSeenAtTheDoor(t *testing.T) {
-	addr, conns := plainSite(t)
-	w := newWorld(t, func(s *policy.Snapshot) { s.Cover.Address = addr })
-	c := w.dial()
-	eventually(t, "it is in", func() bool { return w.stats.HalfOpen.Load() == 1 })
-	own := c.LocalAddr().(*net.TCPAddr).AddrPort()
-	w.s.Cover.mu.Lock()
-	w.s.Cover.mine[own] = struct{}{}
-	w.s.Cover.mu.Unlock()
-	c.Write([]byte("GET / HTTP/1.1\r\n\r\n............................................................"))
-	isClosed(t, c)
-	select {
-	case site := <-conns:
-		site.Close()
-		t.Error("it was shown the site")
-	default:
-	}
-	w.s.Cover.forgetAddr(c.LocalAddr())
-}
-
 func TestASiteOutOfReach(t *testing.T) {
 	for name, change := range map[string]func(*policy.Snapshot){
 		"refuses":         func(s *policy.Snapshot) { s.Cover.Address = closedPort(t) },

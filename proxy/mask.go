@@ -37,7 +37,8 @@ func (x *conn) mask(f *handshake.Failure, outcome stats.Outcome) {
 }
 
 // loops closes the connection and reports true when it is our own to the cover
-// site, which came back to us.
+// site, which came back to us. The other end has noted its address by now: it
+// has sent something, or a time-out has passed, or it will be here again.
 func (x *conn) loops() bool {
 	if !x.s.Cover.isOurs(addrPort(x.c.RemoteAddr())) {
 		return false
@@ -47,9 +48,7 @@ func (x *conn) loops() bool {
 	return true
 }
 
-// splice connects the peer with the cover site. It looks for a loop once more:
-// at the door, the other end of this connection may not have had the time to
-// write its address down. Now it has sent something, or a time-out has passed.
+// splice connects the peer with the cover site.
 func (x *conn) splice(read []byte, outcome stats.Outcome) {
 	if x.loops() {
 		return

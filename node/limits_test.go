@@ -1,0 +1,47 @@
+package node
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"mtguard/tgsim"
+)
+
+// TestEveryLimitIsPluggedIn: that each works is proven where it lives; here it
+// must come from the file and act.
+func TestEveryLimitIsPluggedIn(t *testing.T) {
+	for _, c := range []struct{ name, proxy, rest string }{
+		{"all connections", "max_connections = 1", ""},
+		{"connections of an address", "", "[limits]\nconnections_per_address = 1\n[policy.controls]\n\"conns.addr\" = \"enforce\"\n"},
+		{"new connections of a prefix", "", "[limits]\nnew_per_prefix = \"1/h\"\n[policy.controls]\n\"rate.accept\" = \"enforce\"\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, c.proxy, c.rest)
+			first := s.dial(s.client(tgsim.FakeTLS))
+			if conn, err := s.client(tgsim.FakeTLS).Dial(context.Background()); err == nil {
+				conn.Close()
+				t.Error("a client over the limit was served")
+			}
+			if err := first.Ping([]byte("ping")); err != nil {
+				t.Errorf("the client within the limit: %v", err)
+			}
+		})
+	}
+	t.Run("handshakes", func(t *testing.T) {
+		s := start(t, "", "[limits]\nhalf_open = 1\n")
+		first, err := net.Dial("tcp", s.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		eventually(t, "it is in its handshake", func() bool { return s.node.stats.HalfOpen.Load() == 1 })
+		s.dial(s.client(tgsim.FakeTLS))
+		first.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err = first.Read(make([]byte, 1))
+		if e, ok := err.(net.Error); err == nil || ok && e.Timeout() {
+			t.Errorf("the handshake that was too old goes on: %v", err)
+		}
+	})
+}
