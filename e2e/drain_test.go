@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net"
 	"syscall"
 	"testing"
@@ -26,13 +27,13 @@ func TestDrainLetsADownloadFinish(t *testing.T) {
 	var told time.Time
 	r := way(t, n.addr, fakeTLSSecret, nil)
 	err := client.Connect(bounded(t, time.Minute), r, tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
-		got, err := client.Download(ctx, c.Client, 1, len(data), client.LargePart, func(done int) {
+		got, err := client.Download(ctx, c.Client, 1, len(data), client.LargePart, func(done int) error {
 			if done < len(data)/4 || !told.IsZero() {
-				return
+				return nil
 			}
 			told = time.Now()
 			n.signal(syscall.SIGTERM)
-			n.await("the listener to close", func() bool { return refusedDial(n.addr) })
+			return n.poll(func() bool { return refusedDial(n.addr) })
 		})
 		if err == nil && got != sha256.Sum256(data) {
 			err = errors.New("another file came")
@@ -76,7 +77,9 @@ func TestDrainEndsAtItsTimeout(t *testing.T) {
 	err := client.Connect(bounded(t, time.Minute), r, tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
 		told = time.Now()
 		n.signal(syscall.SIGTERM)
-		n.await("the listener to close", func() bool { return refusedDial(n.addr) })
+		if err := n.poll(func() bool { return refusedDial(n.addr) }); err != nil {
+			return fmt.Errorf("the listener does not close: %w", err)
+		}
 		for {
 			if err := echo(ctx, c, 100); err != nil {
 				return err

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -74,27 +76,37 @@ func (n *node) configure(s *settings) {
 
 func (n *node) replaceFile(text string) {
 	n.t.Helper()
-	if err := os.WriteFile(n.path+".new", []byte(text), 0o600); err != nil {
-		n.t.Fatal(err)
+	err := os.WriteFile(n.path+".new", []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(n.path+".new", n.path)
 	}
-	if err := os.Rename(n.path+".new", n.path); err != nil {
-		n.t.Fatal(err)
+	if err != nil {
+		n.t.Errorf("configuration: %v", err)
 	}
 }
 
-// reload sends SIGHUP and waits until the node has counted the reload. It reports whether the file was taken.
-func (n *node) reload() bool {
+// errNotTaken is a reload after which the old configuration is still in force.
+var errNotTaken = errors.New("the node did not take the configuration")
+
+// reload sends SIGHUP and waits until the node has counted the reload. It returns errNotTaken when the file was
+// refused.
+func (n *node) reload() error {
 	n.t.Helper()
 	all, ok := n.metric("mtguard_config_reloads_total"), n.metric("mtguard_config_reloads_total", `result="ok"`)
 	n.signal(syscall.SIGHUP)
-	n.await("the reload", func() bool { return n.metric("mtguard_config_reloads_total") > all })
-	return n.metric("mtguard_config_reloads_total", `result="ok"`) > ok
+	if err := n.poll(func() bool { return n.metric("mtguard_config_reloads_total") > all }); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if n.metric("mtguard_config_reloads_total", `result="ok"`) <= ok {
+		return errNotTaken
+	}
+	return nil
 }
 
 func (n *node) signal(s os.Signal) {
 	n.t.Helper()
 	if err := n.cmd.Process.Signal(s); err != nil {
-		n.t.Fatalf("%v: %v", s, err)
+		n.t.Errorf("%v: %v", s, err)
 	}
 }
 
@@ -158,18 +170,26 @@ func (n *node) waitExit(within time.Duration) error {
 	}
 }
 
-// await polls until done says yes. It fails the test when the process ends or patience does.
-func (n *node) await(what string, done func() bool) {
-	n.t.Helper()
+// poll waits until done says yes. It returns an error when the process ends or patience does.
+func (n *node) poll(done func() bool) error {
 	for deadline := time.Now().Add(patience); !done(); {
 		select {
 		case <-n.exited:
-			n.t.Fatalf("waiting for %s: the process has ended: %v\n%s", what, n.err, tail(n.out.String(), 4000))
+			return fmt.Errorf("the process has ended: %v", n.err)
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			n.t.Fatalf("waiting for %s: not within %v", what, patience)
+			return fmt.Errorf("not within %v", patience)
 		}
+	}
+	return nil
+}
+
+// await is poll for the goroutine of the test, which ends when the wait is in vain.
+func (n *node) await(what string, done func() bool) {
+	n.t.Helper()
+	if err := n.poll(done); err != nil {
+		n.t.Fatalf("waiting for %s: %v", what, err)
 	}
 }
 
@@ -198,7 +218,8 @@ func (n *node) get(path string) int {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.admin+path, nil)
 	if err != nil {
-		n.t.Fatal(err)
+		n.t.Error(err)
+		return 0
 	}
 	r, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -209,17 +230,17 @@ func (n *node) get(path string) int {
 }
 
 // metric adds up the samples of a metric that have all the labels, written as name="value". A metric without any
-// sample is 0.
+// sample is 0; all are NaN when the process has gone.
 func (n *node) metric(name string, labels ...string) float64 {
 	n.t.Helper()
 	r, err := http.Get("http://" + n.admin + "/metrics")
 	if err != nil {
-		n.t.Fatalf("metrics: %v", err)
+		return math.NaN()
 	}
 	defer r.Body.Close()
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		n.t.Fatalf("metrics: %v", err)
+		return math.NaN()
 	}
 	var sum float64
 	for line := range strings.Lines(string(text)) {
@@ -236,7 +257,7 @@ func (n *node) metric(name string, labels ...string) float64 {
 		}
 		v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' '):]), 64)
 		if err != nil {
-			n.t.Fatalf("metrics: %q: %v", line, err)
+			n.t.Errorf("metrics: %q: %v", line, err)
 		}
 		sum += v
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -25,8 +26,8 @@ func TestReloadTakesEffect(t *testing.T) {
 	after.users = map[string][]byte{"bob": bob}
 	after.dcs[2] = []string{other.Addr()}
 	n.configure(after)
-	if !n.reload() {
-		t.Fatal("the node did not take the new configuration")
+	if err := n.reload(); err != nil {
+		t.Fatal(err)
 	}
 	served(t, way(t, n.addr, bobs, nil), 2)
 	if len(other.Hellos()) == 0 {
@@ -59,8 +60,8 @@ func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
 	err := client.Connect(ctx, r, tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
 		for name, text := range bad {
 			n.replaceFile(text)
-			if n.reload() {
-				t.Errorf("%s: the node took it", name)
+			if err := n.reload(); !errors.Is(err, errNotTaken) {
+				t.Errorf("%s: got %v, want %v", name, err, errNotTaken)
 			}
 			if err := echo(ctx, c, 1000); err != nil {
 				return err
@@ -74,7 +75,7 @@ func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
 	n.awaitLog("reload", "carrier pigeon")
 	served(t, way(t, n.addr, secureSecret, nil), 2)
 	n.configure(good)
-	if !n.reload() {
-		t.Error("the node does not take a good file after bad ones")
+	if err := n.reload(); err != nil {
+		t.Errorf("a good file after bad ones: %v", err)
 	}
 }

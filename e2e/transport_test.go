@@ -99,17 +99,15 @@ func TestFilesSurviveReloads(t *testing.T) {
 }
 
 // halfway returns a step for a transfer that reloads the node with s once, when half of the file is through.
-func halfway(n *node, s *settings) func(int) {
+func halfway(n *node, s *settings) func(int) error {
 	done := false
-	return func(moved int) {
+	return func(moved int) error {
 		if done || moved < fileSize/2 {
-			return
+			return nil
 		}
 		done = true
 		n.configure(s)
-		if !n.reload() {
-			n.t.Error("the node did not take the new configuration")
-		}
+		return n.reload()
 	}
 }
 

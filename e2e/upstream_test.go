@@ -83,8 +83,8 @@ func TestAddressesOfADC(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s.values["upstream.prefer"] = tt.prefer
 			n.configure(s)
-			if !n.reload() {
-				t.Fatal("the node did not take the new configuration")
+			if err := n.reload(); err != nil {
+				t.Fatal(err)
 			}
 			before := map[string]int{"four": len(four.Hellos()), "six": len(six.Hellos())}
 			r := way(t, n.addr, secureSecret, nil)

@@ -19,9 +19,9 @@ const (
 // window is the number of calls under way at once, as an application's uploader has them.
 const window = 4
 
-// Upload sends data as a file in parts of the given size. step, which may be nil, is called after each part with
-// the number of bytes that the server has acknowledged.
-func Upload(ctx context.Context, c *tg.Client, id int64, data []byte, part int, step func(done int)) error {
+// Upload sends data as a file in parts of the given size. step, which may be nil, is called after each part, on
+// another goroutine, with the number of bytes that the server has acknowledged; its error ends the transfer.
+func Upload(ctx context.Context, c *tg.Client, id int64, data []byte, part int, step func(done int) error) error {
 	total := (len(data) + part - 1) / part
 	return each(ctx, total, func(ctx context.Context, i int) (int, error) {
 		b := data[i*part : min((i+1)*part, len(data))]
@@ -39,7 +39,7 @@ func Upload(ctx context.Context, c *tg.Client, id int64, data []byte, part int, 
 }
 
 // Download fetches a file of the given size and returns its SHA-256. step is as for Upload.
-func Download(ctx context.Context, c *tg.Client, id int64, size, part int, step func(done int)) ([sha256.Size]byte, error) {
+func Download(ctx context.Context, c *tg.Client, id int64, size, part int, step func(done int) error) ([sha256.Size]byte, error) {
 	whole := make([]byte, size)
 	total := (size + part - 1) / part
 	err := each(ctx, total, func(ctx context.Context, i int) (int, error) {
@@ -60,7 +60,7 @@ func Download(ctx context.Context, c *tg.Client, id int64, size, part int, step 
 }
 
 // each calls f for 0 to n-1, a window of calls at a time, and stops at the first error.
-func each(ctx context.Context, n int, f func(ctx context.Context, i int) (int, error), step func(done int)) error {
+func each(ctx context.Context, n int, f func(ctx context.Context, i int) (int, error), step func(done int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -86,7 +86,9 @@ func each(ctx context.Context, n int, f func(ctx context.Context, i int) (int, e
 				mu.Lock()
 				done += got
 				if step != nil {
-					step(done)
+					if err := step(done); err != nil {
+						cancel(err)
+					}
 				}
 				mu.Unlock()
 			}
