@@ -64,7 +64,6 @@ type bench struct {
 	*Authenticator
 	snap *policy.Snapshot
 	now  time.Time
-	sent byte // hellos made, so that no two are the same
 }
 
 func newBench(t testing.TB, set *keys.Set) *bench {
