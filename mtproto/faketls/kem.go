@@ -39,16 +39,18 @@ func kemKeyValid(key []byte) bool {
 // A real encapsulation costs twice as much as all the rest of a session's
 // set-up, for a secret that nobody would use.
 func appendKEMCiphertext(b []byte, r io.Reader) ([]byte, error) {
-	var random [4 * (kemVector + kemPoly)]byte
-	if _, err := io.ReadFull(r, random[:]); err != nil {
-		return nil, fmt.Errorf("random bytes: %w", err)
-	}
+	random := make([]byte, 4*kemPoly) // one polynomial's worth at a time
 	var bits uint64
 	var have uint
 	for i := range kemVector + kemPoly {
+		if i%kemPoly == 0 {
+			if _, err := io.ReadFull(r, random); err != nil {
+				return nil, fmt.Errorf("random bytes: %w", err)
+			}
+		}
 		// 2^32 values onto q: the bias, one in a million, is below what all
 		// handshakes of a server's life could show.
-		x := uint64(binary.LittleEndian.Uint32(random[4*i:])) * kemQ >> 32
+		x := uint64(binary.LittleEndian.Uint32(random[4*(i%kemPoly):])) * kemQ >> 32
 		width := uint(kemBitsU)
 		if i >= kemVector {
 			width = kemBitsV

@@ -25,6 +25,11 @@ func (f *Flow) transform(b []byte) (int, error) {
 // the second-level cache, so that the second pass reads it from there.
 const cacheful = 64 << 10
 
+// onlyWraps reports whether bytes go through untouched but for records put on.
+func (f *Flow) onlyWraps() bool {
+	return f.Wrap && f.Unwrap == nil && f.Decrypt == nil && f.Encrypt == nil
+}
+
 func (f *Flow) recrypt(b []byte) {
 	if f.Decrypt == nil && f.Encrypt == nil {
 		return

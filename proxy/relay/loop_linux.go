@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -88,6 +89,7 @@ type loop struct {
 	iov     [turnRecords]unix.Iovec
 	started time.Time
 	now     uint32 // seconds since started
+	rounds  uint   // since the start, of those without a pause
 	stopped bool
 
 	active atomic.Int64
@@ -224,6 +226,7 @@ func (l *loop) run() {
 	l.rearm()
 	for !l.stopped {
 		if len(l.ready) > 0 {
+			l.breathe()
 			n = l.pollNow()
 		} else if err := l.raw.Read(wait); err != nil {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -251,10 +254,24 @@ func (l *loop) pollNow() (n int) {
 
 func (l *loop) poll(fd int) int {
 	for {
-		n, err := unix.EpollWait(fd, l.events[:], 0)
-		if err != unix.EINTR {
+		n, errno := rawPoll(fd, l.events[:])
+		switch errno {
+		case 0:
 			return n
+		case unix.EINTR:
+		default:
+			panic("relay: epoll: " + errno.Error()) // a broken invariant: nobody else closes it
 		}
+	}
+}
+
+// breathe lets the scheduler have its way once in a while: a busy loop never
+// enters it otherwise. The sleeping call wakes the monitor thread, which then
+// sees to goroutines that wait for the network.
+func (l *loop) breathe() {
+	if l.rounds++; l.rounds%64 == 0 {
+		unix.Nanosleep(&unix.Timespec{}, nil)
+		runtime.Gosched()
 	}
 }
 

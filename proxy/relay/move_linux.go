@@ -1,8 +1,6 @@
 package relay
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 
 	"mtguard/mtproto/faketls"
@@ -16,8 +14,11 @@ const (
 	turnBytes   = turnRecords * recordSize
 	// firstTurn is what a direction starts with.
 	firstTurn = 4
-	// bulkFrom is the size of a reading from which on splice beats copying.
-	bulkFrom = 4 << 10
+	// spliceFrom is the size of a reading from which on splice beats copying.
+	// With records to put on it pays up to one record (performance.md section
+	// 4): beyond, the header and the extra calls per record cost more than the
+	// copies.
+	spliceFrom = 4 << 10
 )
 
 // move gives one direction one turn: what waits is written first, and only
@@ -42,10 +43,12 @@ func (l *loop) move(s *session, w way) (more bool, reason Reason, ok bool) {
 	}
 	f := s.flow(w)
 	switch {
+	case d.last >= spliceFrom && f.plain():
+		reason, ok = l.spliceTurn(s, w)
+	case d.last >= spliceFrom && d.last <= faketls.MaxPayload && d.full < 2 && f.onlyWraps():
+		reason, ok = l.recordTurn(s, w)
 	case f.Wrap:
 		reason, ok = l.wrapTurn(s, w, f)
-	case d.bulk && f.plain():
-		reason, ok = l.spliceTurn(s, w)
 	default:
 		reason, ok = l.copyTurn(s, w, f)
 	}
@@ -55,32 +58,35 @@ func (l *loop) move(s *session, w way) (more bool, reason Reason, ok bool) {
 // flush writes what an earlier turn could not.
 func (l *loop) flush(s *session, w way) bool {
 	d := &s.way[w]
+	if d.left != nil {
+		n, ok := s.write(w, d.left, 0)
+		if d.left = d.left[n:]; len(d.left) > 0 || !ok {
+			return ok
+		}
+		d.left = nil
+	}
 	if d.pipe != nil {
 		return l.drainPipe(s, w)
 	}
-	n, ok := s.write(w, d.left)
-	d.left = d.left[n:]
-	if len(d.left) == 0 {
-		d.left = nil
-	}
-	return ok
+	return true
 }
 
 // write hands b to the sink and returns how much it took. Less than all means
 // that the sink is full; !ok that it is gone.
-func (s *session) write(w way, b []byte) (n int, ok bool) {
+func (s *session) write(w way, b []byte, flags int) (n int, ok bool) {
 	for {
-		n, err := unix.Write(s.fd[w.sink()], b)
-		switch {
-		case err == nil:
+		n, errno := rawSend(s.fd[w.sink()], b, flags)
+		switch errno {
+		case 0:
 			if n < len(b) {
 				s.writable[w.sink()] = false
 			}
 			return n, true
-		case err == unix.EAGAIN:
+		case unix.EAGAIN:
 			s.writable[w.sink()] = false
 			return 0, true
-		case err != unix.EINTR:
+		case unix.EINTR:
+		default:
 			return 0, false
 		}
 	}
@@ -90,7 +96,7 @@ func (s *session) write(w way, b []byte) (n int, ok bool) {
 // well that went decides how much the next turn reads.
 func (l *loop) emit(s *session, w way, b []byte) bool {
 	d := &s.way[w]
-	n, ok := s.write(w, b)
+	n, ok := s.write(w, b, 0)
 	if n < len(b) && ok {
 		d.left = append([]byte(nil), b[n:]...)
 		d.turn = max(d.turn/2, 1)
@@ -98,9 +104,9 @@ func (l *loop) emit(s *session, w way, b []byte) bool {
 	return ok
 }
 
-// took notes what a reading says about the source: asked bytes were wanted and
-// n came. It passes the end of the stream on.
-func (s *session) took(w way, n, asked int) {
+// took notes a reading of n bytes: whether it got all it asked for, and whether
+// it has emptied the socket for sure. It passes the end of the stream on.
+func (s *session) took(w way, n int, full, drained bool) {
 	d := &s.way[w]
 	in := w.source()
 	switch {
@@ -110,12 +116,17 @@ func (s *session) took(w way, n, asked int) {
 		if !s.dying { // else this end is only what a reset leaves behind
 			unix.Shutdown(s.fd[w.sink()], unix.SHUT_WR)
 		}
-	case n < asked && !s.hungUp[in]:
-		// A short reading has emptied the socket; what comes later makes a new
-		// event. Not so when the end of the stream was announced already.
+	case drained && !s.hungUp[in]:
+		// What comes later makes a new event. Not so when the end of the stream
+		// was announced already.
 		s.readable[in] = false
 	}
-	d.bulk = n >= bulkFrom
+	d.last = n
+	if full {
+		d.full = min(d.full+1, 2)
+	} else {
+		d.full = 0
+	}
 }
 
 func (d *direction) grow(n, asked int) {
@@ -132,10 +143,11 @@ func (d *direction) want() int {
 }
 
 // failed sorts a reading's error: !ok ends the session.
-func (s *session) failed(w way, err error) (Reason, bool) {
-	switch err {
+func (s *session) failed(w way, errno unix.Errno) (Reason, bool) {
+	switch errno {
 	case unix.EAGAIN:
 		s.readable[w.source()] = false
+		s.way[w].full = 0
 		return 0, true
 	case unix.EINTR:
 		return 0, true
@@ -147,11 +159,11 @@ func (s *session) failed(w way, err error) (Reason, bool) {
 func (l *loop) copyTurn(s *session, w way, f *Flow) (Reason, bool) {
 	d := &s.way[w]
 	asked := d.want() * faketls.MaxPayload
-	n, err := unix.Read(s.fd[w.source()], l.buf[:asked])
-	if err != nil {
-		return s.failed(w, err)
+	n, errno := rawRead(s.fd[w.source()], l.buf[:asked])
+	if errno != 0 {
+		return s.failed(w, errno)
 	}
-	s.took(w, n, asked)
+	s.took(w, n, n == asked, n < asked)
 	if n == 0 {
 		return 0, true
 	}
@@ -172,12 +184,12 @@ func (l *loop) copyTurn(s *session, w way, f *Flow) (Reason, bool) {
 func (l *loop) wrapTurn(s *session, w way, f *Flow) (Reason, bool) {
 	d := &s.way[w]
 	records := d.want()
-	n, err := l.readGapped(s.fd[w.source()], records)
-	if err != nil {
-		return s.failed(w, err)
+	n, errno := l.readGapped(s.fd[w.source()], records)
+	if errno != 0 {
+		return s.failed(w, errno)
 	}
 	asked := records * faketls.MaxPayload
-	s.took(w, n, asked)
+	s.took(w, n, n == asked, n < asked)
 	if n == 0 {
 		return 0, true
 	}
@@ -189,48 +201,70 @@ func (l *loop) wrapTurn(s *session, w way, f *Flow) (Reason, bool) {
 	return 0, true
 }
 
-func (l *loop) readGapped(fd, records int) (int, error) {
+func (l *loop) readGapped(fd, records int) (int, unix.Errno) {
 	if l.iov[0].Base == nil {
 		for i := range l.iov {
 			l.iov[i].Base = &l.buf[i*recordSize+faketls.HeaderSize]
 			l.iov[i].SetLen(faketls.MaxPayload)
 		}
 	}
-	n, _, errno := unix.Syscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&l.iov[0])), uintptr(records))
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
+	return rawReadv(fd, l.iov[:records])
 }
-
-const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 
 // spliceTurn moves bytes that nobody has to look at inside the kernel.
 func (l *loop) spliceTurn(s *session, w way) (Reason, bool) {
+	if n, reason, ok := l.fillPipe(s, w, pipeBytes); n == 0 {
+		return reason, ok
+	}
+	return Reset, l.drainPipe(s, w)
+}
+
+// recordTurn does the same for one record: its header goes ahead, held back by
+// the kernel until the bytes follow.
+func (l *loop) recordTurn(s *session, w way) (Reason, bool) {
+	n, reason, ok := l.fillPipe(s, w, faketls.MaxPayload)
+	if n == 0 {
+		return reason, ok
+	}
+	var header [faketls.HeaderSize]byte
+	faketls.PutHeader(header[:], n)
+	sent, ok := s.write(w, header[:], unix.MSG_MORE)
+	if !ok {
+		return Reset, false
+	}
+	if sent < len(header) {
+		s.way[w].left = append([]byte(nil), header[sent:]...)
+		return 0, true
+	}
+	return Reset, l.drainPipe(s, w)
+}
+
+// fillPipe reads at most limit bytes into a pipe, which stays with the
+// direction. n is 0 when nothing came; without a pipe the bytes are copied.
+func (l *loop) fillPipe(s *session, w way, limit int) (n int, _ Reason, ok bool) {
 	d := &s.way[w]
 	p := l.pipes.get()
 	if p == nil {
-		return l.copyTurn(s, w, s.flow(w))
+		d.last = 0 // copy, until a reading asks for a pipe again
+		return 0, 0, true
 	}
-	n, err := unix.Splice(s.fd[w.source()], nil, p.w, nil, pipeBytes, spliceFlags)
-	if err != nil {
+	got, errno := rawSplice(s.fd[w.source()], p.w, limit)
+	if errno != 0 {
 		l.pipes.put(p)
-		return s.failed(w, err)
+		reason, ok := s.failed(w, errno)
+		return 0, reason, ok
 	}
 	// A full pipe ends a splice too, so a short one proves an empty socket only
 	// when there were fewer bytes than the pipe has slots.
-	s.took(w, int(n), p.slots)
-	if n == 0 {
+	s.took(w, got, got == limit, got < p.slots)
+	if got == 0 {
 		l.pipes.put(p)
-		return 0, true
+		return 0, 0, true
 	}
-	p.bytes = int(n)
-	d.bytes += n
+	p.bytes = got
+	d.bytes += int64(got)
 	d.pipe = p
-	if !l.drainPipe(s, w) {
-		return Reset, false
-	}
-	return 0, true
+	return got, 0, true
 }
 
 // drainPipe moves what waits in the pipe on, until it is empty or the sink is
@@ -239,17 +273,17 @@ func (l *loop) drainPipe(s *session, w way) bool {
 	d := &s.way[w]
 	p := d.pipe
 	for p.bytes > 0 {
-		n, err := unix.Splice(p.r, nil, s.fd[w.sink()], nil, p.bytes, spliceFlags)
+		n, errno := rawSplice(p.r, s.fd[w.sink()], p.bytes)
 		switch {
-		case err == unix.EAGAIN:
+		case errno == unix.EAGAIN:
 			s.writable[w.sink()] = false
 			return true
-		case err == unix.EINTR:
+		case errno == unix.EINTR:
 			continue
-		case err != nil || n == 0:
+		case errno != 0 || n == 0:
 			return false
 		}
-		p.bytes -= int(n)
+		p.bytes -= n
 	}
 	d.pipe = nil
 	l.pipes.put(p)

@@ -48,7 +48,8 @@ type direction struct {
 	pipe  *pipe  // bytes that wait in the kernel; nil when none do
 	left  []byte // bytes that wait here, ready to be written; nil when none do
 	turn  uint8  // records a turn may read: grows while all goes well
-	bulk  bool   // the last reading was large: splice pays
+	last  int    // bytes of the last reading
+	full  uint8  // readings in a row that got all they asked for
 	ended bool   // the source has said its end and it was passed on
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,11 @@ type Direct struct {
 	Stats *stats.Counters
 
 	mu   sync.Mutex
-	good map[mtproto.DC]netip.AddrPort // that answered last
+	dead map[netip.AddrPort]time.Time // when it may be tried first again
 }
+
+// deadFor is how long an address that did not answer is tried last.
+const deadFor = 15 * time.Second
 
 // ErrNoAddress is returned when the DC has no address of an allowed IP version.
 var ErrNoAddress = errors.New("no address of an allowed IP version")
@@ -49,7 +53,7 @@ func (d *Direct) Dial(ctx context.Context, s *policy.Snapshot, dc mtproto.DC) (n
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("dc %v: %w", dc, ErrNoAddress)
 	}
-	d.promote(used, addrs)
+	d.postpone(addrs, time.Now())
 	var failures []error
 	for _, addr := range addrs {
 		started := time.Now()
@@ -57,8 +61,8 @@ func (d *Direct) Dial(ctx context.Context, s *policy.Snapshot, dc mtproto.DC) (n
 		if d.Stats != nil {
 			d.Stats.Dial(used.Number(), err == nil, time.Since(started))
 		}
+		d.note(addr, err == nil, started)
 		if err == nil {
-			d.remember(used, addr)
 			return c, nil
 		}
 		failures = append(failures, err)
@@ -82,31 +86,37 @@ func order(addrs []netip.AddrPort, prefer policy.Prefer) []netip.AddrPort {
 	return append(first, second...)
 }
 
-// promote puts the address that answered last before the others, so that dead
-// ones cost their time-outs once and not for ever.
-func (d *Direct) promote(dc mtproto.DC, addrs []netip.AddrPort) {
-	d.mu.Lock()
-	good, ok := d.good[dc]
-	d.mu.Unlock()
-	if !ok {
-		return
-	}
-	for i, a := range addrs {
-		if a == good {
-			copy(addrs[1:i+1], addrs[:i])
-			addrs[0] = good
-			return
-		}
-	}
-}
-
-func (d *Direct) remember(dc mtproto.DC, addr netip.AddrPort) {
+// postpone moves the addresses that did not answer lately behind the others.
+func (d *Direct) postpone(addrs []netip.AddrPort, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.good == nil {
-		d.good = make(map[mtproto.DC]netip.AddrPort)
+	if len(d.dead) == 0 {
+		return
 	}
-	d.good[dc] = addr
+	slices.SortStableFunc(addrs, func(a, b netip.AddrPort) int {
+		aDead, bDead := now.Before(d.dead[a]), now.Before(d.dead[b])
+		switch {
+		case aDead == bDead:
+			return 0
+		case aDead:
+			return 1
+		}
+		return -1
+	})
+}
+
+// note remembers how an address did. The memory is bounded by the DC table.
+func (d *Direct) note(addr netip.AddrPort, ok bool, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case ok:
+		delete(d.dead, addr)
+	case d.dead == nil:
+		d.dead = map[netip.AddrPort]time.Time{addr: now.Add(deadFor)}
+	default:
+		d.dead[addr] = now.Add(deadFor)
+	}
 }
 
 // dial opens one TCP connection, through the SOCKS5 server if there is one.

@@ -145,9 +145,9 @@ func TestNoAddressOfTheVersion(t *testing.T) {
 	}
 }
 
-// TestTheAddressThatAnsweredIsFirst: a dead address costs its failure once; and
-// when the good one dies, the others have their turn again.
-func TestTheAddressThatAnsweredIsFirst(t *testing.T) {
+// TestADeadAddressIsTriedLast: it costs its failure once; and when the good one
+// dies, the others have their turn again.
+func TestADeadAddressIsTriedLast(t *testing.T) {
 	var c stats.Counters
 	d := &Direct{Stats: &c}
 	var lives []net.Listener
@@ -184,8 +184,8 @@ func TestTheAddressThatAnsweredIsFirst(t *testing.T) {
 	lives[0].Close()
 	step("both dead", 0, 2, true)
 	start(dead.String())
-	step("the other came up", 1, 1, false)
-	step("and is first now", 1, 0, false)
+	step("the first came up", 1, 0, false)
+	step("and stays first", 1, 0, false)
 	// Another table without the good address: it is not used behind the policy's back.
 	s = snapshot(policy.PreferIPv4, good)
 	step("a table without it", 0, 1, true)
