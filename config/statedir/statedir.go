@@ -1,11 +1,12 @@
 // Package statedir keeps the few files that must survive a restart: the default
-// user's secret, and a note of how the node last ran, from which `mtguard link`
-// prints the links that `mtguard run` printed. It is no store and knows nothing of
-// what a secret looks like.
+// user's secret, a note of how the node last ran, from which `mtguard link`
+// prints the links that `mtguard run` printed, and the replay memories. It is no store
+// and knows nothing of what a secret or a memory looks like.
 //
 //	dir, err := statedir.Open(file.State.Dir, file.Explicit("state.dir"))
 //	text, err := dir.DefaultSecret(create)
 //	err = dir.WriteRun(statedir.Run{Listen: addrs})
+//	err = dir.Replace("hellos.replay", cache.Export)
 //
 // A *Dir holds only names; any number of goroutines and processes may use one
 // directory at a time. Files appear whole or not at all.
@@ -22,6 +23,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Dir is a state directory that exists.
@@ -200,20 +202,59 @@ func (d *Dir) ReadRun() (Run, error) {
 	return run, nil
 }
 
-func read(name string, limit int64) ([]byte, fs.FileInfo, error) {
+// Replace makes the file called name of what fill writes, with mode 0600 and in place
+// of an older one. When fill or the system fails, the older one stays. fill's own errors
+// can be told with errors.Is.
+func (d *Dir) Replace(name string, fill func(io.Writer) error) error {
+	d.sweep(name)
+	final := filepath.Join(d.path, name)
+	temp, err := d.temp(name, fill)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, final); err != nil {
+		os.Remove(temp)
+		return named(final, err)
+	}
+	return syncDir(d.path)
+}
+
+// OpenFile opens the file called name to be read. The error is fs.ErrNotExist when there
+// is none.
+func (d *Dir) OpenFile(name string) (io.ReadCloser, error) {
+	file, _, err := open(filepath.Join(d.path, name))
+	if err != nil {
+		return nil, err // no nil *os.File in an interface
+	}
+	return file, nil
+}
+
+func open(name string) (*os.File, fs.FileInfo, error) {
 	// Non-blocking, or a FIFO put there would hold the program for ever.
 	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, named(name, err)
 	}
-	defer file.Close()
 	info, err := file.Stat()
+	switch {
+	case err != nil:
+		err = named(name, err)
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is no regular file", name)
+	}
 	if err != nil {
-		return nil, nil, named(name, err)
+		file.Close()
+		return nil, nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is no regular file", name)
+	return file, info, nil
+}
+
+func read(name string, limit int64) ([]byte, fs.FileInfo, error) {
+	file, info, err := open(name)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, nil, named(name, err)
@@ -226,14 +267,38 @@ func read(name string, limit int64) ([]byte, fs.FileInfo, error) {
 
 // write makes a file of mode 0600 appear whole. Without replace an existing one is
 // left alone and the error is fs.ErrExist.
-func (d *Dir) write(name string, data []byte, replace bool) (err error) {
+func (d *Dir) write(name string, data []byte, replace bool) error {
+	fill := func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+	if replace {
+		return d.Replace(name, fill)
+	}
+	temp, err := d.temp(name, fill)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp)
 	final := filepath.Join(d.path, name)
-	temp, err := os.CreateTemp(d.path, "."+name+"-*")
+	if err = os.Link(temp, final); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) {
+		err = exclusive(final, data) // a file system without hard links
+	}
 	if err != nil {
 		return named(final, err)
 	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(data)
+	return syncDir(d.path)
+}
+
+// temp makes a file of mode 0600 that will become the one called name, and returns what
+// it is called meanwhile.
+func (d *Dir) temp(name string, fill func(io.Writer) error) (string, error) {
+	final := filepath.Join(d.path, name)
+	temp, err := os.CreateTemp(d.path, "."+name+"-*")
+	if err != nil {
+		return "", named(final, err)
+	}
+	err = fill(temp)
 	if err == nil {
 		err = temp.Sync()
 	}
@@ -241,17 +306,26 @@ func (d *Dir) write(name string, data []byte, replace bool) (err error) {
 		err = closeErr
 	}
 	if err != nil {
-		return named(final, err)
+		os.Remove(temp.Name())
+		return "", named(final, err)
 	}
-	if replace {
-		err = os.Rename(temp.Name(), final)
-	} else if err = os.Link(temp.Name(), final); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) {
-		err = exclusive(final, data) // a file system without hard links
+	return temp.Name(), nil
+}
+
+// abandoned is the age from which a temporary file is one that a crash left behind.
+const abandoned = time.Hour
+
+// sweep removes what crashes left of earlier writes of name. It is no harm if it cannot.
+func (d *Dir) sweep(name string) {
+	all, _ := os.ReadDir(d.path)
+	for _, entry := range all {
+		if !strings.HasPrefix(entry.Name(), "."+name+"-") {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+			os.Remove(filepath.Join(d.path, entry.Name()))
+		}
 	}
-	if err != nil {
-		return named(final, err)
-	}
-	return syncDir(d.path)
 }
 
 // exclusive creates a file that did not exist. A crash in the middle leaves a short one,

@@ -2,15 +2,18 @@ package statedir_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"mtguard/config/statedir"
 )
@@ -267,5 +270,87 @@ func TestBrokenRunIsAnErrorWithItsName(t *testing.T) {
 	}
 	if _, err := d.ReadRun(); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func text(s string) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
+}
+
+func TestReplace(t *testing.T) {
+	d := open(t)
+	if f, err := d.OpenFile("memory"); !errors.Is(err, fs.ErrNotExist) || f != nil {
+		t.Errorf("before any: %v, %v", f, err)
+	}
+	read := func() string {
+		t.Helper()
+		f, err := d.OpenFile("memory")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, want := range []string{"first", "second, and longer", "3"} {
+		if err := d.Replace("memory", text(want)); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(); got != want {
+			t.Errorf("read %q, want %q", got, want)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(d.Path(), "memory")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 600", info.Mode(), err)
+	}
+	broken := errors.New("broken")
+	if err := d.Replace("memory", func(w io.Writer) error { text("half")(w); return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v, want the error of the writer", err)
+	}
+	restore := limitFileSize(t, 2)
+	err := d.Replace("memory", text("too long"))
+	restore()
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(d.Path(), "memory")+": ") {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+	if left, _ := os.ReadDir(d.Path()); len(left) != 1 || read() != "3" {
+		t.Errorf("after failures %v is left, with %q", left, read())
+	}
+}
+
+func TestReplaceSweepsWhatCrashesLeft(t *testing.T) {
+	d := open(t)
+	for name, age := range map[string]time.Duration{".memory-1": 2 * time.Hour, ".memory-2": time.Minute, ".other-1": 2 * time.Hour} {
+		path, then := filepath.Join(d.Path(), name), time.Now().Add(-age)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Replace("memory", text("x")); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	all, _ := os.ReadDir(d.Path())
+	for _, entry := range all {
+		left = append(left, entry.Name())
+	}
+	if want := []string{".memory-2", ".other-1", "memory"}; !slices.Equal(left, want) {
+		t.Errorf("left %v, want %v", left, want)
+	}
+}
+
+func TestOpenFileTakesOnlyRegularFiles(t *testing.T) {
+	d := open(t)
+	if err := os.Mkdir(filepath.Join(d.Path(), "memory"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := d.OpenFile("memory"); err == nil || f != nil {
+		t.Errorf("a directory was opened: %v", f)
 	}
 }
