@@ -7,11 +7,10 @@ import (
 
 // Reasons of the built-in checks.
 const (
-	ReasonFull       = "full"        // all connections the process has memory for are taken
-	ReasonHandshakes = "handshakes"  // too many handshakes at once
-	ReasonAddress    = "address"     // too many connections of one address
-	ReasonPrefix     = "prefix_rate" // new connections of one address or /64 come too fast
-	ReasonNetwork    = "network_rate"
+	ReasonFull    = "full"        // all connections the process has memory for are taken
+	ReasonAddress = "address"     // too many connections of one address
+	ReasonPrefix  = "prefix_rate" // new connections of one address or /64 come too fast
+	ReasonNetwork = "network_rate"
 )
 
 // TotalConnections is the check that keeps all connections within Limits.MaxConnections. It denies: what it protects is the memory that
@@ -25,20 +24,6 @@ func (TotalConnections) Name() string { return policy.ConnsTotal }
 func (TotalConnections) Check(c *Conn) Verdict {
 	if limit := c.limits().MaxConnections; limit > 0 && c.Open > limit {
 		return Verdict{Action: Deny, Reason: ReasonFull}
-	}
-	return Verdict{}
-}
-
-// HalfOpen is the check that keeps handshakes within Limits.HalfOpen. It denies, for the same reason as TotalConnections.
-type HalfOpen struct{}
-
-// Name returns policy.HalfOpen.
-func (HalfOpen) Name() string { return policy.HalfOpen }
-
-// Check denies the connection when its handshake is one too many.
-func (HalfOpen) Check(c *Conn) Verdict {
-	if limit := c.limits().HalfOpen; limit > 0 && c.HalfOpen > limit {
-		return Verdict{Action: Deny, Reason: ReasonHandshakes}
 	}
 	return Verdict{}
 }

@@ -22,9 +22,6 @@ func TestBounds(t *testing.T) {
 		{"the last place", TotalConnections{}, Conn{Open: 10}, Verdict{}},
 		{"one too many", TotalConnections{}, Conn{Open: 11}, deny(ReasonFull)},
 		{"the other counts do not matter", TotalConnections{}, Conn{Open: 1, HalfOpen: 100, FromAddr: 100}, Verdict{}},
-		{"the last handshake", HalfOpen{}, Conn{HalfOpen: 5}, Verdict{}},
-		{"a handshake too many", HalfOpen{}, Conn{HalfOpen: 6}, deny(ReasonHandshakes)},
-		{"handshakes count alone", HalfOpen{}, Conn{Open: 100, HalfOpen: 5, FromAddr: 100}, Verdict{}},
 		{"the last of an address", PerAddress{}, Conn{FromAddr: 3}, Verdict{}},
 		{"one too many of an address", PerAddress{}, Conn{FromAddr: 4}, Verdict{Action: Mask, Reason: ReasonAddress}},
 		{"an address counts alone", PerAddress{}, Conn{Open: 100, HalfOpen: 100, FromAddr: 3}, Verdict{}},
@@ -42,7 +39,7 @@ func TestBounds(t *testing.T) {
 
 // A control's name is an interface: it stands in metrics, events and configurations.
 func TestNames(t *testing.T) {
-	want := []string{"conns.total", "conns.half_open", "conns.addr", "rate.accept"}
+	want := []string{"conns.total", "conns.addr", "rate.accept"}
 	for i, c := range builtIn() {
 		if got := c.Name(); got != want[i] {
 			t.Errorf("check %d: got %q, want %q", i, got, want[i])

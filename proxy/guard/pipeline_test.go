@@ -288,7 +288,7 @@ func TestCheckTimesAreCounted(t *testing.T) {
 }
 
 func builtIn() []Check {
-	return []Check{TotalConnections{}, HalfOpen{}, PerAddress{}, NewAcceptRate(1 << 16)}
+	return []Check{TotalConnections{}, PerAddress{}, NewAcceptRate(1 << 16)}
 }
 
 func roomy() *policy.Snapshot {

@@ -42,7 +42,7 @@ func ParseMode(text string) (Mode, error) {
 const (
 	// ConnsTotal bounds all client connections together. It is a memory bound.
 	ConnsTotal = "conns.total"
-	// HalfOpen bounds the connections that have not finished their handshake. It is a memory bound.
+	// HalfOpen bounds the connections that have not finished their handshake. It is a memory bound, and no check: the oldest gives way.
 	HalfOpen = "conns.half_open"
 	// ConnsAddr bounds the connections of one client address, or of one /64 for IPv6.
 	ConnsAddr = "conns.addr"

@@ -10,7 +10,7 @@ import (
 )
 
 func TestBuiltInChecksKeepTheirPromises(t *testing.T) {
-	for _, c := range []guard.Check{guard.TotalConnections{}, guard.HalfOpen{}, guard.PerAddress{}, guard.NewAcceptRate(1024)} {
+	for _, c := range []guard.Check{guard.TotalConnections{}, guard.PerAddress{}, guard.NewAcceptRate(1024)} {
 		t.Run(c.Name(), func(t *testing.T) { Run(t, c) })
 	}
 }
