@@ -313,3 +313,60 @@ func FuzzProfileOf(f *testing.F) {
 		}
 	})
 }
+
+// TestAFlightInPieces: a site's flight comes over a network as it likes, and the
+// tickets behind its Finished message belong to it.
+func TestAFlightInPieces(t *testing.T) {
+	site, err := tgsim.StartCover(t.Context(), tgsim.CoverConfig{Domain: domain, Certificate: tgsim.RSA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer site.Close()
+	addr, conns := plainSite(t)
+	go func() { // the site from afar: each record some time after the one before
+		for {
+			select {
+			case c := <-conns:
+				go slowly(t, c, site.Addr())
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	c, live := newCover(addr)
+	p, err := c.probe(t.Context(), live.Load())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := looksLike(flightOf(t, site.Addr()), p, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// slowly joins c with addr and passes the answer on record by record.
+func slowly(t *testing.T, c net.Conn, addr string) {
+	defer c.Close()
+	site, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer site.Close()
+	var up sync.WaitGroup
+	up.Go(func() { io.Copy(site, c); site.(*net.TCPConn).CloseWrite() })
+	defer up.Wait()
+	for {
+		head := make([]byte, 5)
+		if _, err := io.ReadFull(site, head); err != nil {
+			return
+		}
+		record := append(head, make([]byte, int(head[3])<<8|int(head[4]))...)
+		if _, err := io.ReadFull(site, record[5:]); err != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+		if _, err := c.Write(record); err != nil {
+			return
+		}
+	}
+}

@@ -276,7 +276,12 @@ func TestAProxyHeaderFromOthersIsNotBelieved(t *testing.T) {
 	client.Dialer = heading{first: []byte(header), from: "127.0.0.2"}
 	client.Timeout = time.Second
 	go func() {
-		site := <-conns
+		var site net.Conn
+		select {
+		case site = <-conns:
+		case <-t.Context().Done():
+			return
+		}
 		got := make([]byte, len(header))
 		site.SetDeadline(time.Now().Add(10 * time.Second))
 		site.Read(got)

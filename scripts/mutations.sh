@@ -41,8 +41,9 @@ mutate() {
 	elif $GO test -failfast -timeout 1m "$@" >"$copy/log" 2>&1; then
 		red="**none**" lived=1
 	else
-		red=$(sed -n 's/^--- FAIL: \([A-Za-z0-9_]*\).*/\1/p' "$copy/log" | sort -u | paste -sd' ' -)
-		[ -n "$red" ] || red=$(sed -n 's/^panic: \(test timed out\).*/\1/p' "$copy/log" | head -1)
+		red=$(sed -n 's/^ *--- FAIL: \([A-Za-z0-9_]*\)[ (].*/\1/p' "$copy/log" | sort -u | paste -sd' ' -)
+		[ -n "$red" ] || red=$(sed -n '/running tests:/{n;s/^[[:space:]]*\([A-Za-z0-9_]*\).*/\1 (never ends)/p;}' "$copy/log")
+		if [ -z "$red" ]; then red="**red, but no test says so**" lived=1; fi
 	fi
 	mv "$copy/original" "$file"
 	cell() { printf '%s' "$1" | sed 's/|/\\|/g'; }
@@ -70,7 +71,7 @@ mutate "clock window, ahead" $auth 'skew > s.Skew || skew < -s.Skew' 'skew > s.S
 mutate "server name check" proxy/handshake/accept.go '[h.ServerName()]; !ok {' '[h.ServerName()]; false && !ok {' ./proxy/handshake
 mutate "transport switch without TLS" proxy/handshake/accept.go 'return now, h.allowed[h.transport()]' 'return now, true' ./proxy/handshake
 mutate "framing check inside TLS" proxy/handshake/accept.go '!ok || header.Framing != mtproto.Padded' '!ok' ./proxy/handshake
-mutate "early end of garbage" proxy/handshake/accept.go 'if err == nil || got > 0 {' 'if len(r.b) < 5 { return r.more(n - got) } else if err == nil || got > 0 {' ./proxy/handshake
+mutate "early end of garbage" proxy/handshake/accept.go 'got, err := r.c.Read(r.b[len(r.b):cap(r.b)])' 'got, err := io.ReadAtLeast(r.c, r.b[len(r.b):cap(r.b)], n)' ./proxy/handshake
 mutate "trial budget of a prefix" $auth '!s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed || ' 'narrow.Bits() == 999 || ' ./proxy/auth
 mutate "trial budget in all" $auth ' || !s.a.all.Take(allTrials, chunk, s.now).Allowed' '' ./proxy/auth
 mutate "memory of returning clients" $auth 'a.recent.note(from, key.ID())' '_ = from' ./proxy/auth
@@ -78,7 +79,7 @@ mutate "server name first" $auth 'named := s.set.Named(name)' 'named := s.set.Na
 mutate "cover splice" proxy/mask.go 'x.splice(f.Read, outcome)' 'x.discard(outcome)' ./proxy
 mutate "cover splice, bytes read before" proxy/mask.go 'if err == nil && len(read) > 0 {' 'if false {' ./proxy
 mutate "cover splice after a limit" proxy/conn.go 'x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)' 'x.close(stats.OutcomeLimited)' ./proxy
-mutate "loop guard by address" proxy/cover.go 'if !own(addr) {' 'if true {' ./proxy
+mutate "loop guard by address" proxy/cover.go 'if !own(addr) {' 'if !own(addr) || true {' ./proxy
 mutate "loop guard by our own connections" proxy/mask.go 'if x.loops() {' 'if false {' ./proxy
 mutate "limit of strangers shown the site" proxy/mask.go 'x.s.covering.Add(1) > int64(x.Policy.Cover.MaxConnections)' 'x.s.covering.Add(1) < 0' ./proxy
 mutate "limit of strangers read in silence" proxy/mask.go 'x.s.silent.Add(1) > int64(x.Policy.Cover.MaxConnections)' 'x.s.silent.Add(1) < 0' ./proxy
@@ -92,7 +93,7 @@ mutate "limit per address, unplugged" node/wire.go 'guard.PerAddress{},' '' ./no
 mutate "rate, narrow prefix" proxy/guard/checks.go 'a.limiter.Check(narrow, limit, c.At); !d.Allowed' 'a.limiter.Check(narrow, limit, c.At); false && !d.Allowed' ./proxy
 mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At); !d.Allowed' 'limit.Times(wideFactor), c.At); false && !d.Allowed' ./proxy
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
-mutate "enforcement" proxy/guard/pipeline.go 'if mode == policy.Enforce {' 'if false {' ./proxy/guard ./proxy
+mutate "enforcement" proxy/guard/pipeline.go 'if mode == policy.Enforce {' 'if false {' ./proxy
 mutate "PROXY headers from listed peers only" proxy/conn.go 'if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {' 'if len(snap.ProxyProtocolFrom) > 0 {' ./proxy
 mutate "drain, waiting" proxy/server.go 'for s.open.Load() > 0 && ctx.Err() == nil {' 'for false {' ./proxy
 mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > 0 && ctx.Err() == nil {' 'for s.open.Load() > 0 {' ./proxy
@@ -102,5 +103,6 @@ mutate "drain at SIGTERM" node/node.go 'n.server.Shutdown(ctx)' 'stop, now := co
 mutate "session kill on reload" node/node.go 'return !still' 'return !still && false' ./node
 mutate "session kill after a reload during the handshake" proxy/conn.go 'Keys.ByID(live.Key); !ok {' 'Keys.ByID(live.Key); false && !ok {' ./proxy
 mutate "session tickets of the site in the learnt flight" proxy/coverprobe.go 'if r.writes++; r.writes > 1 {' 'if r.writes++; false {' ./proxy
+mutate "asking the site for session tickets, as clients do" proxy/coverprobe.go 'ClientSessionCache: tls.NewLRUClientSessionCache(1)' 'ClientSessionCache: nil' ./proxy
 mutate "accept errors are survived" proxy/server.go 'pause = min(max(2*pause' 'return err; pause = min(max(2*pause' ./proxy
 exit $lived
