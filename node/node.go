@@ -51,6 +51,7 @@ type Node struct {
 	cover    *proxy.Cover
 	engine   relay.Engine
 	auth     *auth.Authenticator
+	memory   *replayMemory
 	sessions auth.Sessions
 	stats    stats.Counters
 	bus      *event.Bus
@@ -137,6 +138,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.writeLog(events) })
 	work.Go(func() { n.cover.Run(background) })
 	work.Go(func() { tidy(background) })
+	work.Go(func() { n.memory.run(background) })
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	if n.metrics != nil {
 		work.Go(func() { web.Serve(n.metrics) })
@@ -158,6 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	work.Go(n.memory.save) // whoever stops us may not let the drain end
 	n.drain()
 	serving.Wait()
 	stop()
