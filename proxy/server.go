@@ -140,7 +140,8 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Unlock()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for s.open.Load() > 0 && ctx.Err() == nil {
+	// Strangers, shown the cover site or read in silence, are not waited for.
+	for s.open.Load() > s.covering.Load()+s.silent.Load() && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

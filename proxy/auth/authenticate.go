@@ -51,10 +51,10 @@ const (
 	FreeTrials = 64
 	// chunk is how many trials are taken from the budget at a time.
 	chunk = 128
-	// trialsPerSecond bounds the trials beyond the free ones in all: less
-	// than half a core. The first minute after a start of a server with 10,000
-	// users is what it has to be large enough for.
-	trialsPerSecond = 300_000
+	// trialsPerSecond bounds the trials beyond the free ones in all: a fifth of
+	// a core. After a start of a server with 10,000 users it lets 30 clients a
+	// second in that nothing is known of.
+	trialsPerSecond = 150_000
 	// prefixTrialsPerSecond and prefixBurst bound those of one prefix: two
 	// searches among 10,000 at once, then one in five seconds.
 	prefixTrialsPerSecond = 2_000

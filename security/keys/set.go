@@ -24,7 +24,8 @@ func (k *Key) ID() ID { return k.id }
 // User is the name the key belongs to.
 func (k *Key) User() string { return k.user }
 
-// Domain is the one server name the key may be used with; "" is any.
+// Domain is the server name in the key's fake-TLS links, "" for whatever is the
+// first. Hellos with that name try the key early; it opens others too.
 func (k *Key) Domain() string { return k.secret.domain }
 
 // Secret is the secret the key was made of, for making links.
