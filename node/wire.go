@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"mtguard/config"
@@ -29,10 +31,14 @@ func (n *Node) wire(file *config.File) {
 		guard.PerAddress{},
 		guard.NewAcceptRate(acceptPrefixes),
 	}
+	pipeline := guard.NewPipeline(checks, nil, n.bus, &n.stats)
+	pipeline.OnPanic = func(control string, value any) {
+		n.log.Error("a check panicked; the connection went on", "control", control, "panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
+	}
 	n.cover = proxy.NewCover(&n.live, n.log, n.Listening)
 	n.server = &proxy.Server{
 		Live:      &n.live,
-		Guard:     guard.NewPipeline(checks, nil, n.bus, &n.stats),
+		Guard:     pipeline,
 		Auth:      n.auth,
 		Sessions:  &n.sessions,
 		Upstream:  &upstream.Direct{Stats: &n.stats},
