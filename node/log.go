@@ -41,13 +41,13 @@ func terminal(w io.Writer) bool {
 }
 
 // writeLog writes events as log lines until the subscription is closed. A
-// session makes one line, when it ends; strangers make theirs at debug level,
-// since scanners would fill any disk.
+// session makes one line, when it ends; everything else is at debug level and in
+// the metrics, since strangers who mean it would fill any disk.
 func (n *Node) writeLog(events *event.Subscription) {
 	hide := hider(n.File().Log.Address)
 	for e := range events.C() {
 		level := slog.LevelDebug
-		if e.Kind == event.Relayed || e.Kind == event.WouldRefuse || e.Kind == event.Refused {
+		if e.Kind == event.Relayed {
 			level = slog.LevelInfo
 		}
 		if !n.log.Enabled(context.Background(), level) {

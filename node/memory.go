@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -24,6 +25,9 @@ func tidy(ctx context.Context) {
 	)
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	allocated := func() uint64 { metrics.Read(sample); return sample[0].Value.Uint64() }
+	// Who set a limit himself knows better.
+	limited := os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == ""
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	percent := 100 * slack >> 20
 	defer debug.SetGCPercent(debug.SetGCPercent(percent))
 	tick := time.NewTicker(every)
@@ -37,6 +41,9 @@ func tidy(ctx context.Context) {
 		}
 		now := allocated()
 		live := max(sample[1].Value.Uint64(), 1<<20)
+		if limited { // a flood between two looks must not grow the heap seventeenfold
+			debug.SetMemoryLimit(int64(64<<20 + 3*live))
+		}
 		if fit := int(max(100, 100*slack/live)); fit < percent*3/4 || fit > percent*4/3 { // each change stops the world
 			percent = fit
 			debug.SetGCPercent(percent)

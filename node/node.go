@@ -22,6 +22,7 @@ import (
 
 	"mtguard/config"
 	"mtguard/config/statedir"
+	"mtguard/mtproto"
 	"mtguard/proxy"
 	"mtguard/proxy/auth"
 	"mtguard/proxy/relay"
@@ -47,6 +48,7 @@ type Node struct {
 	dir      *statedir.Dir
 	live     policy.Live
 	revision uint64
+	lowered  int // what affordable came to last
 	server   *proxy.Server
 	cover    *proxy.Cover
 	engine   relay.Engine
@@ -60,8 +62,9 @@ type Node struct {
 	listeners []net.Listener
 	metrics   net.Listener // nil when off
 
-	mu   sync.Mutex // held while file is replaced
-	file *config.File
+	reloading sync.Mutex // held by Reload
+	mu        sync.Mutex // guards file
+	file      *config.File
 }
 
 // New builds the node and opens its listeners, without serving yet. The error
@@ -149,6 +152,10 @@ func (n *Node) Run(ctx context.Context) error {
 		serving.Go(func() { failed <- n.server.Serve(l) })
 	}
 	n.serving.Store(true)
+	n.log.Info("serving", "listen", fmt.Sprint(n.Listening()), "transports", fmt.Sprint(n.file.Proxy.Transports), "users", n.live.Load().Keys.Len())
+	if s := n.live.Load(); s.Transports[mtproto.FakeTLS] && s.Cover.Address == "" {
+		n.log.Warn("no cover site: strangers are read and never answered, which a prober can tell from a web site", "key", "cover.fall_back_to")
+	}
 	if n.options.Ready != nil {
 		n.options.Ready(n)
 	}
@@ -177,7 +184,7 @@ func (n *Node) drain() {
 	notify("STOPPING=1")
 	n.serving.Store(false)
 	timeout := n.File().Proxy.DrainTimeout
-	n.log.Info("draining", "sessions", n.stats.Sessions.Load(), "timeout", timeout)
+	n.log.Info("draining", "sessions", n.stats.Sessions.Load(), "timeout", timeout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	n.server.Shutdown(ctx)
@@ -202,8 +209,8 @@ func (n *Node) Reload() error {
 }
 
 func (n *Node) reload() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
 	file, err := n.options.Load()
 	if err != nil {
 		return err
@@ -219,9 +226,11 @@ func (n *Node) reload() error {
 	}, "user removed")
 	n.cover.Refresh()
 	n.log.Info("reloaded", "revision", snapshot.Revision, "users", snapshot.Keys.Len(), "sessions_ended", killed)
-	for _, key := range fixed(n.file, file) {
+	for _, key := range fixed(n.File(), file) {
 		n.log.Warn("this change needs a restart", "key", key)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.file = file
 	return nil
 }

@@ -50,6 +50,10 @@ func (n *Node) affordable(connections int) int {
 	if connections <= most {
 		return connections
 	}
+	if n.lowered == most {
+		return most // said already
+	}
+	n.lowered = most
 	n.log.Warn("fewer connections than configured: the limit of open files is too low", "max_connections", connections,
 		"affordable", most, "open_files", limit.Cur, "hint", "LimitNOFILE=262144 in the systemd unit, or ulimit -n")
 	return most

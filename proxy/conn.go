@@ -113,7 +113,9 @@ func (x *conn) connect(client *handshake.Client) {
 	defer cancel()
 	dc, err := x.s.Upstream.Dial(ctx, x.Policy, client.Header.DC)
 	if err != nil {
-		x.s.Log.Warn("no way to the DC", "conn", x.ID, "dc", int(client.Header.DC), "error", err)
+		if x.s.dials.now(time.Now()) {
+			x.s.Log.Warn("no way to the DC", "conn", x.ID, "dc", int(client.Header.DC), "error", err)
+		}
 		x.emit(event.UpstreamFailed, "dial", relay.Result{})
 		x.close(stats.OutcomeError)
 		return

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,9 +30,16 @@ type Cover struct {
 
 	mu     sync.Mutex
 	target target
-	mine   map[netip.AddrPort]struct{} // local ends of our connections to the site
+	// mine holds the local ends of our connections to the site, each with what
+	// was sent ahead on it.
+	mine map[netip.AddrPort][32]byte
+
+	lookup    chan struct{} // held by who resolves
+	lookAgain chan struct{}
+	failed    failedLookup
 
 	down     atomic.Bool // what the last dial said
+	standard []faketls.Profile
 	profiles atomic.Pointer[[]faketls.Profile]
 	again    chan struct{}
 }
@@ -40,11 +48,11 @@ type Cover struct {
 // seen the site.
 func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.AddrPort) *Cover {
 	c := &Cover{Live: live, Log: log, Listening: listening,
-		mine: make(map[netip.AddrPort]struct{}), again: make(chan struct{}, 1)}
+		mine: make(map[netip.AddrPort][32]byte), lookup: make(chan struct{}, 1), lookAgain: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 	// The size of a certificate chain of two: stable for this process, since a
 	// site's is, and different in the next.
-	standard := []faketls.Profile{{Flight: 2500 + rand.IntN(2000), Group: faketls.X25519MLKEM768, VersionsFirst: true}}
-	c.profiles.Store(&standard)
+	c.standard = []faketls.Profile{{Flight: 2500 + rand.IntN(2000), Group: faketls.X25519MLKEM768, VersionsFirst: true}}
+	c.profiles.Store(&c.standard)
 	return c
 }
 
@@ -55,41 +63,74 @@ func (c *Cover) Profile() faketls.Profile {
 	return seen[rand.IntN(len(seen))]
 }
 
-// target is where the site is, as far as it was resolved.
+// target is where the site is, as far as it was resolved: the address that
+// answered last first.
 type target struct {
-	name    string
-	addrs   []netip.AddrPort
-	expires time.Time
+	name  string
+	addrs []netip.AddrPort
 }
 
-// resolveEvery is how long a resolved address is used.
-const resolveEvery = time.Minute
+// failedLookup is remembered for a moment, so that strangers do not queue up
+// behind a name server that is silent.
+type failedLookup struct {
+	name  string
+	err   error
+	until time.Time
+}
+
+const (
+	// resolveEvery is how often the site's name is looked up again.
+	resolveEvery = time.Minute
+	resolveAgain = 5 * time.Second // after a failure, by strangers
+)
 
 // errSelf: the cover site's name leads to this proxy.
 var errSelf = errors.New("the cover site resolves to this proxy itself")
 
-// dial connects to the site. peer is who is shown it and in the connection it
-// came by, for the PROXY header.
-func (c *Cover) dial(ctx context.Context, s *policy.Snapshot, peer netip.AddrPort, in net.Conn) (net.Conn, error) {
+// open connects to the site and sends it what the peer has said so far. peer is
+// who is shown it and in the connection it came by, for the PROXY header.
+func (c *Cover) open(ctx context.Context, s *policy.Snapshot, peer netip.AddrPort, in net.Conn, said []byte) (net.Conn, error) {
+	var header *proxyproto.Header
+	if s.Cover.ProxyProtocol {
+		header = proxyproto.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(peer), in.LocalAddr())
+	}
+	site, err := c.dial(ctx, s, header)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.mine[addrPort(site.LocalAddr())] = sha256.Sum256(said)
+	c.mu.Unlock()
+	site.SetDeadline(time.Now().Add(s.Cover.ConnectTimeout))
+	if _, err := site.Write(said); err != nil {
+		c.forget(site.LocalAddr())
+		site.Close()
+		return nil, err
+	}
+	site.SetDeadline(time.Time{})
+	return site, nil
+}
+
+// dial connects to the first address that answers; each has its share of the
+// time. A header, if any, goes ahead.
+func (c *Cover) dial(ctx context.Context, s *policy.Snapshot, header *proxyproto.Header) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Cover.ConnectTimeout)
 	defer cancel()
 	addrs, err := c.resolve(ctx, s.Cover.Address)
 	if err != nil {
 		return nil, err
 	}
-	d := net.Dialer{KeepAlive: -1}
-	for _, addr := range addrs {
+	d := net.Dialer{KeepAlive: -1, Timeout: s.Cover.ConnectTimeout / time.Duration(len(addrs))}
+	for i, addr := range addrs {
 		var site net.Conn
 		if site, err = d.DialContext(ctx, "tcp", addr.String()); err != nil {
 			continue
 		}
-		c.mu.Lock()
-		c.mine[addrPort(site.LocalAddr())] = struct{}{}
-		c.mu.Unlock()
-		if s.Cover.ProxyProtocol {
-			header := proxyproto.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(peer), in.LocalAddr())
+		if i > 0 {
+			c.prefer(s.Cover.Address, addrs, i)
+		}
+		if header != nil {
 			if _, err := header.WriteTo(site); err != nil {
-				c.forget(site)
 				site.Close()
 				return nil, err
 			}
@@ -97,6 +138,17 @@ func (c *Cover) dial(ctx context.Context, s *policy.Snapshot, peer netip.AddrPor
 		return site, nil
 	}
 	return nil, err
+}
+
+// prefer puts the address that answered first, for the next.
+func (c *Cover) prefer(name string, addrs []netip.AddrPort, i int) {
+	order := append([]netip.AddrPort{addrs[i]}, addrs[:i]...)
+	order = append(order, addrs[i+1:]...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.target.name == name && len(c.target.addrs) == len(order) {
+		c.target.addrs = order
+	}
 }
 
 // dialled notes how a dial went and tells of changes, not of every stranger.
@@ -109,14 +161,66 @@ func (c *Cover) dialled(s *policy.Snapshot, err error) {
 	}
 }
 
-// resolve returns the site's addresses, those that are not ours.
+// resolve returns the site's addresses, those that are not ours. Only the first
+// time somebody waits for the name server; Run asks it again in the background.
 func (c *Cover) resolve(ctx context.Context, name string) ([]netip.AddrPort, error) {
-	c.mu.Lock()
-	t := c.target
-	c.mu.Unlock()
-	if t.name == name && time.Now().Before(t.expires) {
-		return t.addrs, nil
+	known := func() ([]netip.AddrPort, error, bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.target.name == name && len(c.target.addrs) > 0 {
+			return c.target.addrs, nil, true
+		}
+		return nil, c.failed.err, c.failed.name == name && time.Now().Before(c.failed.until)
 	}
+	if addrs, err, ok := known(); ok {
+		return addrs, err
+	}
+	select {
+	case c.lookup <- struct{}{}:
+		defer func() { <-c.lookup }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if addrs, err, ok := known(); ok { // while we waited for our turn
+		return addrs, err
+	}
+	addrs, err := c.look(ctx, name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed = failedLookup{name, err, time.Now().Add(resolveAgain)}
+		return nil, err
+	}
+	c.target = target{name, addrs}
+	return addrs, nil
+}
+
+// keepResolved looks the site's name up again and again, until ctx ends. When
+// that fails the old addresses stay: better old ones than none.
+func (c *Cover) keepResolved(ctx context.Context) {
+	tick := time.NewTicker(resolveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-c.lookAgain:
+		}
+		name := c.Live.Load().Cover.Address
+		if name == "" {
+			continue
+		}
+		if addrs, err := c.look(ctx, name); err == nil {
+			c.mu.Lock()
+			c.target = target{name, addrs}
+			c.mu.Unlock()
+		}
+	}
+}
+
+// look asks the name server.
+func (c *Cover) look(ctx context.Context, name string) ([]netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(name)
 	if err != nil {
 		return nil, err
@@ -127,26 +231,20 @@ func (c *Cover) resolve(ctx context.Context, name string) ([]netip.AddrPort, err
 	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		if t.name == name && len(t.addrs) > 0 { // better an old address than none
-			return t.addrs, nil
-		}
 		return nil, err
 	}
-	fresh := target{name: name, expires: time.Now().Add(resolveEvery)}
+	var addrs []netip.AddrPort
 	own := c.ownAddresses()
 	for _, ip := range ips {
 		addr := netip.AddrPortFrom(ip.Unmap(), uint16(number))
 		if !own(addr) {
-			fresh.addrs = append(fresh.addrs, addr)
+			addrs = append(addrs, addr)
 		}
 	}
-	if len(fresh.addrs) == 0 {
+	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%s: %w", name, errSelf)
 	}
-	c.mu.Lock()
-	c.target = fresh
-	c.mu.Unlock()
-	return fresh.addrs, nil
+	return addrs, nil
 }
 
 // ownAddresses returns a test whether an address is one we listen on.
@@ -173,19 +271,19 @@ func (c *Cover) ownAddresses() func(netip.AddrPort) bool {
 	}
 }
 
-// isOurs reports whether from is the local end of one of our own connections
-// to the site: then the site's address leads back here by a way that resolve
-// could not see (a NAT, say).
-func (c *Cover) isOurs(from netip.AddrPort) bool {
+// isOurs reports whether a peer is our own connection to the site: it has the
+// address of one and says what was said there. Then the site's address leads
+// back here by a way that look could not see (a NAT, say). The address alone
+// would not do: a system gives one port to connections with several peers.
+func (c *Cover) isOurs(from netip.AddrPort, said []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ours := c.mine[from]
-	return ours
+	ahead, ok := c.mine[from]
+	return ok && ahead == sha256.Sum256(said)
 }
 
-func (c *Cover) forget(site net.Conn) { c.forgetAddr(site.LocalAddr()) }
-
-func (c *Cover) forgetAddr(local net.Addr) {
+// forget must be called when a connection that open returned has ended.
+func (c *Cover) forget(local net.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.mine, addrPort(local))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"log/slog"
@@ -215,7 +216,7 @@ func TestASiteOutOfReach(t *testing.T) {
 			isSilent(t, c)
 			w.mustConnect() // nobody else is slowed
 			isSilent(t, c)
-			if n := w.s.covering.Load(); n != 0 {
+			if n := w.s.covering.Open(); n != 0 {
 				t.Errorf("%d count as shown the site", n)
 			}
 			w.stop()
@@ -237,7 +238,7 @@ func closedPort(t *testing.T) string {
 func TestTooManyStrangers(t *testing.T) {
 	w := newWorld(t, func(s *policy.Snapshot) { s.Cover.MaxConnections = 2 })
 	first, second := w.stranger(), w.stranger()
-	eventually(t, "two are shown the site", func() bool { return w.s.covering.Load() == 2 && w.site.Accepted() == 2 })
+	eventually(t, "two are shown the site", func() bool { return w.s.covering.Open() == 2 && w.site.Accepted() == 2 })
 	third, fourth := w.stranger(), w.stranger()
 	eventually(t, "two more are not answered", func() bool { return w.s.silent.Load() == 2 })
 	isClosed(t, w.stranger()) // and no more than that
@@ -249,20 +250,73 @@ func TestTooManyStrangers(t *testing.T) {
 	w.mustConnect()
 	readSome(t, second, 100)
 	first.Close()
-	eventually(t, "there is room", func() bool { return w.s.covering.Load() == 1 })
+	eventually(t, "there is room", func() bool { return w.s.covering.Open() == 1 })
 	w.seesSite(w.dial())
 }
 
-// A site that moved is found again, and an address is remembered meanwhile.
-func TestRefreshForgetsTheAddress(t *testing.T) {
+// The site's address is remembered, by its name: another site is another one;
+// and an address that answered is tried first from then on.
+func TestTheSitesAddressIsRemembered(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seesSite(w.dial())
-	if w.s.Cover.target.name == "" {
-		t.Error("the address was not remembered")
+	c, name := w.s.Cover, w.s.Live.Load().Cover.Address
+	if c.target.name != name || len(c.target.addrs) != 1 {
+		t.Fatalf("remembered: %+v", c.target)
 	}
-	w.s.Cover.Refresh()
-	if w.s.Cover.target.name != "" {
-		t.Error("the address was not forgotten")
+	live := c.target.addrs[0]
+	if other, err := c.resolve(t.Context(), "127.0.0.1:1"); err != nil || other[0] == live {
+		t.Errorf("another site: %v, %v", other, err)
 	}
+	dead := netip.MustParseAddrPort(closedPort(t))
+	c.target = target{name, []netip.AddrPort{dead, live}}
 	w.seesSite(w.dial())
+	if c.target.addrs[0] != live || c.target.addrs[1] != dead {
+		t.Errorf("after a dead address: %v", c.target.addrs)
+	}
+}
+
+// A name server that is silent holds strangers up once, not each of them.
+func TestAFailedLookupIsRemembered(t *testing.T) {
+	c, _ := newCover("nowhere")
+	_, first := c.resolve(t.Context(), "nowhere")
+	c.failed.err = errors.New("remembered")
+	if _, err := c.resolve(t.Context(), "nowhere"); first == nil || err == nil || err.Error() != "remembered" {
+		t.Errorf("first %v, then %v", first, err)
+	}
+	c.failed.until = time.Now().Add(-time.Second)
+	if _, err := c.resolve(t.Context(), "nowhere"); err == nil || err.Error() == "remembered" {
+		t.Errorf("after a while: %v", err)
+	}
+}
+
+// TestAnInnocentWithOurPort: a system gives one local port to connections with
+// several peers, so a stranger on this host may share our address.
+func TestAnInnocentWithOurPort(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.dial()
+	w.s.Cover.mu.Lock()
+	w.s.Cover.mine[addrPort(c.LocalAddr())] = sha256.Sum256([]byte("something else"))
+	w.s.Cover.mu.Unlock()
+	w.seesSite(c)
+	w.s.Cover.forget(c.LocalAddr())
+}
+
+// TestOneAddressHasItsShareOfTheSite: whoever holds many connections takes the
+// disguise from nobody else.
+func TestOneAddressHasItsShareOfTheSite(t *testing.T) {
+	if share(4096) != 256 || share(20) != 16 {
+		t.Errorf("shares %d and %d", share(4096), share(20))
+	}
+	w := newWorld(t, func(s *policy.Snapshot) { s.Cover.MaxConnections = 40 })
+	for range 20 {
+		w.stranger()
+	}
+	eventually(t, "16 are shown the site and 4 read in silence", func() bool { return w.s.covering.Open() == 16 && w.s.silent.Load() == 4 })
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	other, err := d.Dial("tcp", w.addr)
+	if err != nil {
+		t.Skip("this system has no second loopback address")
+	}
+	t.Cleanup(func() { other.Close() })
+	w.seesSite(other)
 }

@@ -9,7 +9,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
+
+	"github.com/pires/go-proxyproto"
 
 	"mtguard/mtproto/faketls"
 	"mtguard/security/policy"
@@ -27,20 +30,33 @@ const (
 	probeBytes = 64 << 10
 )
 
-// Run learns the site's answers, at once and then every hour, until ctx ends.
-// What it cannot learn leaves the last known profile in place.
+// Run learns the site's answers, at once and then every hour, and keeps its name
+// resolved, until ctx ends. What it cannot learn leaves the last profile of the
+// same site in place, and the standard one for a new site.
 func (c *Cover) Run(ctx context.Context) {
+	var resolving sync.WaitGroup
+	resolving.Go(func() { c.keepResolved(ctx) })
+	defer resolving.Wait()
+	learnt := ""
 	for {
 		wait := probeEvery
 		s := c.Live.Load()
-		if s.Cover.Address == "" {
-			wait = probeEvery
-		} else if seen, err := c.learn(ctx, s); err == nil {
-			c.profiles.Store(&seen)
-			c.Log.Debug("cover site", "address", s.Cover.Address, "flight", seen[0].Flight, "group", seen[0].Group)
-		} else if ctx.Err() == nil {
-			c.Log.Warn("cover site cannot be measured: hellos are answered with a standard size", "address", s.Cover.Address, "error", err)
-			wait = probeAgain
+		if s.Cover.Address != "" {
+			seen, err := c.learn(ctx, s)
+			switch {
+			case err == nil:
+				learnt = s.Cover.Address
+				c.profiles.Store(&seen)
+				c.Log.Debug("cover site", "address", s.Cover.Address, "flight", seen[0].Flight, "group", seen[0].Group)
+			case ctx.Err() == nil:
+				using := "its last one"
+				if learnt != s.Cover.Address {
+					using = "a standard one"
+					c.profiles.Store(&c.standard)
+				}
+				c.Log.Warn("cover site cannot be measured", "address", s.Cover.Address, "error", err, "answers_look_like", using)
+				wait = probeAgain
+			}
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -56,12 +72,11 @@ func (c *Cover) Run(ctx context.Context) {
 
 // Refresh makes Run look at the site again now: its address may have changed.
 func (c *Cover) Refresh() {
-	c.mu.Lock()
-	c.target = target{}
-	c.mu.Unlock()
-	select {
-	case c.again <- struct{}{}:
-	default:
+	for _, wake := range []chan struct{}{c.lookAgain, c.again} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -82,17 +97,11 @@ func (c *Cover) learn(ctx context.Context, s *policy.Snapshot) ([]faketls.Profil
 func (c *Cover) probe(ctx context.Context, s *policy.Snapshot) (faketls.Profile, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Cover.ConnectTimeout)
 	defer cancel()
-	addrs, err := c.resolve(ctx, s.Cover.Address)
-	if err != nil {
-		return faketls.Profile{}, err
+	var header *proxyproto.Header
+	if s.Cover.ProxyProtocol { // for ourselves: no client is behind it
+		header = &proxyproto.Header{Version: 2, Command: proxyproto.LOCAL, TransportProtocol: proxyproto.UNSPEC}
 	}
-	var d net.Dialer
-	var conn net.Conn
-	for _, addr := range addrs {
-		if conn, err = d.DialContext(ctx, "tcp", addr.String()); err == nil {
-			break
-		}
-	}
+	conn, err := c.dial(ctx, s, header)
 	if err != nil {
 		return faketls.Profile{}, err
 	}

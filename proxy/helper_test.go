@@ -157,7 +157,7 @@ func (w *world) shutdown() {
 func (w *world) balanced() {
 	w.t.Helper()
 	for name, n := range map[string]int64{
-		"open": w.s.open.Load(), "covering": w.s.covering.Load(), "silent": w.s.silent.Load(), "half": int64(w.s.half.n),
+		"open": w.s.open.Load(), "covering": int64(w.s.covering.Open()), "silent": w.s.silent.Load(), "half": int64(w.s.half.n),
 		"Open": w.stats.Open.Load(), "HalfOpen": w.stats.HalfOpen.Load(), "Sessions": w.stats.Sessions.Load(), "CoverOpen": w.stats.CoverOpen.Load(),
 		"mine": int64(len(w.s.Cover.mine)),
 	} {

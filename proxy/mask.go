@@ -39,42 +39,41 @@ func (x *conn) mask(f *handshake.Failure, outcome stats.Outcome) {
 // loops closes the connection and reports true when it is our own to the cover
 // site, which came back to us. The other end has noted its address by now: it
 // has sent something, or a time-out has passed, or it will be here again.
-func (x *conn) loops() bool {
-	if !x.s.Cover.isOurs(addrPort(x.c.RemoteAddr())) {
+func (x *conn) loops(said []byte) bool {
+	if !x.s.Cover.isOurs(addrPort(x.c.RemoteAddr()), said) {
 		return false
 	}
-	x.s.Log.Error("cover site leads back to this proxy", "address", x.Policy.Cover.Address)
+	if x.s.rarely.now(x.At) {
+		x.s.Log.Error("cover site leads back to this proxy", "address", x.Policy.Cover.Address)
+	}
 	x.close(stats.OutcomeDenied)
 	return true
 }
 
+// share is the part of the strangers shown the site that one address may be: a
+// sixteenth, lest one of them take the disguise from all others.
+func share(limit int) int { return max(limit/16, 16) }
+
 // splice connects the peer with the cover site.
 func (x *conn) splice(read []byte, outcome stats.Outcome) {
-	if x.loops() {
+	if x.loops(read) {
 		return
 	}
-	if x.s.covering.Add(1) > int64(x.Policy.Cover.MaxConnections) {
-		x.s.covering.Add(-1)
+	all, own := x.s.covering.Enter(x.Addr.Addr())
+	if limit := x.Policy.Cover.MaxConnections; all > limit || own > share(limit) {
+		x.s.covering.Leave(x.Addr.Addr())
 		x.discard(outcome)
 		return
 	}
-	site, err := x.s.Cover.dial(x.s.ctx, x.Policy, x.Addr, x.c)
-	if err == nil && len(read) > 0 {
-		site.SetDeadline(time.Now().Add(x.Policy.Cover.ConnectTimeout))
-		if _, err = site.Write(read); err != nil {
-			x.s.Cover.forget(site)
-			site.Close()
-		}
-	}
+	site, err := x.s.Cover.open(x.s.ctx, x.Policy, x.Addr, x.c, read)
 	x.s.Stats.CoverDial(err == nil)
 	x.s.Cover.dialled(x.Policy, err)
 	if err != nil {
-		x.s.covering.Add(-1)
+		x.s.covering.Leave(x.Addr.Addr())
 		x.discard(outcome)
 		return
 	}
-	x.s.Stats.CoverOpen.Add(1)
-	site.SetDeadline(time.Time{})
+	x.s.Stats.CoverOpen.Inc()
 	x.c.SetDeadline(time.Time{})
 	shown := &covered{s: x.s, conn: x.brief(), key: x.key, local: site.LocalAddr(), read: len(read), outcome: outcome}
 	x.s.Engine.Start(relay.Session{Client: x.c, Server: site, Idle: x.Policy.Idle, Done: shown.ended})
@@ -92,8 +91,8 @@ type covered struct {
 
 func (c *covered) ended(r relay.Result) {
 	r.Up += int64(c.read)
-	c.s.Cover.forgetAddr(c.local)
-	c.s.covering.Add(-1)
+	c.s.Cover.forget(c.local)
+	c.s.covering.Leave(c.conn.addr)
 	c.s.Stats.CoverOpen.Dec()
 	c.conn.emit(c.s, event.Covered, r.Reason.String(), c.key, r)
 	c.conn.release(c.s, c.outcome)
@@ -132,6 +131,9 @@ func (x *conn) discard(outcome stats.Outcome) {
 // read behind the header.
 func readProxyHeader(c net.Conn, from netip.AddrPort) (netip.AddrPort, []byte, error) {
 	r := bufio.NewReader(c)
+	if err := awaitLine(r); err != nil {
+		return from, nil, err
+	}
 	header, err := proxyproto.Read(r)
 	if err != nil {
 		return from, nil, err
@@ -142,6 +144,26 @@ func readProxyHeader(c net.Conn, from netip.AddrPort) (netip.AddrPort, []byte, e
 	}
 	early, _ := r.Peek(r.Buffered())
 	return from, append([]byte(nil), early...), nil
+}
+
+// awaitLine waits until a version 1 header, which is a line of text, is there as
+// a whole: the library takes what has come for all of it.
+func awaitLine(r *bufio.Reader) error {
+	const longest = 107 // bytes of a line, by the protocol's specification
+	start, err := r.Peek(6)
+	if err != nil || string(start) != "PROXY " {
+		return err
+	}
+	for n := len(start); n <= longest; n++ {
+		line, err := r.Peek(n)
+		if err != nil {
+			return err
+		}
+		if line[n-1] == '\n' {
+			return nil
+		}
+	}
+	return nil // too long: the library says so
 }
 
 // rewound is a connection whose first bytes were read already.

@@ -47,11 +47,14 @@ type Server struct {
 	Log       *slog.Logger
 
 	serial   atomic.Uint64
-	open     atomic.Int64 // connections in any state
-	covering atomic.Int64 // shown the cover site
-	silent   atomic.Int64 // read and never answered
+	open     atomic.Int64     // connections in any state
+	covering *guard.Occupancy // shown the cover site
+	silent   atomic.Int64     // read and never answered
 	half     halfOpen
-	buffers  sync.Pool
+	// What is logged once a minute at most: a cover site that leads back, bad
+	// PROXY headers, accept errors, DCs out of reach.
+	rarely, headers, accepts, dials occasional
+	buffers                         sync.Pool
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -82,7 +85,7 @@ func (s *Server) Serve(l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return ErrClosed
 		default:
-			if pause == 0 {
+			if s.accepts.now(time.Now()) {
 				s.Log.Error("accept", "listener", l.Addr().String(), "error", err)
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -100,6 +103,7 @@ func (s *Server) add(l net.Listener) bool {
 	if s.listeners == nil {
 		s.listeners = make(map[net.Listener]struct{})
 		s.ctx, s.stop = context.WithCancel(context.Background())
+		s.covering = guard.NewOccupancy()
 		s.buffers.New = func() any { b := make([]byte, 0, helloBuffer); return &b }
 	}
 	s.listeners[l] = struct{}{}
@@ -136,23 +140,34 @@ func (s *Server) Shutdown(ctx context.Context) {
 	for l := range s.listeners {
 		l.Close()
 	}
-	stop := s.stop
+	stop, covering := s.stop, s.covering
 	s.mu.Unlock()
+	if stop == nil { // Serve was never called
+		s.Engine.Close()
+		return
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	// Strangers, shown the cover site or read in silence, are not waited for.
-	for s.open.Load() > s.covering.Load()+s.silent.Load() && ctx.Err() == nil {
+	for s.open.Load() > int64(covering.Open())+s.silent.Load() && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
-	if stop != nil {
-		stop()
-	}
+	stop()
 	s.half.closeAll()
 	s.Engine.Close()
 	s.handshake.Wait()
+}
+
+// occasional lets something through once a minute: a log line that a flood
+// would write thousands of times.
+type occasional struct{ last atomic.Int64 }
+
+func (o *occasional) now(t time.Time) bool {
+	last := o.last.Load()
+	return (last == 0 || t.UnixNano()-last > int64(time.Minute)) && o.last.CompareAndSwap(last, t.UnixNano())
 }
 
 // halfOpen holds the connections that have not said who they are. It bounds

@@ -72,16 +72,16 @@ mutate "server name check" proxy/handshake/accept.go '[h.ServerName()]; !ok {' '
 mutate "transport switch without TLS" proxy/handshake/accept.go 'return now, h.allowed[h.transport()]' 'return now, true' ./proxy/handshake
 mutate "framing check inside TLS" proxy/handshake/accept.go '!ok || header.Framing != mtproto.Padded' '!ok' ./proxy/handshake
 mutate "early end of garbage" proxy/handshake/accept.go 'got, err := r.c.Read(r.b[len(r.b):cap(r.b)])' 'got, err := io.ReadAtLeast(r.c, r.b[len(r.b):cap(r.b)], n)' ./proxy/handshake
-mutate "trial budget of a prefix" $auth '!s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed || ' 'narrow.Bits() == 999 || ' ./proxy/auth
-mutate "trial budget in all" $auth ' || !s.a.all.Take(allTrials, chunk, s.now).Allowed' '' ./proxy/auth
+mutate "trial budget of a prefix" $auth '!s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed ||' 'narrow.Bits() == 999 || ' ./proxy/auth
+mutate "trial budget in all" $auth '!s.a.all.Take(allTrials, chunk, s.now).Allowed {' '' ./proxy/auth
 mutate "memory of returning clients" $auth 'a.recent.note(from, key.ID())' '_ = from' ./proxy/auth
 mutate "server name first" $auth 'named := s.set.Named(name)' 'named := s.set.Named("")' ./proxy/auth
 mutate "cover splice" proxy/mask.go 'x.splice(f.Read, outcome)' 'x.discard(outcome)' ./proxy
-mutate "cover splice, bytes read before" proxy/mask.go 'if err == nil && len(read) > 0 {' 'if false {' ./proxy
+mutate "cover splice, bytes read before" proxy/mask.go 'if _, err := site.Write(said); err != nil {' 'if false {' ./proxy
 mutate "cover splice after a limit" proxy/conn.go 'x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)' 'x.close(stats.OutcomeLimited)' ./proxy
 mutate "loop guard by address" proxy/cover.go 'if !own(addr) {' 'if !own(addr) || true {' ./proxy
-mutate "loop guard by our own connections" proxy/mask.go 'if x.loops() {' 'if false {' ./proxy
-mutate "limit of strangers shown the site" proxy/mask.go 'x.s.covering.Add(1) > int64(x.Policy.Cover.MaxConnections)' 'x.s.covering.Add(1) < 0' ./proxy
+mutate "loop guard by our own connections" proxy/mask.go 'if x.loops(read) {' 'if false {' ./proxy
+mutate "limit of strangers shown the site" proxy/mask.go 'all > limit' 'all < 0' ./proxy
 mutate "limit of strangers read in silence" proxy/mask.go 'x.s.silent.Add(1) > int64(x.Policy.Cover.MaxConnections)' 'x.s.silent.Add(1) < 0' ./proxy
 mutate "deadline of strangers read in silence" proxy/mask.go 'context.WithDeadline(x.s.ctx, x.At.Add(wait))' 'context.WithDeadline(x.s.ctx, x.At.Add(100*wait))' ./proxy
 mutate "limit of connections" proxy/guard/checks.go 'limit > 0 && c.Open > limit' 'false && c.Open > limit' ./proxy
@@ -95,8 +95,8 @@ mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At)
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
 mutate "enforcement" proxy/guard/pipeline.go 'if mode == policy.Enforce {' 'if false {' ./proxy
 mutate "PROXY headers from listed peers only" proxy/conn.go 'if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {' 'if len(snap.ProxyProtocolFrom) > 0 {' ./proxy
-mutate "drain, waiting" proxy/server.go 'for s.open.Load() > s.covering.Load()+s.silent.Load() && ctx.Err() == nil {' 'for false {' ./proxy
-mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > s.covering.Load()+s.silent.Load() && ctx.Err() == nil {' 'for s.open.Load() > s.covering.Load()+s.silent.Load() {' ./proxy
+mutate "drain, waiting" proxy/server.go 'for s.open.Load() > int64(covering.Open())+s.silent.Load() && ctx.Err() == nil {' 'for false {' ./proxy
+mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > int64(covering.Open())+s.silent.Load() && ctx.Err() == nil {' 'for s.open.Load() > int64(covering.Open())+s.silent.Load() {' ./proxy
 mutate "drain, end of sessions" proxy/server.go 's.Engine.Close()' '' ./proxy
 mutate "drain, end of handshakes" proxy/server.go 's.half.closeAll()' '' ./proxy
 mutate "drain at SIGTERM" node/node.go 'n.server.Shutdown(ctx)' 'stop, now := context.WithCancel(ctx); now(); n.server.Shutdown(stop)' ./node

@@ -179,12 +179,16 @@ func (s *search) try(i int) bool {
 var (
 	allTrials    = ratelimit.Limit{Events: trialsPerSecond, Per: time.Second, Burst: trialsPerSecond}
 	prefixTrials = ratelimit.Limit{Events: prefixTrialsPerSecond, Per: time.Second, Burst: prefixBurst}
+	// wideTrials is for an IPv6 /48, in which one attacker may have 65,536 /64s.
+	wideTrials = prefixTrials.Times(2)
 )
 
 // pay takes the next chunk from both budgets.
 func (s *search) pay() bool {
-	narrow, _, _ := ratelimit.PrefixesOf(s.from)
-	if !s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed || !s.a.all.Take(allTrials, chunk, s.now).Allowed {
+	narrow, wide, _ := ratelimit.PrefixesOf(s.from)
+	if !s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed ||
+		wide.IsValid() && !s.a.prefixes.Take(wide, wideTrials, chunk, s.now).Allowed ||
+		!s.a.all.Take(allTrials, chunk, s.now).Allowed {
 		return false
 	}
 	s.paid = chunk

@@ -65,6 +65,9 @@ func decode(text string) ([]byte, error) {
 	if b, err := hex.DecodeString(text); err == nil {
 		return b, nil
 	}
+	if strings.Trim(text, "0123456789abcdefABCDEF") == "" {
+		return nil, fmt.Errorf("secret has %d hex digits: want an even number, 32 for a plain one", len(text))
+	}
 	if !strings.ContainsAny(text, "\r\n") { // the decoder would pass over them
 		unpadded := strings.TrimRight(text, "=")
 		padding := len(text) - len(unpadded)
