@@ -67,7 +67,9 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	case !s.half.leave(waiting), verdict.Action == guard.Deny:
 		x.close(stats.OutcomeDenied)
 	case err != nil:
-		s.Log.Warn("PROXY header", "from", c.RemoteAddr().String(), "error", err)
+		if s.headers.now(x.At) {
+			s.Log.Warn("PROXY header of a listed peer", "peer", x.Addr.Addr().String(), "error", err)
+		}
 		x.close(stats.OutcomeError)
 	case verdict.Action == guard.Mask:
 		x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)
