@@ -45,6 +45,7 @@ func (n *Node) wire(file *config.File) {
 		Engine:    n.engine,
 		Cover:     n.cover,
 		Occupancy: guard.NewOccupancy(),
+		Covered:   guard.NewOccupancy(),
 		Events:    n.bus,
 		Stats:     &n.stats,
 		Log:       n.log,

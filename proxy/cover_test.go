@@ -216,7 +216,7 @@ func TestASiteOutOfReach(t *testing.T) {
 			isSilent(t, c)
 			w.mustConnect() // nobody else is slowed
 			isSilent(t, c)
-			if n := w.s.covering.Open(); n != 0 {
+			if n := w.s.Covered.Open(); n != 0 {
 				t.Errorf("%d count as shown the site", n)
 			}
 			w.stop()
@@ -238,7 +238,7 @@ func closedPort(t *testing.T) string {
 func TestTooManyStrangers(t *testing.T) {
 	w := newWorld(t, func(s *policy.Snapshot) { s.Cover.MaxConnections = 2 })
 	first, second := w.stranger(), w.stranger()
-	eventually(t, "two are shown the site", func() bool { return w.s.covering.Open() == 2 && w.site.Accepted() == 2 })
+	eventually(t, "two are shown the site", func() bool { return w.s.Covered.Open() == 2 && w.site.Accepted() == 2 })
 	third, fourth := w.stranger(), w.stranger()
 	eventually(t, "two more are not answered", func() bool { return w.s.silent.Load() == 2 })
 	isClosed(t, w.stranger()) // and no more than that
@@ -250,7 +250,7 @@ func TestTooManyStrangers(t *testing.T) {
 	w.mustConnect()
 	readSome(t, second, 100)
 	first.Close()
-	eventually(t, "there is room", func() bool { return w.s.covering.Open() == 1 })
+	eventually(t, "there is room", func() bool { return w.s.Covered.Open() == 1 })
 	w.seesSite(w.dial())
 }
 
@@ -311,7 +311,7 @@ func TestOneAddressHasItsShareOfTheSite(t *testing.T) {
 	for range 20 {
 		w.stranger()
 	}
-	eventually(t, "16 are shown the site and 4 read in silence", func() bool { return w.s.covering.Open() == 16 && w.s.silent.Load() == 4 })
+	eventually(t, "16 are shown the site and 4 read in silence", func() bool { return w.s.Covered.Open() == 16 && w.s.silent.Load() == 4 })
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	other, err := d.Dial("tcp", w.addr)
 	if err != nil {

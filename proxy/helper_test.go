@@ -126,7 +126,8 @@ func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 		Auth:     auth.New(replay.New(1<<10, start), replay.New(1<<10, start), &w.stats),
 		Sessions: new(auth.Sessions), Upstream: &upstream.Direct{Stats: &w.stats}, Engine: engine,
 		Cover:     NewCover(&w.live, log, func() []netip.AddrPort { return []netip.AddrPort{own} }),
-		Occupancy: guard.NewOccupancy(), Events: &w.events, Stats: &w.stats, Log: log,
+		Occupancy: guard.NewOccupancy(),
+		Covered:   guard.NewOccupancy(), Events: &w.events, Stats: &w.stats, Log: log,
 	}
 	done := make(chan error, 1)
 	go func() { done <- w.s.Serve(l) }()
@@ -157,7 +158,7 @@ func (w *world) shutdown() {
 func (w *world) balanced() {
 	w.t.Helper()
 	for name, n := range map[string]int64{
-		"open": w.s.open.Load(), "covering": int64(w.s.covering.Open()), "silent": w.s.silent.Load(), "half": int64(w.s.half.n),
+		"open": w.s.open.Load(), "covering": int64(w.s.Covered.Open()), "silent": w.s.silent.Load(), "half": int64(w.s.half.n),
 		"Open": w.stats.Open.Load(), "HalfOpen": w.stats.HalfOpen.Load(), "Sessions": w.stats.Sessions.Load(), "CoverOpen": w.stats.CoverOpen.Load(),
 		"mine": int64(len(w.s.Cover.mine)),
 	} {

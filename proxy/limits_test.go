@@ -119,7 +119,7 @@ func TestTotalLimit(t *testing.T) {
 		s.Controls = map[string]policy.Control{policy.ConnsTotal: {Mode: policy.Off}}
 	})
 	session, waiting, stranger := w.mustConnect(), w.dial(), w.stranger()
-	eventually(t, "the stranger is shown the site", func() bool { return w.s.covering.Open() == 1 })
+	eventually(t, "the stranger is shown the site", func() bool { return w.s.Covered.Open() == 1 })
 	eventually(t, "three are open", func() bool { return w.s.open.Load() == 3 && w.stats.HalfOpen.Load() == 1 })
 	for range 3 {
 		isClosed(t, w.dial())

@@ -59,9 +59,9 @@ func (x *conn) splice(read []byte, outcome stats.Outcome) {
 	if x.loops(read) {
 		return
 	}
-	all, own := x.s.covering.Enter(x.Addr.Addr())
+	all, own := x.s.Covered.Enter(x.Addr.Addr())
 	if limit := x.Policy.Cover.MaxConnections; all > limit || own > share(limit) {
-		x.s.covering.Leave(x.Addr.Addr())
+		x.s.Covered.Leave(x.Addr.Addr())
 		x.discard(outcome)
 		return
 	}
@@ -69,7 +69,7 @@ func (x *conn) splice(read []byte, outcome stats.Outcome) {
 	x.s.Stats.CoverDial(err == nil)
 	x.s.Cover.dialled(x.Policy, err)
 	if err != nil {
-		x.s.covering.Leave(x.Addr.Addr())
+		x.s.Covered.Leave(x.Addr.Addr())
 		x.discard(outcome)
 		return
 	}
@@ -92,7 +92,7 @@ type covered struct {
 func (c *covered) ended(r relay.Result) {
 	r.Up += int64(c.read)
 	c.s.Cover.forget(c.local)
-	c.s.covering.Leave(c.conn.addr)
+	c.s.Covered.Leave(c.conn.addr)
 	c.s.Stats.CoverOpen.Dec()
 	c.conn.emit(c.s, event.Covered, r.Reason.String(), c.key, r)
 	c.conn.release(c.s, c.outcome)

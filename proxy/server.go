@@ -40,17 +40,17 @@ type Server struct {
 	Upstream upstream.Dialer
 	Engine   relay.Engine
 	Cover    *Cover
-	// Occupancy counts the connections per address.
-	Occupancy *guard.Occupancy
-	Events    event.Sink
-	Stats     *stats.Counters
-	Log       *slog.Logger
+	// Occupancy counts the connections per address, Covered those of them that
+	// are shown the cover site.
+	Occupancy, Covered *guard.Occupancy
+	Events             event.Sink
+	Stats              *stats.Counters
+	Log                *slog.Logger
 
-	serial   atomic.Uint64
-	open     atomic.Int64     // connections in any state
-	covering *guard.Occupancy // shown the cover site
-	silent   atomic.Int64     // read and never answered
-	half     halfOpen
+	serial atomic.Uint64
+	open   atomic.Int64 // connections in any state
+	silent atomic.Int64 // read and never answered
+	half   halfOpen
 	// What is logged once a minute at most: a cover site that leads back, bad
 	// PROXY headers, accept errors, DCs out of reach.
 	rarely, headers, accepts, dials occasional
@@ -103,7 +103,6 @@ func (s *Server) add(l net.Listener) bool {
 	if s.listeners == nil {
 		s.listeners = make(map[net.Listener]struct{})
 		s.ctx, s.stop = context.WithCancel(context.Background())
-		s.covering = guard.NewOccupancy()
 		s.buffers.New = func() any { b := make([]byte, 0, helloBuffer); return &b }
 	}
 	s.listeners[l] = struct{}{}
@@ -140,7 +139,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	for l := range s.listeners {
 		l.Close()
 	}
-	stop, covering := s.stop, s.covering
+	stop := s.stop
 	s.mu.Unlock()
 	if stop == nil { // Serve was never called
 		s.Engine.Close()
@@ -149,7 +148,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	// Strangers, shown the cover site or read in silence, are not waited for.
-	for s.open.Load() > int64(covering.Open())+s.silent.Load() && ctx.Err() == nil {
+	for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

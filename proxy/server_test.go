@@ -111,7 +111,7 @@ func TestShutdownEndsEveryKindOfConnection(t *testing.T) {
 	half := w.dial()
 	half.Write([]byte{0x16, 3, 1})
 	covered := w.stranger()
-	eventually(t, "a stranger is shown the site", func() bool { return w.s.covering.Open() == 1 })
+	eventually(t, "a stranger is shown the site", func() bool { return w.s.Covered.Open() == 1 })
 	discarded := w.stranger()
 	eventually(t, "a stranger is discarded", func() bool { return w.s.silent.Load() == 1 })
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}}

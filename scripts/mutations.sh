@@ -95,8 +95,8 @@ mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At)
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
 mutate "enforcement" proxy/guard/pipeline.go 'if mode == policy.Enforce {' 'if false {' ./proxy
 mutate "PROXY headers from listed peers only" proxy/conn.go 'if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {' 'if len(snap.ProxyProtocolFrom) > 0 {' ./proxy
-mutate "drain, waiting" proxy/server.go 'for s.open.Load() > int64(covering.Open())+s.silent.Load() && ctx.Err() == nil {' 'for false {' ./proxy
-mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > int64(covering.Open())+s.silent.Load() && ctx.Err() == nil {' 'for s.open.Load() > int64(covering.Open())+s.silent.Load() {' ./proxy
+mutate "drain, waiting" proxy/server.go 'for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() && ctx.Err() == nil {' 'for false {' ./proxy
+mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() && ctx.Err() == nil {' 'for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() {' ./proxy
 mutate "drain, end of sessions" proxy/server.go 's.Engine.Close()' '' ./proxy
 mutate "drain, end of handshakes" proxy/server.go 's.half.closeAll()' '' ./proxy
 mutate "drain at SIGTERM" node/node.go 'n.server.Shutdown(ctx)' 'stop, now := context.WithCancel(ctx); now(); n.server.Shutdown(stop)' ./node
