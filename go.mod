@@ -3,6 +3,7 @@ module mtguard
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/pires/go-proxyproto v0.15.0
 	github.com/prometheus/client_golang v1.25.0

@@ -152,7 +152,7 @@ func (n *Node) Run(ctx context.Context) error {
 		serving.Go(func() { failed <- n.server.Serve(l) })
 	}
 	n.serving.Store(true)
-	n.log.Info("serving", "listen", fmt.Sprint(n.Listening()), "transports", fmt.Sprint(n.file.Proxy.Transports), "users", n.live.Load().Keys.Len())
+	n.log.Info("serving", "listen", fmt.Sprint(n.Listening()), "transports", fmt.Sprint(n.File().Proxy.Transports), "users", n.live.Load().Keys.Len())
 	if s := n.live.Load(); s.Transports[mtproto.FakeTLS] && s.Cover.Address == "" {
 		n.log.Warn("no cover site: strangers are read and never answered, which a prober can tell from a web site", "key", "cover.fall_back_to")
 	}

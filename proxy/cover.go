@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -38,7 +39,9 @@ type Cover struct {
 	lookAgain chan struct{}
 	failed    failedLookup
 
-	down     atomic.Bool // what the last dial said
+	down     atomic.Bool     // what the last dial said
+	resting  atomic.Int64    // until when, Unix nanoseconds, it is not dialled
+	shares   *faketls.Shares // nil only if the system has no randomness: keys are made one by one then
 	standard []faketls.Profile
 	profiles atomic.Pointer[[]faketls.Profile]
 	again    chan struct{}
@@ -49,6 +52,7 @@ type Cover struct {
 func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.AddrPort) *Cover {
 	c := &Cover{Live: live, Log: log, Listening: listening,
 		mine: make(map[netip.AddrPort][32]byte), lookup: make(chan struct{}, 1), lookAgain: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	c.shares, _ = faketls.NewShares(crand.Reader)
 	// The size of a certificate chain of two: stable for this process, since a
 	// site's is, and different in the next.
 	c.standard = []faketls.Profile{{Flight: 2500 + rand.IntN(2000), Group: faketls.X25519MLKEM768, VersionsFirst: true}}
@@ -60,7 +64,9 @@ func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.Addr
 // the site was seen to give.
 func (c *Cover) Profile() faketls.Profile {
 	seen := *c.profiles.Load()
-	return seen[rand.IntN(len(seen))]
+	p := seen[rand.IntN(len(seen))]
+	p.Shares = c.shares
+	return p
 }
 
 // target is where the site is, as far as it was resolved: the address that
@@ -114,6 +120,22 @@ func (c *Cover) open(ctx context.Context, s *policy.Snapshot, peer netip.AddrPor
 // dial connects to the first address that answers; each has its share of the
 // time. A header, if any, goes ahead.
 func (c *Cover) dial(ctx context.Context, s *policy.Snapshot, header *proxyproto.Header) (net.Conn, error) {
+	if time.Now().UnixNano() < c.resting.Load() {
+		return nil, errResting
+	}
+	site, err := c.dialAny(ctx, s, header)
+	if err != nil {
+		c.resting.Store(time.Now().Add(restAfterFailure).UnixNano())
+	}
+	return site, err
+}
+
+// A site that is down is asked four times a second, not by every stranger.
+const restAfterFailure = 250 * time.Millisecond
+
+var errResting = errors.New("it was out of reach a moment ago")
+
+func (c *Cover) dialAny(ctx context.Context, s *policy.Snapshot, header *proxyproto.Header) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Cover.ConnectTimeout)
 	defer cancel()
 	addrs, err := c.resolve(ctx, s.Cover.Address)

@@ -36,6 +36,8 @@ type Profile struct {
 	// Suite is the TLS 1.3 cipher suite the site chooses when it can; 0 is the
 	// client's first.
 	Suite uint16
+	// Shares is where X25519 keys come from; nil makes each from scratch.
+	Shares *Shares
 	// VersionsFirst puts supported_versions before key_share, as OpenSSL does.
 	VersionsFirst bool
 }
@@ -63,7 +65,7 @@ func (h *ClientHello) Answer(secret []byte, p Profile, r io.Reader) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	group, key, err := h.agree(p.Group, r)
+	group, key, err := h.agree(p.Group, p.Shares, r)
 	if err != nil {
 		return nil, err
 	}
@@ -116,17 +118,17 @@ func (h *ClientHello) appendServerHello(b []byte, suite, group uint16, key []byt
 }
 
 // agree chooses the group, the wanted one first, and makes the server's key share.
-func (h *ClientHello) agree(want uint16, r io.Reader) (group uint16, key []byte, err error) {
+func (h *ClientHello) agree(want uint16, s *Shares, r io.Reader) (group uint16, key []byte, err error) {
 	if want == X25519MLKEM768 {
-		if key, err = h.hybridKey(r); key != nil || err != nil {
+		if key, err = h.hybridKey(s, r); key != nil || err != nil {
 			return X25519MLKEM768, key, err
 		}
 	}
 	if h.Offers(X25519) {
-		key, err = x25519Key(r)
+		key, err = s.keyOr(r)
 		return X25519, key, err
 	}
-	if key, err = h.hybridKey(r); key != nil || err != nil {
+	if key, err = h.hybridKey(s, r); key != nil || err != nil {
 		return X25519MLKEM768, key, err
 	}
 	return 0, nil, errGroup
@@ -135,7 +137,7 @@ func (h *ClientHello) agree(want uint16, r io.Reader) (group uint16, key []byte,
 // hybridKey is the answer to the client's X25519MLKEM768 share: what passes for a
 // ciphertext, then an X25519 key. It is nil when there is no such share or its key is
 // not a valid one.
-func (h *ClientHello) hybridKey(r io.Reader) ([]byte, error) {
+func (h *ClientHello) hybridKey(s *Shares, r io.Reader) ([]byte, error) {
 	share := h.share(X25519MLKEM768)
 	if share == nil || !kemKeyValid(share) {
 		return nil, nil
@@ -144,7 +146,7 @@ func (h *ClientHello) hybridKey(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	point, err := x25519Key(r)
+	point, err := s.keyOr(r)
 	if err != nil {
 		return nil, err
 	}

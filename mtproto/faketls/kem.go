@@ -40,26 +40,28 @@ func kemKeyValid(key []byte) bool {
 // set-up, for a secret that nobody would use.
 func appendKEMCiphertext(b []byte, r io.Reader) ([]byte, error) {
 	random := make([]byte, 4*kemPoly) // one polynomial's worth at a time
-	var bits uint64
-	var have uint
-	for i := range kemVector + kemPoly {
-		if i%kemPoly == 0 {
-			if _, err := io.ReadFull(r, random); err != nil {
-				return nil, fmt.Errorf("random bytes: %w", err)
-			}
+	for range kemVector / kemPoly {
+		if _, err := io.ReadFull(r, random); err != nil {
+			return nil, fmt.Errorf("random bytes: %w", err)
 		}
-		// 2^32 values onto q: the bias, one in a million, is below what all
-		// handshakes of a server's life could show.
-		x := uint64(binary.LittleEndian.Uint32(random[4*(i%kemPoly):])) * kemQ >> 32
-		width := uint(kemBitsU)
-		if i >= kemVector {
-			width = kemBitsV
-		}
-		bits |= (x<<width + kemQ/2) / kemQ & (1<<width - 1) << have
-		for have += width; have >= 8; have -= 8 {
-			b = append(b, byte(bits))
-			bits >>= 8
+		for w := random; len(w) > 0; w = w[16:] {
+			four := compress(w, kemBitsU) | compress(w[4:], kemBitsU)<<10 | compress(w[8:], kemBitsU)<<20 | compress(w[12:], kemBitsU)<<30
+			b = append(b, byte(four), byte(four>>8), byte(four>>16), byte(four>>24), byte(four>>32))
 		}
 	}
+	if _, err := io.ReadFull(r, random); err != nil {
+		return nil, fmt.Errorf("random bytes: %w", err)
+	}
+	for w := random; len(w) > 0; w = w[8:] {
+		b = append(b, byte(compress(w, kemBitsV)|compress(w[4:], kemBitsV)<<4))
+	}
 	return b, nil
+}
+
+// compress makes a coefficient of the first four bytes of w and keeps that many
+// bits of it (FIPS 203 section 4.2.1). 2^32 values go onto q: the bias, one in a
+// million, is below what all handshakes of a server's life could show.
+func compress(w []byte, bits uint) uint64 {
+	x := uint64(binary.LittleEndian.Uint32(w)) * kemQ >> 32
+	return (x<<bits + kemQ/2) / kemQ & (1<<bits - 1)
 }
