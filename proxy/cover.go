@@ -39,9 +39,8 @@ type Cover struct {
 	lookAgain chan struct{}
 	failed    failedLookup
 
-	down     atomic.Bool     // what the last dial said
-	resting  atomic.Int64    // until when, Unix nanoseconds, it is not dialled
-	shares   *faketls.Shares // nil only if the system has no randomness: keys are made one by one then
+	down     atomic.Bool  // what the last dial said
+	resting  atomic.Int64 // until when, Unix nanoseconds, it is not dialled
 	standard []faketls.Profile
 	profiles atomic.Pointer[[]faketls.Profile]
 	again    chan struct{}
@@ -52,7 +51,6 @@ type Cover struct {
 func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.AddrPort) *Cover {
 	c := &Cover{Live: live, Log: log, Listening: listening,
 		mine: make(map[netip.AddrPort][32]byte), lookup: make(chan struct{}, 1), lookAgain: make(chan struct{}, 1), again: make(chan struct{}, 1)}
-	c.shares, _ = faketls.NewShares(crand.Reader)
 	// The size of a certificate chain of two: stable for this process, since a
 	// site's is, and different in the next.
 	c.standard = []faketls.Profile{{Flight: 2500 + rand.IntN(2000), Group: faketls.X25519MLKEM768, VersionsFirst: true}}
@@ -60,12 +58,19 @@ func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.Addr
 	return c
 }
 
+// shares is made with the first answer, once in a process: it takes some
+// milliseconds. nil, if ever, only means that keys are made one by one.
+var shares = sync.OnceValue(func() *faketls.Shares {
+	s, _ := faketls.NewShares(crand.Reader)
+	return s
+})
+
 // Profile says how to answer the next good hello: like one of the answers that
 // the site was seen to give.
 func (c *Cover) Profile() faketls.Profile {
 	seen := *c.profiles.Load()
 	p := seen[rand.IntN(len(seen))]
-	p.Shares = c.shares
+	p.Shares = shares()
 	return p
 }
 
@@ -93,6 +98,11 @@ const (
 // errSelf: the cover site's name leads to this proxy.
 var errSelf = errors.New("the cover site resolves to this proxy itself")
 
+// A site that is down is asked four times a second, not by every stranger.
+const restAfterFailure = 250 * time.Millisecond
+
+var errResting = errors.New("it was out of reach a moment ago")
+
 // open connects to the site and sends it what the peer has said so far. peer is
 // who is shown it and in the connection it came by, for the PROXY header.
 func (c *Cover) open(ctx context.Context, s *policy.Snapshot, peer netip.AddrPort, in net.Conn, said []byte) (net.Conn, error) {
@@ -100,8 +110,12 @@ func (c *Cover) open(ctx context.Context, s *policy.Snapshot, peer netip.AddrPor
 	if s.Cover.ProxyProtocol {
 		header = proxyproto.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(peer), in.LocalAddr())
 	}
+	if time.Now().UnixNano() < c.resting.Load() {
+		return nil, errResting
+	}
 	site, err := c.dial(ctx, s, header)
 	if err != nil {
+		c.resting.Store(time.Now().Add(restAfterFailure).UnixNano())
 		return nil, err
 	}
 	c.mu.Lock()
@@ -120,22 +134,6 @@ func (c *Cover) open(ctx context.Context, s *policy.Snapshot, peer netip.AddrPor
 // dial connects to the first address that answers; each has its share of the
 // time. A header, if any, goes ahead.
 func (c *Cover) dial(ctx context.Context, s *policy.Snapshot, header *proxyproto.Header) (net.Conn, error) {
-	if time.Now().UnixNano() < c.resting.Load() {
-		return nil, errResting
-	}
-	site, err := c.dialAny(ctx, s, header)
-	if err != nil {
-		c.resting.Store(time.Now().Add(restAfterFailure).UnixNano())
-	}
-	return site, err
-}
-
-// A site that is down is asked four times a second, not by every stranger.
-const restAfterFailure = 250 * time.Millisecond
-
-var errResting = errors.New("it was out of reach a moment ago")
-
-func (c *Cover) dialAny(ctx context.Context, s *policy.Snapshot, header *proxyproto.Header) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Cover.ConnectTimeout)
 	defer cancel()
 	addrs, err := c.resolve(ctx, s.Cover.Address)
