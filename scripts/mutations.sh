@@ -73,11 +73,11 @@ mutate "transport switch without TLS" proxy/handshake/accept.go 'return now, h.a
 mutate "framing check inside TLS" proxy/handshake/accept.go '!ok || header.Framing != mtproto.Padded' '!ok' ./proxy/handshake
 mutate "early end of garbage" proxy/handshake/accept.go 'got, err := r.c.Read(r.b[len(r.b):cap(r.b)])' 'got, err := io.ReadAtLeast(r.c, r.b[len(r.b):cap(r.b)], n)' ./proxy/handshake
 mutate "trial budget of a prefix" $auth '!s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed ||' 'narrow.Bits() == 999 || ' ./proxy/auth
-mutate "trial budget in all" $auth '!s.a.all.Take(allTrials, chunk, s.now).Allowed {' '' ./proxy/auth
+mutate "trial budget in all" $auth '!s.a.all.Take(allTrials, chunk, s.now).Allowed {' 'false {' ./proxy/auth
 mutate "memory of returning clients" $auth 'a.recent.note(from, key.ID())' '_ = from' ./proxy/auth
 mutate "server name first" $auth 'named := s.set.Named(name)' 'named := s.set.Named("")' ./proxy/auth
 mutate "cover splice" proxy/mask.go 'x.splice(f.Read, outcome)' 'x.discard(outcome)' ./proxy
-mutate "cover splice, bytes read before" proxy/mask.go 'if _, err := site.Write(said); err != nil {' 'if false {' ./proxy
+mutate "cover splice, bytes read before" proxy/cover.go 'if _, err := site.Write(said); err != nil {' 'if false {' ./proxy
 mutate "cover splice after a limit" proxy/conn.go 'x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)' 'x.close(stats.OutcomeLimited)' ./proxy
 mutate "loop guard by address" proxy/cover.go 'if !own(addr) {' 'if !own(addr) || true {' ./proxy
 mutate "loop guard by our own connections" proxy/mask.go 'if x.loops(read) {' 'if false {' ./proxy
