@@ -385,6 +385,110 @@ func TestKillEndsOneSession(t *testing.T) {
 	})
 }
 
+// TestTheCountIsLive: while bytes move the numbers only rise, and never above
+// what was sent; when all have arrived they are exact, and they stay so when the
+// session has ended, whatever ended it.
+func TestTheCountIsLive(t *testing.T) {
+	flows := map[string]relay.Session{"plain": {}, "wrapped": {Down: relay.Flow{Wrap: true}}}
+	for name, s := range flows {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, e relay.Engine) {
+				r := start(t, e, s)
+				up, down := noise(10, 3_000_000), noise(11, 5_000_000)
+				stop := make(chan struct{})
+				var watching, moving sync.WaitGroup
+				for range 2 {
+					watching.Go(func() { neverFalls(t, r, int64(len(up)), int64(len(down)), stop) })
+				}
+				moving.Go(func() { r.client.Write(up) })
+				moving.Go(func() { r.server.Write(down) })
+				moving.Go(func() { io.CopyN(io.Discard, r.server, int64(len(up))) })
+				moving.Go(func() {
+					if s.Down.Wrap {
+						readRecords(r.client, len(down))
+					} else {
+						io.CopyN(io.Discard, r.client, int64(len(down)))
+					}
+				})
+				moving.Wait()
+				want := relay.Result{Up: int64(len(up)), Down: int64(len(down)), Reason: relay.Killed}
+				eventually(t, "all is counted", func() bool {
+					u, d := r.handle.Moved()
+					return u == want.Up && d == want.Down
+				})
+				r.handle.Kill(relay.Killed)
+				if got := r.wait(t); got != want {
+					t.Errorf("result = %+v, want %+v", got, want)
+				}
+				close(stop)
+				watching.Wait()
+				if u, d := r.handle.Moved(); u != want.Up || d != want.Down {
+					t.Errorf("after the end it has moved %d and %d", u, d)
+				}
+			})
+		})
+	}
+	if up, down := (relay.Handle{}).Moved(); up != 0 || down != 0 {
+		t.Error("no session has moved bytes")
+	}
+}
+
+// neverFalls watches the count of r until stop.
+func neverFalls(t *testing.T, r *running, mostUp, mostDown int64, stop <-chan struct{}) {
+	var up, down int64
+	for {
+		u, d := r.handle.Moved()
+		if u < up || d < down || u > mostUp || d > mostDown {
+			t.Errorf("moved %d and %d after %d and %d, of %d and %d", u, d, up, down, mostUp, mostDown)
+			return
+		}
+		up, down = u, d
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// readRecords reads records from c until they have held n bytes of payload.
+func readRecords(c io.Reader, n int) {
+	header := make([]byte, faketls.HeaderSize)
+	for n > 0 {
+		if _, err := io.ReadFull(c, header); err != nil {
+			return
+		}
+		size := int(header[3])<<8 | int(header[4])
+		if _, err := io.CopyN(io.Discard, c, int64(size)); err != nil {
+			return
+		}
+		n -= size
+	}
+}
+
+// Whatever ends a session, its count afterwards is that of its result.
+func TestTheCountAtTheEndIsTheResult(t *testing.T) {
+	each(t, func(t *testing.T, e relay.Engine) {
+		var all []*running
+		for i := range 20 {
+			r := start(t, e, relay.Session{})
+			go r.client.Write(noise(uint64(i), 1+100*i))
+			go io.Copy(io.Discard, r.server)
+			if i%2 == 0 {
+				go r.handle.Kill(relay.Killed)
+			}
+			all = append(all, r)
+		}
+		e.Close()
+		for i, r := range all {
+			got := r.wait(t)
+			if up, down := r.handle.Moved(); up != got.Up || down != got.Down {
+				t.Errorf("session %d: moved %d and %d, result %+v", i, up, down, got)
+			}
+		}
+	})
+}
+
 func TestCloseEndsAllAndReportsEach(t *testing.T) {
 	each(t, func(t *testing.T, e relay.Engine) {
 		var all []*running

@@ -30,7 +30,7 @@ func NewGoroutines() *Goroutines {
 // Start implements Engine.
 func (g *Goroutines) Start(s Session) Handle {
 	p := &pair{Session: s, reason: Closed}
-	p.moved.Store(time.Now().UnixNano())
+	p.last.Store(time.Now().UnixNano())
 	g.mu.Lock()
 	closed := g.closed
 	g.pairs[p] = struct{}{}
@@ -46,7 +46,8 @@ func (g *Goroutines) Start(s Session) Handle {
 		delete(g.pairs, p)
 		g.mu.Unlock()
 		if p.Done != nil {
-			p.Done(Result{Up: p.bytes[0].Load(), Down: p.bytes[1].Load(), Reason: p.reason})
+			up, down := p.moved()
+			p.Done(Result{Up: up, Down: down, Reason: p.reason})
 		}
 	}()
 	return Handle{p}
@@ -74,7 +75,7 @@ func (g *Goroutines) Close() {
 type pair struct {
 	Session
 	bytes [2]atomic.Int64
-	moved atomic.Int64 // when a byte last moved, Unix nanoseconds
+	last  atomic.Int64 // when a byte last moved, Unix nanoseconds
 	// failed is the Reason of a write that failed, Closed if none did.
 	failed atomic.Uint32
 	once   sync.Once
@@ -92,6 +93,8 @@ func (p *pair) run() {
 }
 
 func (p *pair) kill(r Reason) { p.end(r) }
+
+func (p *pair) moved() (up, down int64) { return p.bytes[0].Load(), p.bytes[1].Load() }
 
 // end closes both connections, once: the reason given first counts.
 func (p *pair) end(r Reason) {
@@ -148,11 +151,11 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow) {
 func (p *pair) read(src net.Conn, b []byte) (int, error) {
 	for {
 		if p.Idle > 0 {
-			src.SetReadDeadline(time.Unix(0, p.moved.Load()).Add(p.Idle))
+			src.SetReadDeadline(time.Unix(0, p.last.Load()).Add(p.Idle))
 		}
 		n, err := src.Read(b)
 		if n > 0 {
-			p.moved.Store(time.Now().UnixNano())
+			p.last.Store(time.Now().UnixNano())
 		}
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && p.awake() {
 			continue
@@ -164,11 +167,11 @@ func (p *pair) read(src net.Conn, b []byte) (int, error) {
 func (p *pair) write(dst net.Conn, b []byte) error {
 	for len(b) > 0 {
 		if p.Idle > 0 {
-			dst.SetWriteDeadline(time.Unix(0, p.moved.Load()).Add(p.Idle))
+			dst.SetWriteDeadline(time.Unix(0, p.last.Load()).Add(p.Idle))
 		}
 		n, err := dst.Write(b)
 		if n > 0 {
-			p.moved.Store(time.Now().UnixNano())
+			p.last.Store(time.Now().UnixNano())
 		}
 		b = b[n:]
 		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && p.awake()) {
@@ -179,7 +182,7 @@ func (p *pair) write(dst net.Conn, b []byte) error {
 }
 
 func (p *pair) awake() bool {
-	return time.Since(time.Unix(0, p.moved.Load())) < p.Idle
+	return time.Since(time.Unix(0, p.last.Load())) < p.Idle
 }
 
 func reasonOf(err error) Reason {

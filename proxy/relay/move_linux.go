@@ -173,7 +173,7 @@ func (l *loop) copyTurn(s *session, w way, f *Flow) (Reason, bool) {
 	if err != nil {
 		return Malformed, false
 	}
-	d.bytes += int64(payload)
+	d.bytes.add(payload)
 	if payload > 0 && !l.emit(s, w, l.buf[:payload]) {
 		return Reset, false
 	}
@@ -195,7 +195,7 @@ func (l *loop) wrapTurn(s *session, w way, f *Flow) (Reason, bool) {
 	if n == 0 {
 		return 0, true
 	}
-	d.bytes += int64(n)
+	d.bytes.add(n)
 	if !l.emit(s, w, l.buf[:f.wrap(l.buf, n)]) {
 		return Reset, false
 	}
@@ -264,7 +264,7 @@ func (l *loop) fillPipe(s *session, w way, limit int) (n int, _ Reason, ok bool)
 		return 0, 0, true
 	}
 	p.bytes = got
-	d.bytes += int64(got)
+	d.bytes.add(got)
 	d.pipe = p
 	return got, 0, true
 }

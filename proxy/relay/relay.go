@@ -18,7 +18,8 @@
 //
 //	engine, err := relay.New(relay.Auto)
 //	handle := engine.Start(relay.Session{Client: c, Server: dc, Done: ended})
-//	handle.Kill(relay.Killed) // if somebody wants it to end
+//	up, down := handle.Moved() // whenever somebody wants to know
+//	handle.Kill(relay.Killed)  // if somebody wants it to end
 //
 // What both engines promise: order and completeness of the bytes; half-close
 // in both directions (the end of one stream is passed on after its last byte,
@@ -130,10 +131,13 @@ type Engine interface {
 	Close()
 }
 
-// Handle names a running session. The zero Handle names none.
-type Handle struct{ of killer }
+// Handle names a session, while it runs and after. The zero Handle names none.
+type Handle struct{ of running }
 
-type killer interface{ kill(Reason) }
+type running interface {
+	kill(Reason)
+	moved() (up, down int64)
+}
 
 // Kill asks the session to end with reason r and returns at once. On a session
 // that has ended it does nothing.
@@ -141,6 +145,16 @@ func (h Handle) Kill(r Reason) {
 	if h.of != nil {
 		h.of.kill(r)
 	}
+}
+
+// Moved is how many payload bytes have moved so far, as in Result. Neither
+// number ever falls, and once Done has been called they are those of its Result.
+// A session that could not be started, and the zero Handle, have moved none.
+func (h Handle) Moved() (up, down int64) {
+	if h.of == nil {
+		return 0, 0
+	}
+	return h.of.moved()
 }
 
 // Kind names an engine.

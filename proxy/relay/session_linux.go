@@ -1,6 +1,10 @@
 package relay
 
-import "golang.org/x/sys/unix"
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
 
 // side names a descriptor of a session, way a direction.
 type (
@@ -19,7 +23,7 @@ func (w way) source() side { return side(w) }
 func (w way) sink() side   { return side(1 - w) }
 
 // session is what an idle pair costs: this, two sockets and nothing else. It
-// belongs to its loop's goroutine.
+// belongs to its loop's goroutine, but for the counts, which anybody may read.
 type session struct {
 	loop     *loop
 	fd       [2]int
@@ -44,7 +48,7 @@ type session struct {
 
 // direction is the state of one way.
 type direction struct {
-	bytes int64  // payload moved
+	bytes counter
 	pipe  *pipe  // bytes that wait in the kernel; nil when none do
 	left  []byte // bytes that wait here, ready to be written; nil when none do
 	turn  uint8  // records a turn may read: grows while all goes well
@@ -52,6 +56,12 @@ type direction struct {
 	full  uint8  // readings in a row that got all they asked for
 	ended bool   // the source has said its end and it was passed on
 }
+
+// counter counts payload bytes. Only the loop's goroutine adds, so a load and a
+// store do.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) add(n int) { c.n.Store(c.n.Load() + int64(n)) }
 
 // note takes an epoll event in.
 func (s *session) note(i side, events uint32) {
@@ -83,8 +93,13 @@ func (s *session) closeBoth() {
 
 func (s *session) report(r Reason) {
 	if s.done != nil {
-		s.done(Result{Up: s.way[up].bytes, Down: s.way[down].bytes, Reason: r})
+		up, down := s.moved()
+		s.done(Result{Up: up, Down: down, Reason: r})
 	}
+}
+
+func (s *session) moved() (int64, int64) {
+	return s.way[up].bytes.n.Load(), s.way[down].bytes.n.Load()
 }
 
 // turn lets both directions move once and reports whether the session can move
