@@ -32,7 +32,8 @@ const (
 	WouldRefuse
 	// Authenticated: a hello matched a secret; User, Key and Transport are set.
 	Authenticated
-	// HandshakeFailed: a connection did not become a session; Reason is the result, as in the handshakes metric.
+	// HandshakeFailed: a connection did not become a session; Reason is the result, as in the handshakes metric, or what became of the client's
+	// key or user. User and Key are set where a secret matched all the same.
 	HandshakeFailed
 	// Relayed: a session ended; Sent, Received and Took cover all of it.
 	Relayed
@@ -44,6 +45,8 @@ const (
 	CheckFailed
 	// Reload: the configuration was read again; Reason is empty on success.
 	Reload
+	// Tripwire: somebody used a secret that was revoked; User and Key are set. HandshakeFailed tells of the same connection.
+	Tripwire
 )
 
 var kindNames = [...]string{
@@ -57,6 +60,7 @@ var kindNames = [...]string{
 	UpstreamFailed:  "upstream_failed",
 	CheckFailed:     "check_failed",
 	Reload:          "reload",
+	Tripwire:        "tripwire",
 }
 
 // String returns the kind's name as used in logs and streams, or "kind(n)" for a value that is none of the constants.

@@ -55,11 +55,19 @@ const (
 	ResultTimeout
 	ResultBudget
 	ResultEOF
+	// ResultRevoked: a good hello of a secret that was revoked: somebody uses what should be nowhere any more.
+	ResultRevoked
+	// ResultExpired: a good hello of a secret whose time ended while the client was in its handshake.
+	ResultExpired
+	// ResultUser: the secret is good, and its user is not let in; the event says why.
+	ResultUser
 	ResultError
 	results
 )
 
-var resultNames = [results]string{"ok", "bad_secret", "replay", "clock", "server_name", "malformed", "timeout", "budget", "eof", "error"}
+var resultNames = [results]string{
+	"ok", "bad_secret", "replay", "clock", "server_name", "malformed", "timeout", "budget", "eof", "revoked", "expired", "user", "error",
+}
 
 // String returns the result as the label value.
 func (r Result) String() string { return resultNames[min(r, ResultError)] }

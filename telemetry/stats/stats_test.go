@@ -20,7 +20,8 @@ func TestLabelNames(t *testing.T) {
 	}
 	for r, want := range map[Result]string{
 		ResultOK: "ok", ResultBadSecret: "bad_secret", ResultReplay: "replay", ResultClock: "clock", ResultServerName: "server_name",
-		ResultMalformed: "malformed", ResultTimeout: "timeout", ResultBudget: "budget", ResultEOF: "eof", ResultError: "error", 200: "error",
+		ResultMalformed: "malformed", ResultTimeout: "timeout", ResultBudget: "budget", ResultEOF: "eof",
+		ResultRevoked: "revoked", ResultExpired: "expired", ResultUser: "user", ResultError: "error", 200: "error",
 	} {
 		if got := r.String(); got != want {
 			t.Errorf("result %d: got %q, want %q", r, got, want)
