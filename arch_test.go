@@ -20,25 +20,31 @@ import (
 // In "tests" stand packages that only tests, the demonstration and the
 // simulator's own command may import.
 const layers = `
-security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
-security/keys mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
+security/aead security/access security/usage telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
+security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy
-proxy/guard proxy/auth proxy/relay tgsim
-proxy/handshake proxy/guard/guardtest node/links
+proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
+proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest
 proxy/upstream
-proxy
+proxy control
+control/admin control/pages
 node
 cmd/mtguard cmd/tgsim
 `
 
-// wings never import one another; node joins them.
-var wings = []string{"proxy", "control"}
+// wings never import one another; node joins them. What stands in contracts is
+// the exception: packages that say what the other wing may do to this one.
+var (
+	wings     = []string{"proxy", "control"}
+	contracts = []string{"proxy/guard", "proxy/auth"}
+)
 
 // restricted packages may be imported only by these, and by tests.
 var restricted = map[string][]string{
-	"config":                {"config/statedir", "node", "node/links", "cmd/mtguard"},
-	"tgsim":                 {"cmd/tgsim", "cmd/mtguard"},
-	"proxy/guard/guardtest": {},
+	"config":                  {"config/statedir", "node", "node/links", "cmd/mtguard"},
+	"tgsim":                   {"cmd/tgsim", "cmd/mtguard"},
+	"proxy/guard/guardtest":   {},
+	"control/store/storetest": {},
 }
 
 func TestPackagesImportOnlyWhatLiesBelow(t *testing.T) {
@@ -76,7 +82,7 @@ func TestPackagesImportOnlyWhatLiesBelow(t *testing.T) {
 				t.Errorf("%s: %s (line %d) imports %s (line %d), which is not above it", path, dir, own, other, level[other])
 			}
 			for _, wing := range wings {
-				if wingOf(dir) != "" && wingOf(dir) != wing && wingOf(other) == wing {
+				if wingOf(dir) != "" && wingOf(dir) != wing && wingOf(other) == wing && !slices.Contains(contracts, other) {
 					t.Errorf("%s: %s reaches into the wing %s", path, dir, wing)
 				}
 			}

@@ -42,6 +42,8 @@ type File struct {
 	Policy   Policy   `toml:"policy"`
 	Metrics  Metrics  `toml:"metrics"`
 	State    State    `toml:"state"`
+	Admin    Admin    `toml:"admin"`
+	Pages    Pages    `toml:"pages"`
 	Log      Log      `toml:"log"`
 
 	// A pointer, so that fmt never walks into the text of the file.
@@ -242,6 +244,53 @@ type State struct {
 	// by --state-dir is never replaced.
 	// Reload: no, restart.
 	Dir string `toml:"dir"`
+
+	// MasterKeyFile is a file with the key-encryption key, under which everything secret in the
+	// state directory is sealed, readable by its owner only. Empty: the systemd credential
+	// "master.key" if there is one, else the file master.key in the state directory, which is
+	// made at the first start. Without the key the store cannot be opened: keep a copy elsewhere.
+	// Reload: no, restart.
+	MasterKeyFile string `toml:"master_key_file" example:"\"/etc/mtguard/master.key\""`
+}
+
+// Admin says how the node is managed while it runs.
+type Admin struct {
+	// Socket is the Unix socket that commands such as `mtguard user` talk to. Root, the node's own
+	// user and members of the socket's group may use it. "auto" is /run/mtguard/admin.sock where that directory
+	// can be used, else admin.sock in the state directory. Empty turns management off.
+	// Reload: no, restart.
+	Socket string `toml:"socket"`
+
+	// Group is the group the socket is given to. Empty: the group the node runs with.
+	// Reload: no, restart.
+	Group string `toml:"group" example:"\"mtguard\""`
+}
+
+// Pages says where the people who were given a page see their link. A page shows the newest link
+// of its user, so that a new secret needs no new message to anybody.
+type Pages struct {
+	// Listen is the address of the pages. Empty turns them off. Anything but loopback needs
+	// a certificate, unless something in front of the node speaks TLS and this is its private side.
+	// Reload: no, restart.
+	Listen string `toml:"listen" example:"\"127.0.0.1:8381\""`
+
+	// URL is what the address of a page begins with, as people see it. It is required when
+	// listen is set. Unknown addresses below it show what the cover site shows.
+	// Reload: yes.
+	URL string `toml:"url" example:"\"https://links.example.com\""`
+
+	// CertFile holds the certificate chain in PEM, key_file its key; both are read again when they
+	// change. Empty: no TLS here.
+	// Reload: no, restart.
+	CertFile string `toml:"cert_file" example:"\"/etc/mtguard/links.pem\""`
+
+	// KeyFile belongs to cert_file.
+	// Reload: no, restart.
+	KeyFile string `toml:"key_file" example:"\"/etc/mtguard/links.key\""`
+
+	// Note is a line of your own on every page, such as whom to ask.
+	// Reload: yes.
+	Note string `toml:"note" example:"\"Questions? Ask Nadia.\""`
 }
 
 // Log says what is written to standard error.
@@ -302,6 +351,7 @@ func Default() *File {
 		Policy:  Policy{Controls: map[string]string{}},
 		Metrics: Metrics{Listen: "127.0.0.1:9380"},
 		State:   State{Dir: DefaultStateDir},
+		Admin:   Admin{Socket: "auto"},
 		Log:     Log{Level: "info", Format: "auto", Address: "truncate"},
 		src:     newSource("", nil),
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,6 +30,7 @@ func (f *File) check() []Problem {
 	c.upstream()
 	c.limits()
 	c.policy()
+	c.pages()
 	c.rest()
 	return c.problems
 }
@@ -245,6 +248,40 @@ func (c *checker) policy() {
 	}
 }
 
+func (c *checker) pages() {
+	p := &c.file.Pages
+	if p.Listen == "" {
+		return
+	}
+	if c.listenAddress("pages.listen", "pages.listen", p.Listen) {
+		c.apart("pages.listen", p.Listen, c.file.Proxy.Listen...)
+		c.apart("pages.listen", p.Listen, c.file.Metrics.Listen)
+	}
+	at, err := url.Parse(p.URL)
+	switch {
+	case p.URL == "":
+		c.refuse("pages.listen", "pages.listen is set, but pages.url is not", `url = "https://links.example.com"`)
+	case err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "":
+		c.refuse("pages.url", "pages.url is no address of a web site", `such as "https://links.example.com"`)
+	}
+	if (p.CertFile == "") != (p.KeyFile == "") {
+		c.refuse("pages.cert_file", "pages.cert_file and pages.key_file belong together", "give both, or neither")
+	}
+	if len(p.Note) > 200 {
+		c.refuse("pages.note", fmt.Sprintf("pages.note has %d bytes", len(p.Note)), "at most 200")
+	}
+}
+
+// apart refuses an address that another listener has.
+func (c *checker) apart(key, address string, others ...string) {
+	for _, other := range others {
+		if other != "" && sameListener(address, other) {
+			c.refuse(key, fmt.Sprintf("%s is taken already: %q", key, other), "choose another port")
+			return
+		}
+	}
+}
+
 func (c *checker) rest() {
 	if listen := c.file.Metrics.Listen; listen != "" && c.listenAddress("metrics.listen", "metrics.listen", listen) {
 		for _, ours := range c.file.Proxy.Listen {
@@ -254,6 +291,11 @@ func (c *checker) rest() {
 			}
 		}
 	}
+	if s := c.file.Admin.Socket; s != "" && s != "auto" && !filepath.IsAbs(s) {
+		c.refuse("admin.socket", fmt.Sprintf("admin.socket is no absolute path: %q", s), `"auto", or such as "/run/mtguard/admin.sock"`)
+	} else if len(s) > maxSocketPath {
+		c.refuse("admin.socket", fmt.Sprintf("admin.socket has %d bytes", len(s)), fmt.Sprintf("the path of a Unix socket has at most %d", maxSocketPath))
+	}
 	if c.file.State.Dir == "" {
 		c.refuse("state.dir", "state.dir is empty", strconv.Quote(DefaultStateDir))
 	}
@@ -261,6 +303,9 @@ func (c *checker) rest() {
 	c.oneOf("log.format", "log.format", c.file.Log.Format, "auto", "text", "json")
 	c.oneOf("log.address", "log.address", c.file.Log.Address, "full", "truncate", "hash")
 }
+
+// maxSocketPath is what the kernel takes, less the zero behind it.
+const maxSocketPath = 107
 
 func (c *checker) oneOf(path, key, value string, known ...string) {
 	if slices.Contains(known, value) {
