@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"mtguard/mtproto"
+	"mtguard/security/usage"
 )
 
 type vectorFile struct {
@@ -252,9 +254,16 @@ func TestNothingPrintsTheMaterial(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := Link{Server: "proxy.example.com", Port: 443, Secret: s.Encode(mtproto.FakeTLS, "")}
+	spec := Spec{ID: s.ID(), User: "alice", State: Active, Secret: s, PseudonymKey: (*[32]byte)([]byte("canary-leak-testcanary-leak-test"))}
+	ring := NewRing()
+	if err := ring.Put(spec); err != nil {
+		t.Fatal(err)
+	}
+	lease, _ := ring.Key(s.ID()).Acquire()
 	values := []any{
-		s, &s, k, *k, set, *set, link, &link, []Secret{s}, map[string]Secret{"a": s}, struct{ s Secret }{s},
-		struct{ k *Key }{k}, struct{ k Key }{*k}, struct{ set *Set }{set}, struct{ set Set }{*set},
+		s, &s, k, set, *set, link, &link, []Secret{s}, map[string]Secret{"a": s}, struct{ s Secret }{s},
+		struct{ k *Key }{k}, struct{ set *Set }{set}, struct{ set Set }{*set},
+		spec, &spec, struct{ s *Spec }{&spec}, struct{ s *usage.Sightings }{ring.Key(s.ID()).Use()}, ring, struct{ r *Ring }{ring}, ring.Set(), ring.Key(s.ID()), ring.Key(s.ID()).Use(), lease,
 	}
 	var out strings.Builder
 	for _, v := range values {
@@ -272,6 +281,9 @@ func TestNothingPrintsTheMaterial(t *testing.T) {
 		if err := json.NewEncoder(&out).Encode(v); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, whole := range []any{k, ring, ring.Key(s.ID())} { // by value, which must not be copied
+		fmt.Fprintf(&out, "%v %+v %#v %x", reflect.ValueOf(whole).Elem(), reflect.ValueOf(whole).Elem(), reflect.ValueOf(whole).Elem(), reflect.ValueOf(whole).Elem())
 	}
 	_, err = NewSet([]*Key{k, NewKey("bob", s)})
 	fmt.Fprintln(&out, err)

@@ -3,89 +3,64 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 )
 
-// Key is a user's secret with what matching and reporting need of it at hand. It
-// formats and logs as user and ID.
-type Key struct {
-	user   string
-	id     ID
-	secret Secret
-}
-
-// NewKey binds a secret, which must not be the zero one, to a user's name.
-func NewKey(user string, s Secret) *Key { return &Key{user: user, id: s.ID(), secret: s} }
-
-// ID names the material.
-func (k *Key) ID() ID { return k.id }
-
-// User is the name the key belongs to.
-func (k *Key) User() string { return k.user }
-
-// Domain is the server name in the key's fake-TLS links, "" for whatever is the
-// first. Hellos with that name try the key early; it opens others too.
-func (k *Key) Domain() string { return k.secret.domain }
-
-// Secret is the secret the key was made of, for making links.
-func (k *Key) Secret() Secret { return k.secret }
-
-// Material is the 16 secret bytes. The caller must neither keep nor change them.
-func (k *Key) Material() []byte { return (*k.secret.material)[:] }
-
-// String is the user and the ID.
-func (k *Key) String() string {
-	if k == nil {
-		return "no key"
-	}
-	return "key " + string(k.id) + " of " + k.user
-}
-
-// Format is String for every verb.
-func (k *Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
-
-// LogValue is String for slog.
-func (k *Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalText is the ID.
-func (k *Key) MarshalText() ([]byte, error) { return []byte(k.ID()), nil }
-
-// Set is the keys a listener knows, in the order they were given. It is immutable;
-// the zero value and nil are empty.
+// Set is the keys a listener knows: those that were accepted when it was made, and behind them the tripwires, which are recognised and not
+// let in. The Set itself never changes; the keys in it do, so Key.Acquire has the last word. The zero value and nil are empty.
 type Set struct {
-	keys   []*Key
-	byUser map[string]*Key
-	byID   map[ID]int
-	named  map[string][]int32
+	keys     []*Key
+	accepted int
+	byUser   map[string]userKeys
+	byID     map[ID]int32
+	named    map[string][]int32
 }
 
-// NewSet makes a set. Two keys of one user name, or with the same material (which
-// would make it a matter of luck who is served), are refused.
+type userKeys struct {
+	active *Key
+	all    []*Key
+}
+
+// NewSet makes a set of accepted keys, in the order they are given. Two keys with the same material, which would make it a matter of luck who
+// is served, are refused. A node's sets come from a Ring.
 func NewSet(list []*Key) (*Set, error) {
-	s := &Set{
-		keys:   make([]*Key, 0, len(list)),
-		byUser: make(map[string]*Key, len(list)),
-		byID:   make(map[ID]int, len(list)),
-		named:  make(map[string][]int32),
-	}
-	for i, k := range list {
-		if k == nil || k.secret.material == nil {
+	seen := make(map[ID]*Key, len(list))
+	for _, k := range list {
+		if k == nil || k.material == nil {
 			return nil, errors.New("key without a secret")
 		}
-		if _, ok := s.byUser[k.user]; ok {
-			return nil, fmt.Errorf("user %q has two keys", k.user)
+		if state := k.State(); !state.Accepted() {
+			return nil, fmt.Errorf("%v is %v", k, state)
 		}
-		if j, ok := s.byID[k.id]; ok {
-			return nil, fmt.Errorf("users %q and %q have the same secret", s.keys[j].user, k.user)
+		if other, ok := seen[k.id]; ok {
+			return nil, fmt.Errorf("users %q and %q have the same secret", other.user, k.user)
 		}
-		s.keys = append(s.keys, k)
-		s.byUser[k.user], s.byID[k.id] = k, i
-		if d := k.Domain(); d != "" {
+		seen[k.id] = k
+	}
+	return index(append([]*Key(nil), list...), len(list)), nil
+}
+
+// index makes a set of keys that are known to differ.
+func index(list []*Key, accepted int) *Set {
+	s := &Set{
+		keys:     list,
+		accepted: accepted,
+		byUser:   make(map[string]userKeys, len(list)),
+		byID:     make(map[ID]int32, len(list)),
+		named:    make(map[string][]int32),
+	}
+	for i, k := range list {
+		s.byID[k.id] = int32(i)
+		u := s.byUser[k.user]
+		u.all = append(u.all, k)
+		if u.active == nil && k.State() == Active {
+			u.active = k
+		}
+		s.byUser[k.user] = u
+		if d := k.Domain(); d != "" && i < accepted {
 			s.named[d] = append(s.named[d], int32(i))
 		}
 	}
-	return s, nil
+	return s
 }
 
 // Len is the number of keys.
@@ -96,15 +71,31 @@ func (s *Set) Len() int {
 	return len(s.keys)
 }
 
+// Accepted is the number of keys that were accepted when the set was made: those with an index below it. The others are tripwires.
+func (s *Set) Accepted() int {
+	if s == nil {
+		return 0
+	}
+	return s.accepted
+}
+
 // At is the i-th key, 0 <= i < Len.
 func (s *Set) At(i int) *Key { return s.keys[i] }
 
-// ByUser is the user's key, nil when there is none.
+// ByUser is the user's active key, nil when there is none.
 func (s *Set) ByUser(name string) *Key {
 	if s == nil {
 		return nil
 	}
-	return s.byUser[name]
+	return s.byUser[name].active
+}
+
+// KeysOf is the user's keys in the set. The caller must not change the slice.
+func (s *Set) KeysOf(name string) []*Key {
+	if s == nil {
+		return nil
+	}
+	return s.byUser[name].all
 }
 
 // ByID is the index of the key with this ID.
@@ -113,12 +104,11 @@ func (s *Set) ByID(id ID) (int, bool) {
 		return 0, false
 	}
 	i, ok := s.byID[id]
-	return i, ok
+	return int(i), ok
 }
 
-// Named is the indices, ascending, of the keys whose domain is this server name in
-// lower case. Keys without a domain are not among them. The caller must not change
-// the slice.
+// Named is the indices, ascending, of the accepted keys whose domain is this server name in lower case. Keys without a domain are not among
+// them. The caller must not change the slice.
 func (s *Set) Named(serverName string) []int32 {
 	if s == nil {
 		return nil

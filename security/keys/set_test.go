@@ -67,7 +67,7 @@ func TestSetRefuses(t *testing.T) {
 		list []*Key
 		want string
 	}{
-		"one user twice":         {[]*Key{NewKey("alice", a), NewKey("alice", b)}, `user "alice" has two keys`},
+		"one user's twice":       {[]*Key{NewKey("alice", a), NewKey("bob", b), NewKey("alice", a)}, `users "alice" and "alice" have the same secret`},
 		"same material":          {[]*Key{NewKey("alice", a), NewKey("bob", a)}, `users "alice" and "bob" have the same secret`},
 		"same material, another": {[]*Key{NewKey("alice", a), NewKey("bob", asOther)}, `users "alice" and "bob" have the same secret`},
 		"nil":                    {[]*Key{nil}, "key without a secret"},
