@@ -1,7 +1,8 @@
 // Package statedir keeps the few files that must survive a restart: the default
 // user's secret, a note of how the node last ran, from which `mtguard link`
-// prints the links that `mtguard run` printed, and the replay memories. It is no store
-// and knows nothing of what a secret or a memory looks like.
+// prints the links that `mtguard run` printed, the replay memories, and the master key
+// of the store. It is no store and knows nothing of what a secret, a key or a memory
+// looks like.
 //
 //	dir, err := statedir.Open(file.State.Dir, file.Explicit("state.dir"))
 //	text, err := dir.DefaultSecret(create)
