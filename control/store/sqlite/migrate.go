@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"mtguard/control/store"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// migration is what makes version n of the schema out of version n-1.
+type migration struct{ name, text string }
+
+// migrations are the files of schema, which are numbered from 0001 on without a gap:
+// that of version n is at n-1. One that was ever released never changes again.
+func migrations() []migration {
+	entries, err := fs.ReadDir(schema, "schema")
+	if err != nil {
+		panic("sqlite: " + err.Error()) // they are embedded
+	}
+	var steps []migration
+	for i, e := range entries { // sorted by name
+		if want := fmt.Sprintf("%04d.sql", i+1); e.Name() != want {
+			panic("sqlite: schema/" + e.Name() + " stands where " + want + " belongs")
+		}
+		text, err := fs.ReadFile(schema, "schema/"+e.Name())
+		if err != nil {
+			panic("sqlite: " + err.Error())
+		}
+		steps = append(steps, migration{e.Name(), string(text)})
+	}
+	return steps
+}
+
+// migrate brings the schema to the version of the last step, in one transaction: a
+// crash leaves the old version or the new one.
+func migrate(ctx context.Context, conn *sql.Conn, steps []migration) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if err := checkSchema(version, len(steps)); err != nil {
+		return err // what checkHeader could not see, for it stood in the log
+	}
+	if version < 0 {
+		return fmt.Errorf("%w: its schema has version %d", store.ErrCorrupt, version)
+	}
+	if version == len(steps) {
+		return nil
+	}
+	for _, step := range steps[version:] {
+		if _, err := tx.ExecContext(ctx, step.text); err != nil {
+			return fmt.Errorf("schema %s: %w", step.name, err)
+		}
+	}
+	head := "PRAGMA application_id = " + strconv.Itoa(applicationID) + "; PRAGMA user_version = " + strconv.Itoa(len(steps))
+	if _, err := tx.ExecContext(ctx, head); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
