@@ -35,7 +35,8 @@ type Generation struct {
 	NotAfter  time.Time // Expired from then on
 	Ended     time.Time // when it was no longer accepted
 
-	// FirstUsed and LastUsed are kept by the caller; Sweep reads them.
+	// FirstUsed and LastUsed are kept by the caller; Sweep reads them. A connection that is still open is use too: while Key.Leases is not 0,
+	// LastUsed is now.
 	FirstUsed, LastUsed time.Time
 }
 
@@ -164,7 +165,7 @@ func (g Generations) Sweep(now time.Time, s Sweep) (Generations, []Transition) {
 	}
 	if i := next.index(Pending); i >= 0 && due(next[i].NotBefore, now) {
 		if next.index(Active) >= 0 && s.Overlap > 0 && next.count(Retiring) >= MaxRetiring {
-			next.end(next.index(Retiring), Retired, "two younger ones retire", now)
+			next.end(next.index(Retiring), Retired, "made room for a younger one", now)
 		}
 		next.takeOver(i, now, s.Overlap)
 	}

@@ -15,8 +15,8 @@ const (
 	stateMask   word = 1<<3 - 1
 	erasedBit   word = 1 << 3
 	tripwireBit word = 1 << 4
-	oneBorrow   word = 1 << 8
-	oneLease    word = 1 << 36
+	oneBorrow        = 1 << 8
+	oneLease         = 1 << 36
 	countMask   word = 1<<28 - 1
 )
 
@@ -60,15 +60,13 @@ func (l *Lease) Release() {
 		return
 	}
 	l.key = nil
-	for {
-		w := word(k.word.Load())
-		if w.leases() == 0 {
-			panic("keys: a copy of a lease was released twice")
-		}
-		if k.swap(w, w-oneLease) {
-			k.settle()
-			return
-		}
+	w := k.add(-oneLease)
+	if w.leases() == int(countMask) {
+		k.add(oneLease)
+		panic("keys: a copy of a lease was released twice")
+	}
+	if w.spent() {
+		k.settle()
 	}
 }
 
@@ -76,7 +74,7 @@ func (l *Lease) Release() {
 // not be changed.
 func (k *Key) Borrow() (material []byte, ok bool) {
 	// Adding first and looking afterwards never waits for others. Whoever wants to erase sees either this borrow or is seen here.
-	if word(k.word.Add(uint64(oneBorrow))).erased() {
+	if k.add(oneBorrow).erased() {
 		k.Return()
 		return nil, false
 	}
@@ -85,15 +83,13 @@ func (k *Key) Borrow() (material []byte, ok bool) {
 
 // Return ends a Borrow.
 func (k *Key) Return() {
-	for {
-		w := word(k.word.Load())
-		if w.borrows() == 0 {
-			panic("keys: returned without a borrow")
-		}
-		if k.swap(w, w-oneBorrow) {
-			k.settle()
-			return
-		}
+	w := k.add(-oneBorrow)
+	if w.borrows() == int(countMask) {
+		k.add(oneBorrow)
+		panic("keys: returned without a borrow")
+	}
+	if w.spent() {
+		k.settle()
 	}
 }
 
@@ -129,5 +125,8 @@ func (k *Key) move(to State, tripwire bool) bool {
 		}
 	}
 }
+
+// add changes a count; what is in the other bits stays.
+func (k *Key) add(delta int64) word { return word(k.word.Add(uint64(delta))) }
 
 func (k *Key) swap(old, next word) bool { return k.word.CompareAndSwap(uint64(old), uint64(next)) }
