@@ -54,49 +54,48 @@ func (m Material) Format(f fmt.State, _ rune) { io.WriteString(f, "material of "
 // MarshalText is what Format writes.
 func (m Material) MarshalText() ([]byte, error) { return fmt.Append(nil, m), nil }
 
-const keyColumns = `seq, id, purpose, coalesce(user_id, 0), source, number, state, reason, created, not_before, activated,
-	retire_by, not_after, ended, first_used, last_used, suite, material IS NULL, rev`
+var keyRecord = record(num("seq"), text("id"), text("purpose"), num("coalesce(user_id, 0)"), text("source"), num("number"),
+	text("state"), text("reason"), num("created"), num("not_before"), num("activated"), num("retire_by"), num("not_after"),
+	num("ended"), num("first_used"), num("last_used"), num("suite"), num("material IS NULL"), num("rev"))
 
-func scanKey(r scanner, k *Key) (seq int64, err error) {
-	var state string
-	var created, notBefore, activated, retireBy, notAfter, ended, firstUsed, lastUsed int64
-	err = r.Scan(&seq, &k.ID, &k.Purpose, &k.UserID, &k.Source, &k.Number, &state, &k.Reason, &created, &notBefore, &activated,
-		&retireBy, &notAfter, &ended, &firstUsed, &lastUsed, &k.Suite, &k.Erased, &k.Rev)
+func scanKey(r scanner, k *Key) (int64, error) {
+	f, err := scanFields(r)
 	if err != nil {
 		return 0, err
 	}
-	if k.State, err = keys.ParseState(state); err != nil {
-		return 0, fmt.Errorf("%w: row %s of table keys: %w", ErrCorrupt, k.ID, err)
-	}
-	k.Created, k.NotBefore, k.Activated = instant(created), instant(notBefore), instant(activated)
-	k.RetireBy, k.NotAfter, k.Ended = instant(retireBy), instant(notAfter), instant(ended)
-	k.FirstUsed, k.LastUsed = instant(firstUsed), instant(lastUsed)
-	return seq, nil
+	seq := f.number()
+	k.ID, k.Purpose, k.UserID, k.Source = keys.ID(f.text()), f.word(), f.number(), f.word()
+	k.Number, k.State, k.Reason = int(f.number()), f.state(), f.text()
+	k.Created, k.NotBefore, k.Activated = f.time(), f.time(), f.time()
+	k.RetireBy, k.NotAfter, k.Ended = f.time(), f.time(), f.time()
+	k.FirstUsed, k.LastUsed = f.time(), f.time()
+	k.Suite, k.Erased, k.Rev = aead.Suite(f.number()), f.bool(), Revision(f.number())
+	return seq, f.end("keys", k.ID)
 }
 
 // Keys gives all keys that were changed after since, in the order in which they were
 // added; with since 0 all keys. It opens no material.
 func (tx *Tx) Keys(since Revision) iter.Seq2[Key, error] {
 	if since == 0 {
-		return list(tx, `SELECT `+keyColumns+` FROM keys WHERE seq > ? ORDER BY seq LIMIT ?`, int64(0), scanKey)
+		return list(tx, `SELECT `+keyRecord+` FROM keys WHERE seq > ? ORDER BY seq LIMIT ?`, int64(0), scanKey)
 	}
-	return list(tx, `SELECT `+keyColumns+` FROM keys
+	return list(tx, `SELECT `+keyRecord+` FROM keys
 		WHERE seq IN (SELECT seq FROM keys WHERE rev > ? AND seq > ? ORDER BY seq LIMIT ?) ORDER BY seq`, int64(0), scanKey, since)
 }
 
 // KeysOf returns all keys of a user by ascending Number.
 func (tx *Tx) KeysOf(userID int64) ([]Key, error) {
-	return tx.keys(`SELECT `+keyColumns+` FROM keys WHERE user_id = ? ORDER BY number`, userID)
+	return tx.keys(`SELECT `+keyRecord+` FROM keys WHERE user_id = ? ORDER BY number`, userID)
 }
 
 // SealKeys returns all keys for sealing by ascending Number.
 func (tx *Tx) SealKeys() ([]Key, error) {
-	return tx.keys(`SELECT `+keyColumns+` FROM keys WHERE user_id IS NULL AND purpose = ? ORDER BY number`, ForSeal)
+	return tx.keys(`SELECT `+keyRecord+` FROM keys WHERE user_id IS NULL AND purpose = ? ORDER BY number`, ForSeal)
 }
 
 // Key returns the key of that ID.
 func (tx *Tx) Key(id keys.ID) (Key, error) {
-	found, err := tx.keys(`SELECT `+keyColumns+` FROM keys WHERE id = ?`, id)
+	found, err := tx.keys(`SELECT `+keyRecord+` FROM keys WHERE id = ?`, id)
 	if err == nil && len(found) == 0 {
 		err = ErrNotFound
 	}

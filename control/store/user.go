@@ -36,42 +36,44 @@ type User struct {
 	Rev            Revision
 }
 
-const userColumns = `id, name, source, level, disabled, expires, quota_bytes, quota_per,
-	max_connections, max_addresses, domain, note, created, removed, rev`
+var userRecord = record(num("id"), text("name"), text("source"), text("level"), num("disabled"), num("expires"),
+	num("quota_bytes"), text("quota_per"), num("max_connections"), num("max_addresses"), text("domain"), text("note"),
+	num("created"), num("removed"), num("rev"))
 
 func scanUser(r scanner, u *User) (int64, error) {
-	var level string
-	var expires, created, removed int64
-	err := r.Scan(&u.ID, &u.Name, &u.Source, &level, &u.Disabled, &expires, &u.QuotaBytes, &u.QuotaPer,
-		&u.MaxConnections, &u.MaxAddresses, &u.Domain, &u.Note, &created, &removed, &u.Rev)
+	f, err := scanFields(r)
 	if err != nil {
 		return 0, err
 	}
-	if u.Level, err = access.ParseLevel(level); err != nil {
-		return 0, fmt.Errorf("%w: row %d of table users: %w", ErrCorrupt, u.ID, err)
-	}
-	u.Expires, u.Created, u.Removed = instant(expires), instant(created), instant(removed)
-	return u.ID, nil
+	u.ID, u.Name, u.Source = f.number(), f.text(), f.word()
+	level, err := access.ParseLevel(f.part())
+	u.Level, u.Disabled, u.Expires = level, f.bool(), f.time()
+	u.QuotaBytes, u.QuotaPer = f.number(), f.word()
+	u.MaxConnections, u.MaxAddresses = int(f.number()), int(f.number())
+	u.Domain, u.Note = f.text(), f.text()
+	u.Created, u.Removed, u.Rev = f.time(), f.time(), Revision(f.number())
+	f.bad = f.bad || err != nil
+	return u.ID, f.end("users", u.ID)
 }
 
 // Users gives users in the order of their IDs: with since 0 all live ones, otherwise
 // those that were changed after since, with removed ones among them.
 func (tx *Tx) Users(since Revision) iter.Seq2[User, error] {
 	if since == 0 {
-		return list(tx, `SELECT `+userColumns+` FROM users WHERE removed = 0 AND id > ? ORDER BY id LIMIT ?`, int64(0), scanUser)
+		return list(tx, `SELECT `+userRecord+` FROM users WHERE removed = 0 AND id > ? ORDER BY id LIMIT ?`, int64(0), scanUser)
 	}
-	return list(tx, `SELECT `+userColumns+` FROM users
+	return list(tx, `SELECT `+userRecord+` FROM users
 		WHERE id IN (SELECT id FROM users WHERE rev > ? AND id > ? ORDER BY id LIMIT ?) ORDER BY id`, int64(0), scanUser, since)
 }
 
 // User returns the live user of that name.
 func (tx *Tx) User(name string) (User, error) {
-	return tx.oneUser(fmt.Sprintf("user %q", name), `SELECT `+userColumns+` FROM users WHERE name = ? AND removed = 0`, name)
+	return tx.oneUser(fmt.Sprintf("user %q", name), `SELECT `+userRecord+` FROM users WHERE name = ? AND removed = 0`, name)
 }
 
 // UserByID returns a user, removed or not.
 func (tx *Tx) UserByID(id int64) (User, error) {
-	return tx.oneUser("user "+number(id), `SELECT `+userColumns+` FROM users WHERE id = ?`, id)
+	return tx.oneUser("user "+number(id), `SELECT `+userRecord+` FROM users WHERE id = ?`, id)
 }
 
 func (tx *Tx) oneUser(which, text string, by any) (u User, err error) {
