@@ -5,11 +5,14 @@
 //	n, err := node.New(node.Options{Load: load, Log: log})
 //	err = n.Run(ctx) // until ctx ends and connections are drained
 //
-// wire.go lists every part; compile.go turns the file into a policy snapshot.
+// wire.go lists every part; state.go opens what outlives the process; compile.go
+// turns the file into its part of a policy snapshot; manage.go and pages.go open
+// the listeners for the people who run the node and for those it is run for.
 package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +25,8 @@ import (
 
 	"mtguard/config"
 	"mtguard/config/statedir"
+	"mtguard/control"
+	"mtguard/control/admin"
 	"mtguard/mtproto"
 	"mtguard/proxy"
 	"mtguard/proxy/auth"
@@ -46,9 +51,12 @@ type Node struct {
 	options  Options
 	log      *slog.Logger
 	dir      *statedir.Dir
+	state    *state
+	plane    *control.Plane
 	live     policy.Live
-	revision uint64
-	lowered  int // what affordable came to last
+	seed     [16]byte // of every snapshot
+	lowered  int      // what affordable came to last
+	started  time.Time
 	server   *proxy.Server
 	cover    *proxy.Cover
 	engine   relay.Engine
@@ -60,17 +68,20 @@ type Node struct {
 	serving  atomic.Bool
 
 	listeners []net.Listener
-	metrics   net.Listener // nil when off
+	metrics   net.Listener  // nil when off
+	admin     *admin.Socket // nil when off
+	pages     net.Listener  // nil when off
 
 	reloading sync.Mutex // held by Reload
-	mu        sync.Mutex // guards file
+	mu        sync.Mutex // guards file and refused
 	file      *config.File
+	refused   string // why the last reload was
 }
 
 // New builds the node and opens its listeners, without serving yet. The error
 // says what to do about it.
 func New(o Options) (*Node, error) {
-	n := &Node{options: o, log: o.Log, bus: event.NewBus()}
+	n := &Node{options: o, log: o.Log, bus: event.NewBus(), started: time.Now()}
 	file, err := o.Load()
 	if err != nil {
 		return nil, err
@@ -81,32 +92,72 @@ func New(o Options) (*Node, error) {
 	if note := n.dir.Note(); note != "" {
 		n.log.Info(note)
 	}
-	snapshot, err := n.compile(file)
-	if err != nil {
-		return nil, err
-	}
-	n.live.Publish(snapshot)
-	n.stats.Reload(true, time.Now())
+	rand.Read(n.seed[:])
 	n.file = file
-	if n.engine, err = relay.New(relay.Kind(file.Proxy.Engine)); err != nil {
+	if n.state, err = openState(context.Background(), n.dir, file.State.MasterKeyFile, n.log); err != nil {
 		return nil, err
 	}
-	n.wire(file)
-	if err := n.listen(file); err != nil {
+	if err := n.build(file); err != nil {
 		n.Close()
 		return nil, err
 	}
 	return n, nil
 }
 
+// build makes what stands on the open store.
+func (n *Node) build(file *config.File) (err error) {
+	if n.plane, err = n.newPlane(); err != nil {
+		return err
+	}
+	if _, err := n.load(file); err != nil {
+		return err
+	}
+	n.stats.Reload(true, time.Now())
+	if n.engine, err = relay.New(relay.Kind(file.Proxy.Engine)); err != nil {
+		return err
+	}
+	n.wire(file)
+	return n.listen(file)
+}
+
+// load puts a file in force: its part of policy, and the users it declares.
+func (n *Node) load(file *config.File) (ended int, err error) {
+	base, err := n.compile(file)
+	if err != nil {
+		return 0, err
+	}
+	users, err := declared(file)
+	if err != nil {
+		return 0, err
+	}
+	first, err := formerSecret(n.dir)
+	if err != nil {
+		return 0, err
+	}
+	if ended, err = n.plane.Load(context.Background(), *base, users, first); err != nil {
+		return 0, err
+	}
+	if first.ID() != "" && n.plane.Knows(first.ID()) {
+		err = n.dir.RemoveDefaultSecret() // it is sealed in the store by now
+	}
+	return ended, err
+}
+
 // Close frees what New opened. Only for a node that was not Run.
 func (n *Node) Close() {
-	n.engine.Close()
-	for _, l := range n.listeners {
-		l.Close()
+	if n.engine != nil {
+		n.engine.Close()
 	}
-	if n.metrics != nil {
-		n.metrics.Close()
+	for _, l := range append(n.listeners, n.metrics, n.pages) {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if n.admin != nil {
+		n.admin.Close()
+	}
+	if err := n.state.store.Close(); err != nil {
+		n.log.Error("store", "error", err)
 	}
 }
 
@@ -142,6 +193,9 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.cover.Run(background) })
 	work.Go(func() { tidy(background) })
 	work.Go(func() { n.memory.run(background) })
+	work.Go(func() { n.plane.Run(background) })
+	n.serveManagement(background, &work)
+	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	if n.metrics != nil {
 		work.Go(func() { web.Serve(n.metrics) })
@@ -152,7 +206,7 @@ func (n *Node) Run(ctx context.Context) error {
 		serving.Go(func() { failed <- n.server.Serve(l) })
 	}
 	n.serving.Store(true)
-	n.log.Info("serving", "listen", fmt.Sprint(n.Listening()), "transports", fmt.Sprint(n.File().Proxy.Transports), "users", n.live.Load().Keys.Len())
+	n.log.Info("serving", "listen", fmt.Sprint(n.Listening()), "transports", fmt.Sprint(n.File().Proxy.Transports), "keys", n.live.Load().Keys.Accepted())
 	if s := n.live.Load(); s.Transports[mtproto.FakeTLS] && s.Cover.Address == "" {
 		n.log.Warn("no cover site: strangers are read and never answered, which a prober can tell from a web site", "key", "cover.fall_back_to")
 	}
@@ -177,7 +231,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if errors.Is(err, proxy.ErrClosed) {
 		err = nil
 	}
-	return err
+	return errors.Join(err, n.state.store.Close())
 }
 
 func (n *Node) drain() {
@@ -191,7 +245,8 @@ func (n *Node) drain() {
 }
 
 // Reload reads the configuration again and puts it in force for connections
-// accepted from now on. Sessions go on, except those of users who are gone.
+// accepted from now on. Sessions go on, except those of users who are gone. A user
+// whose secret changed has the old one for the overlap of the schedule.
 // On an error everything stays as it was.
 func (n *Node) Reload() error {
 	notify(reloading())
@@ -200,6 +255,12 @@ func (n *Node) Reload() error {
 	err := n.reload()
 	n.stats.Reload(err == nil, time.Now())
 	e := event.Event{Time: started, Kind: event.Reload, Took: time.Since(started)}
+	n.mu.Lock()
+	n.refused = ""
+	if err != nil {
+		n.refused = err.Error()
+	}
+	n.mu.Unlock()
 	if err != nil {
 		e.Reason = "refused"
 		n.log.Error("reload refused, the old configuration stays in force", "error", err)
@@ -215,17 +276,13 @@ func (n *Node) reload() error {
 	if err != nil {
 		return err
 	}
-	snapshot, err := n.compile(file)
+	ended, err := n.load(file)
 	if err != nil {
 		return err
 	}
-	n.live.Publish(snapshot)
-	killed := n.sessions.Kill(func(s *auth.Session) bool {
-		_, still := snapshot.Keys.ByID(s.Key)
-		return !still
-	}, "user removed")
 	n.cover.Refresh()
-	n.log.Info("reloaded", "revision", snapshot.Revision, "users", snapshot.Keys.Len(), "sessions_ended", killed)
+	snapshot := n.live.Load()
+	n.log.Info("reloaded", "revision", snapshot.Revision, "keys", snapshot.Keys.Accepted(), "sessions_ended", ended)
 	for _, key := range fixed(n.File(), file) {
 		n.log.Warn("this change needs a restart", "key", key)
 	}
@@ -246,7 +303,11 @@ func fixed(old, fresh *config.File) (keys []string) {
 	note("proxy.listen", old.Proxy.Listen, fresh.Proxy.Listen)
 	note("proxy.engine", old.Proxy.Engine, fresh.Proxy.Engine)
 	note("metrics.listen", old.Metrics.Listen, fresh.Metrics.Listen)
-	note("state.dir", old.State.Dir, fresh.State.Dir)
+	note("state", old.State, fresh.State)
+	note("admin", old.Admin, fresh.Admin)
+	note("pages.listen", old.Pages.Listen, fresh.Pages.Listen)
+	note("pages.cert_file", old.Pages.CertFile, fresh.Pages.CertFile)
+	note("pages.key_file", old.Pages.KeyFile, fresh.Pages.KeyFile)
 	note("log", old.Log, fresh.Log)
 	return keys
 }

@@ -27,12 +27,16 @@ import (
 //	connect     judgement of the client, the way to its DC, the first bytes
 //	relay       the relay takes the pair; no goroutine is left behind
 //	ended       the relay calls back: everything is given back and counted
+//
+// What a connection holds, a place in the occupancy and, once it is known, a
+// grant, is given back in one place: brief.release, at its end.
 type conn struct {
 	guard.Conn
 	s       *Server
 	c       net.Conn
-	key     *keys.Key // nil until a secret matched
-	counted bool      // stands in the occupancy
+	key     *keys.Key   // nil until a secret matched
+	grant   *auth.Grant // nil until the client was let in
+	counted bool        // stands in the occupancy
 }
 
 // serveConn owns c until the relay does.
@@ -74,8 +78,7 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	case verdict.Action == guard.Mask:
 		x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)
 	case failure != nil:
-		x.emit(event.HandshakeFailed, failure.Result.String(), relay.Result{})
-		x.mask(failure, stats.OutcomeCovered)
+		x.refuse(failure)
 	default:
 		x.connect(client)
 	}
@@ -100,15 +103,33 @@ func (x *conn) identify(early []byte) (*handshake.Client, *handshake.Failure) {
 	}
 	x.s.Stats.Handshake(client.Transport.String(), stats.ResultOK, took)
 	client.Payload = append([]byte(nil), client.Payload...)
-	x.key, x.User, x.Key = client.Key, client.Key.User(), string(client.Key.ID())
+	x.grant, x.key = client.Grant, client.Grant.Key()
+	x.User, x.Key = x.key.User(), string(x.key.ID())
 	x.Transport, x.DC = client.Transport, client.Header.DC
 	return client, nil
+}
+
+// refuse tells of a handshake that failed. What the peer is shown does not depend
+// on why.
+func (x *conn) refuse(f *handshake.Failure) {
+	x.emit(event.HandshakeFailed, f.Reason(), relay.Result{})
+	outcome := stats.OutcomeCovered
+	switch f.Result {
+	case stats.ResultRevoked:
+		x.emit(event.Tripwire, f.Reason(), relay.Result{})
+	case stats.ResultUser:
+		outcome = stats.OutcomeLimited
+	}
+	x.mask(f, outcome)
 }
 
 // connect judges the client that is known now, and opens its way to Telegram.
 func (x *conn) connect(client *handshake.Client) {
 	if x.s.Guard.Authorize(&x.Conn).Action != guard.Allow {
 		x.discard(stats.OutcomeLimited) // it was answered: no site could take over now
+		return
+	}
+	if x.lost() { // the client took its time
 		return
 	}
 	ctx, cancel := context.WithTimeout(x.s.ctx, x.Policy.Handshake)
@@ -120,6 +141,10 @@ func (x *conn) connect(client *handshake.Client) {
 		}
 		x.emit(event.UpstreamFailed, "dial", relay.Result{})
 		x.close(stats.OutcomeError)
+		return
+	}
+	if x.lost() { // the DC took its time
+		dc.Close()
 		return
 	}
 	session, first, err := plan(x.Policy, client)
@@ -135,6 +160,18 @@ func (x *conn) connect(client *handshake.Client) {
 	}
 	session.Client, session.Server = x.c, dc
 	x.relay(session, len(client.Payload))
+}
+
+// lost ends the connection if what it was granted does not hold any more, and
+// reports whether it has: nothing more of this client goes anywhere.
+func (x *conn) lost() bool {
+	why := x.grant.Lost()
+	if why == "" {
+		return false
+	}
+	x.emit(event.HandshakeFailed, why, relay.Result{})
+	x.close(stats.OutcomeLimited)
+	return true
 }
 
 // plan says what the relay has to do to the bytes, and makes those that go to
@@ -172,42 +209,54 @@ func plan(s *policy.Snapshot, client *handshake.Client) (relay.Session, []byte, 
 }
 
 // relay hands the pair over. The session is registered before it runs, and its
-// key looked up once more afterwards: a key that was taken away since the
-// handshake is caught by one side or the other.
+// grant looked at once more afterwards: what was taken away since the handshake is
+// caught by one side or the other.
 func (x *conn) relay(r relay.Session, payload int) {
 	x.c.SetDeadline(time.Time{})
 	r.Server.SetDeadline(time.Time{})
-	live := &session{s: x.s, key: x.key, payload: payload, conn: x.brief()}
-	live.Session = auth.Session{Conn: x.ID, Key: x.key.ID(), Addr: x.Addr.Addr(), End: live.end}
+	live := &session{s: x.s, payload: payload, transport: x.Transport, dc: x.DC, counted: x.counted}
+	live.Session = auth.Session{Conn: x.ID, Since: x.At.UnixNano(), Grant: x.grant, Relay: live}
 	r.Done = live.ended
 	x.s.Stats.Sessions.Inc()
 	x.emit(event.Authenticated, "", relay.Result{})
 	x.s.Sessions.Open(&live.Session)
 	live.start(x.s.Engine.Start(r))
-	if _, ok := x.s.Live.Load().Keys.ByID(live.Key); !ok {
-		live.end("key is gone")
+	if why := live.Grant.Lost(); why != "" {
+		live.End(why)
 	}
 }
 
-// session is what the proxy keeps of a connection while the relay has it.
+// session is what the proxy keeps of a connection while the relay has it. There
+// may be very many: nothing stands here twice.
 type session struct {
 	auth.Session
-	conn    brief
 	s       *Server
-	key     *keys.Key
 	payload int // bytes from the client that went ahead of the relay
 
-	mu     sync.Mutex
+	mu     sync.Mutex   // guards the next two
 	handle relay.Handle // zero until the relay has started
 	killed bool
+
+	transport mtproto.Transport
+	dc        mtproto.DC
+	counted   bool // stands in the occupancy
 }
 
-// end asks the relay to end the session, or remembers to.
-func (l *session) end(string) {
+// End implements auth.Relay: it asks the relay to end the session, or remembers to.
+func (l *session) End(string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.killed = true
 	l.handle.Kill(relay.Killed)
+}
+
+// Moved implements auth.Relay.
+func (l *session) Moved() (up, down int64) {
+	l.mu.Lock()
+	handle := l.handle
+	l.mu.Unlock()
+	up, down = handle.Moved()
+	return up + int64(l.payload), down
 }
 
 func (l *session) start(h relay.Handle) {
@@ -221,11 +270,12 @@ func (l *session) start(h relay.Handle) {
 // ended is called by the relay.
 func (l *session) ended(r relay.Result) {
 	r.Up += int64(l.payload)
-	l.s.Sessions.Close(&l.Session)
+	l.s.Sessions.Close(&l.Session, r.Up, r.Down)
 	l.s.Stats.Sessions.Dec()
 	l.s.Stats.RelayBytes(r.Up, r.Down)
-	l.conn.emit(l.s, event.Relayed, r.Reason.String(), l.key, r)
-	l.conn.release(l.s, stats.OutcomeRelayed)
+	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.transport, dc: l.dc, counted: l.counted, grant: l.Grant}
+	b.emit(l.s, event.Relayed, r.Reason.String(), l.Key(), r)
+	b.release(l.s, stats.OutcomeRelayed)
 }
 
 // close ends a connection that the relay never had.
@@ -247,15 +297,17 @@ type brief struct {
 	arrived   int64 // Unix nanoseconds
 	transport mtproto.Transport
 	dc        mtproto.DC
-	counted   bool // stands in the occupancy
+	counted   bool        // stands in the occupancy
+	grant     *auth.Grant // nil when there is none
 }
 
 func (x *conn) brief() brief {
-	return brief{id: x.ID, addr: x.Addr.Addr(), arrived: x.At.UnixNano(), transport: x.Transport, dc: x.DC, counted: x.counted}
+	return brief{id: x.ID, addr: x.Addr.Addr(), arrived: x.At.UnixNano(), transport: x.Transport, dc: x.DC, counted: x.counted, grant: x.grant}
 }
 
-// release gives the connection's places back and counts its end.
+// release gives back what the connection holds and counts its end.
 func (b *brief) release(s *Server, outcome stats.Outcome) {
+	b.grant.Release()
 	if b.counted {
 		s.Occupancy.Leave(b.addr)
 	}

@@ -11,12 +11,14 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"mtguard/mtproto"
+	"mtguard/mtproto/obfs2"
 	"mtguard/proxy/auth"
 	"mtguard/proxy/guard"
 	"mtguard/proxy/relay"
@@ -24,6 +26,7 @@ import (
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/replay"
+	"mtguard/security/usage"
 	"mtguard/telemetry/event"
 	"mtguard/telemetry/stats"
 	"mtguard/tgsim"
@@ -35,29 +38,58 @@ const domain = "www.example.com"
 
 var secret = []byte("0123456789abcdef")
 
-// world is a server on a real listener, with a data centre and a cover site.
+// world is a server on a real listener, with a data centre and a cover site. Its
+// user is alice, who has secret.
 type world struct {
 	t      *testing.T
 	s      *Server
 	live   policy.Live
+	ring   *keys.Ring
+	all    []*keys.Key // that were ever in the ring
 	stats  stats.Counters
 	events recorder
+	way    gate
 	dc     *tgsim.DC
 	site   *tgsim.Cover
 	addr   string
 	stop   func()
 }
 
-// recorder keeps every event.
+// recorder keeps every event, and calls on for each, if there is one.
 type recorder struct {
 	mu   sync.Mutex
 	list []event.Event
+	on   hook[event.Event]
 }
 
 func (r *recorder) Emit(e event.Event) {
+	r.on.call(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.list = append(r.list, e)
+}
+
+// gate is a way to Telegram at whose end, before it is used, on is called.
+type gate struct {
+	upstream.Dialer
+	on hook[mtproto.DC]
+}
+
+func (g *gate) Dial(ctx context.Context, s *policy.Snapshot, dc mtproto.DC) (net.Conn, error) {
+	c, err := g.Dialer.Dial(ctx, s, dc)
+	g.on.call(dc)
+	return c, err
+}
+
+// hook is where a test steps in while the server runs.
+type hook[T any] struct{ f atomic.Pointer[func(T)] }
+
+func (h *hook[T]) set(f func(T)) { h.f.Store(&f) }
+
+func (h *hook[T]) call(v T) {
+	if f := h.f.Load(); f != nil {
+		(*f)(v)
+	}
 }
 
 // of returns the events of a kind.
@@ -75,7 +107,7 @@ func (r *recorder) of(k event.Kind) (list []event.Event) {
 // newWorld serves until the test ends; change makes the policy the test's own.
 func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 	t.Helper()
-	w := &world{t: t}
+	w := &world{t: t, ring: keys.NewRing()}
 	var err error
 	if w.dc, err = tgsim.StartDC(t.Context(), tgsim.DCConfig{Number: 2}); err != nil {
 		t.Fatal(err)
@@ -83,17 +115,10 @@ func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 	if w.site, err = tgsim.StartCover(t.Context(), tgsim.CoverConfig{Domain: domain}); err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := keys.ParseSecret(hex.EncodeToString(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := keys.NewSet([]*keys.Key{keys.NewKey("alice", parsed)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.put("alice", secret, keys.Active)
 	dc := netip.MustParseAddrPort(w.dc.Addr())
 	snap := &policy.Snapshot{
-		Keys: set, DCs: mtproto.NewDCTable(map[mtproto.DC][]netip.AddrPort{2: {dc}}),
+		Keys: w.ring.Set(), DCs: mtproto.NewDCTable(map[mtproto.DC][]netip.AddrPort{2: {dc}}),
 		ServerNames: map[string]struct{}{domain: {}}, Skew: 10 * time.Minute,
 		Transports: [4]bool{mtproto.FakeTLS: true, mtproto.Secure: true},
 		Handshake:  time.Minute, Idle: time.Minute,
@@ -121,10 +146,11 @@ func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 	own := netip.MustParseAddrPort(w.addr)
 	checks := []guard.Check{guard.TotalConnections{}, guard.PerAddress{}, guard.NewAcceptRate(1 << 10)}
 	start := time.Now()
+	w.way.Dialer = &upstream.Direct{Stats: &w.stats}
 	w.s = &Server{
 		Live: &w.live, Guard: guard.NewPipeline(checks, nil, &w.events, &w.stats),
 		Auth:     auth.New(replay.New(1<<10, start), replay.New(1<<10, start), &w.stats),
-		Sessions: new(auth.Sessions), Upstream: &upstream.Direct{Stats: &w.stats}, Engine: engine,
+		Sessions: new(auth.Sessions), Upstream: &w.way, Engine: engine,
 		Cover:     NewCover(&w.live, log, func() []netip.AddrPort { return []netip.AddrPort{own} }),
 		Occupancy: guard.NewOccupancy(),
 		Covered:   guard.NewOccupancy(), Events: &w.events, Stats: &w.stats, Log: log,
@@ -147,6 +173,42 @@ func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 	return w
 }
 
+// put moves a user's key to a state, and makes what is not there yet. A revoked key
+// becomes a tripwire.
+func (w *world) put(user string, secret []byte, state keys.State) *keys.Key {
+	w.t.Helper()
+	parsed, err := keys.ParseSecret(hex.EncodeToString(secret))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	spec := keys.Spec{ID: parsed.ID(), User: user, State: state, Secret: parsed, Tripwire: true, PseudonymKey: &[32]byte{1}}
+	if old := w.ring.Key(spec.ID); old == nil {
+		spec.Account = new(usage.Account)
+	}
+	if err := w.ring.Put(spec); err != nil {
+		w.t.Fatal(err)
+	}
+	key := w.ring.Key(spec.ID)
+	if spec.Account != nil {
+		w.all = append(w.all, key)
+	}
+	return key
+}
+
+// alice is her key.
+func (w *world) alice() *keys.Key { return w.all[0] }
+
+// becomes does what the control plane does when alice's key changes: state first,
+// policy second, and then it ends the sessions that are to end.
+func (w *world) becomes(state keys.State) {
+	w.t.Helper()
+	key := w.put("alice", secret, state)
+	w.change(func(s *policy.Snapshot) { s.Keys = w.ring.Set() })
+	if state == keys.Revoked {
+		w.s.Sessions.Kill(func(s *auth.Session) bool { return s.Key() == key }, "revoked")
+	}
+}
+
 // shutdown ends the server without patience.
 func (w *world) shutdown() {
 	now, cancel := context.WithCancel(context.Background())
@@ -160,10 +222,15 @@ func (w *world) balanced() {
 	for name, n := range map[string]int64{
 		"open": w.s.open.Load(), "covering": int64(w.s.Covered.Open()), "silent": w.s.silent.Load(), "half": int64(w.s.half.n),
 		"Open": w.stats.Open.Load(), "HalfOpen": w.stats.HalfOpen.Load(), "Sessions": w.stats.Sessions.Load(), "CoverOpen": w.stats.CoverOpen.Load(),
-		"mine": int64(len(w.s.Cover.mine)),
+		"mine": int64(len(w.s.Cover.mine)), "sessions": int64(w.s.Sessions.Count()),
 	} {
 		if n != 0 {
 			w.t.Errorf("%s is %d in the end", name, n)
+		}
+	}
+	for _, key := range w.all {
+		if open, from := key.Account().Open(); key.Leases() != 0 || open != 0 || from != 0 {
+			w.t.Errorf("%v: %d leases and %d places of %d addresses are left in the end", key, key.Leases(), open, from)
 		}
 	}
 	if open, from := w.s.Occupancy.Enter(netip.MustParseAddr("127.0.0.1")); open != 1 || from != 1 {
@@ -231,6 +298,20 @@ func strangersHello(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return hello
+}
+
+// newInit is an init of alice's without TLS around it.
+func newInit(t testing.TB) []byte {
+	t.Helper()
+	for {
+		init, err := obfs2.NewInit(rand.Reader, obfs2.Header{Framing: mtproto.Padded, DC: 2}, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if init[0] != 0x16 || init[1] != 3 { // once in 65,536: such a client is taken for TLS
+			return init[:]
+		}
+	}
 }
 
 // seesSite demands that c, on which nothing was sent, leads to the cover site.

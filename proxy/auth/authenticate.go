@@ -1,5 +1,6 @@
-// Package auth answers "who is this?": it finds the key whose secret made a
-// client's hello, refuses replays, and keeps the list of live sessions.
+// Package auth answers "who is this, and may it come in?": it finds the key whose
+// secret made a client's hello, refuses replays, asks the key and its user, and
+// keeps the list of live sessions.
 //
 // Finding the key means trying secrets, since a hello does not say whose it
 // is: 1.5 µs each for a fake-TLS hello of 1.8 KB, 0.4 µs for an obfuscated2
@@ -13,7 +14,11 @@
 //     of the rest: a small server never asks the budget at all;
 //  3. everybody else, server name first, as far as the budget goes. Where it
 //     ends, the search ended for nothing and the stranger sees the cover site;
-//     the next attempt goes on elsewhere in the list.
+//     the next attempt goes on elsewhere in the list;
+//  4. tripwires, which are keys that were revoked, as far as the budget goes.
+//     Nobody who has a good secret ever gets there.
+//
+// Who is let in holds a Grant until its end, by which ever way it ends.
 //
 // The package starts no goroutine. All methods may be called concurrently.
 package auth
@@ -27,6 +32,7 @@ import (
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
 	"mtguard/security/replay"
+	"mtguard/security/usage"
 	"mtguard/telemetry/stats"
 )
 
@@ -78,31 +84,45 @@ func New(hellos, inits *replay.Cache, c *stats.Counters) *Authenticator {
 	return &Authenticator{Replay: hellos, Inits: inits, Stats: c, prefixes: ratelimit.New(1 << 14)}
 }
 
-// Authenticate finds the key whose secret made h. The client is let in only
-// with stats.ResultOK; a hello out of time or sent before (stats.ResultClock,
-// stats.ResultReplay) comes with its key all the same, to say whose it was. A
-// hello is remembered only after its secret matched, so that strangers cannot
-// fill the memory.
-func (a *Authenticator) Authenticate(s *policy.Snapshot, from netip.Addr, h Hello, now time.Time) (*keys.Key, stats.Result) {
+// Verdict is what Authenticate makes of a hello.
+type Verdict struct {
+	// Result is stats.ResultOK for a client that is let in.
+	Result stats.Result
+	// Refusal says why the user is not let in, with stats.ResultUser.
+	Refusal usage.Refusal
+	// Key is set when a secret matched, whatever the result, to say whose it was.
+	Key *keys.Key
+	// Grant is set with stats.ResultOK. The caller releases it.
+	Grant *Grant
+}
+
+// Authenticate finds the key whose secret made h and lets the client in, unless
+// the hello is out of time or was sent before, or the key or its user is good no
+// more. A hello is remembered only after its secret matched, so that strangers
+// cannot fill the memory.
+func (a *Authenticator) Authenticate(s *policy.Snapshot, from netip.Addr, h Hello, now time.Time) Verdict {
 	found := search{a: a, set: s.Keys, hello: h, from: from, now: now}
 	i, result := found.run()
 	a.Stats.Trials.Add(int64(found.trials))
 	if result != stats.ResultOK {
-		return nil, result
+		return Verdict{Result: result}
 	}
 	key := s.Keys.At(i)
 	if skew := now.Sub(found.sentAt); skew > s.Skew || skew < -s.Skew {
-		return key, stats.ResultClock
+		return Verdict{Result: stats.ResultClock, Key: key}
 	}
 	seen := a.Replay
 	if !h.Timed() {
 		seen = a.Inits
 	}
 	if seen.FirstSeen(h.ReplayKey(), found.sentAt, now) != replay.Fresh {
-		return key, stats.ResultReplay
+		return Verdict{Result: stats.ResultReplay, Key: key}
 	}
-	a.recent.note(from, key.ID())
-	return key, stats.ResultOK
+	v := Admit(key, from, now)
+	if v.Result == stats.ResultOK || v.Result == stats.ResultUser { // who is refused comes again, and soon
+		a.recent.note(from, key.ID())
+	}
+	return v
 }
 
 // FirstInit reports whether an obfuscated2 init was never seen before. Inside
@@ -127,7 +147,7 @@ type search struct {
 func (s *search) run() (int, stats.Result) {
 	var ids [recentKeys]keys.ID
 	for _, id := range ids[:s.a.recent.of(s.from, &ids)] {
-		if i, ok := s.set.ByID(id); ok && s.try(i) {
+		if i, ok := s.set.ByID(id); ok && i < s.set.Accepted() && s.try(i) {
 			return i, stats.ResultOK
 		}
 	}
@@ -137,9 +157,13 @@ func (s *search) run() (int, stats.Result) {
 	if i, result := s.among(len(named), func(i int) (int, bool) { return int(named[i]), true }); result != stats.ResultBadSecret {
 		return i, result
 	}
-	return s.among(s.set.Len(), func(i int) (int, bool) {
+	accepted := s.set.Accepted()
+	if i, result := s.among(accepted, func(i int) (int, bool) {
 		return i, len(named) == 0 || s.set.At(i).Domain() != name // those were tried
-	})
+	}); result != stats.ResultBadSecret {
+		return i, result
+	}
+	return s.among(s.set.Len()-accepted, func(i int) (int, bool) { return accepted + i, true })
 }
 
 // among tries n keys from a random one on, so that an attempt that the budget
@@ -169,10 +193,17 @@ func (s *search) among(n int, key func(int) (int, bool)) (int, stats.Result) {
 	return 0, stats.ResultBadSecret
 }
 
+// try tries one key. Its bytes are borrowed, so that nobody erases them while they
+// are read; of a key that was erased since the set was made there are none.
 func (s *search) try(i int) bool {
+	key := s.set.At(i)
+	material, ok := key.Borrow()
+	if !ok {
+		return false
+	}
+	defer key.Return()
 	s.trials++
-	sentAt, ok := s.hello.Open(s.set.At(i).Material(), s.now)
-	s.sentAt = sentAt
+	s.sentAt, ok = s.hello.Open(material, s.now)
 	return ok
 }
 

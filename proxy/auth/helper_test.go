@@ -17,6 +17,7 @@ import (
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/replay"
+	"mtguard/security/usage"
 	"mtguard/telemetry/stats"
 	"mtguard/tgsim"
 )
@@ -59,6 +60,58 @@ func material(i int) []byte {
 	return b
 }
 
+// realm is what a control plane holds: a ring of keys, and an account for each user.
+type realm struct {
+	t        testing.TB
+	ring     *keys.Ring
+	accounts []*usage.Account
+}
+
+// newRealm has n users with an active key each, whose secrets are those of users.
+func newRealm(t testing.TB, n int) *realm {
+	t.Helper()
+	r := &realm{t: t, ring: keys.NewRing()}
+	for i := range n {
+		r.accounts = append(r.accounts, new(usage.Account))
+		r.put(i, keys.Active)
+	}
+	return r
+}
+
+// put moves the key of user i to a state. Revoked ones become tripwires.
+func (r *realm) put(i int, state keys.State) {
+	r.t.Helper()
+	secret, err := keys.ParseSecret("ee" + hex.EncodeToString(material(i)) + hex.EncodeToString([]byte(site)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	err = r.ring.Put(keys.Spec{
+		ID: secret.ID(), User: fmt.Sprint("user-", i), Number: 1, State: state, Secret: secret, Tripwire: true,
+		Account: r.accounts[i], PseudonymKey: &[32]byte{1},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// key is the key of user i.
+func (r *realm) key(i int) *keys.Key {
+	secret, err := keys.ParseSecret(hex.EncodeToString(material(i)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.ring.Key(secret.ID())
+}
+
+// unused demands that nobody holds anything of user i.
+func (r *realm) unused(i int) {
+	r.t.Helper()
+	open, from := r.accounts[i].Open()
+	if n := r.key(i).Leases(); n != 0 || open != 0 || from != 0 {
+		r.t.Errorf("user %d: %d leases, %d connections from %d addresses are left", i, n, open, from)
+	}
+}
+
 // bench is an Authenticator with the policy it is asked under and a clock.
 type bench struct {
 	*Authenticator
@@ -76,13 +129,15 @@ func newBench(t testing.TB, set *keys.Set) *bench {
 }
 
 // ask authenticates h and returns what came out and how many secrets were tried.
+// A client that was let in goes at once.
 func (b *bench) ask(from string, h Hello) (user string, result stats.Result, trials int) {
 	before := b.Stats.Trials.Load()
-	key, result := b.Authenticate(b.snap, netip.MustParseAddr(from), h, b.now)
-	if key != nil {
-		user = key.User()
+	v := b.Authenticate(b.snap, netip.MustParseAddr(from), h, b.now)
+	v.Grant.Release()
+	if v.Key != nil {
+		user = v.Key.User()
 	}
-	return user, result, int(b.Stats.Trials.Load() - before)
+	return user, v.Result, int(b.Stats.Trials.Load() - before)
 }
 
 // simple is a hello that costs nothing to open: for tests that count.

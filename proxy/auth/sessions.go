@@ -3,23 +3,48 @@ package auth
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"mtguard/security/keys"
 )
 
 // Session is a live, authenticated connection. It is linked into the list by
 // its own fields, since an idle session should cost little more than it says.
-// Conn must stay as it is while the session is open.
+// The exported fields must stay as they are while the session is open.
 type Session struct {
-	Conn uint64 // its number, unique in this process
-	Key  keys.ID
-	Addr netip.Addr
-	// End is called, at most once for each matching Kill, to end the session.
-	// It must not block, and may be called before Open returns.
-	End func(reason string)
+	Conn  uint64 // its number, unique in this process
+	Since int64  // when the client came, Unix nanoseconds
+	Grant *Grant
+	Relay Relay
 
 	next, prev *Session
+	up, down   int64 // counted in the user's account so far
 	open       bool
+}
+
+// Relay is what carries a session. Its methods must not block, and may be called
+// before Open has returned.
+type Relay interface {
+	// End ends the session. It is called once for each matching Kill.
+	End(reason string)
+	// Moved is the payload bytes so far. Neither number falls.
+	Moved() (up, down int64)
+}
+
+// Key is the key that the session's client came with.
+func (x *Session) Key() *keys.Key { return x.Grant.key }
+
+// User is the name of the session's user.
+func (x *Session) User() string { return x.Grant.User() }
+
+// From is the client's address.
+func (x *Session) From() netip.Addr { return x.Grant.from }
+
+// count adds to the user's account what has moved since the last time. The
+// shard's lock is held, so that every byte is counted once.
+func (x *Session) count(up, down int64) {
+	x.Grant.key.Account().Add(up-x.up, down-x.down)
+	x.up, x.down = up, down
 }
 
 // Sessions is the list of live sessions. The zero value is ready.
@@ -30,6 +55,7 @@ type Sessions struct {
 type sessionShard struct {
 	mu    sync.Mutex
 	first *Session
+	n     int
 }
 
 func (s *Sessions) shard(x *Session) *sessionShard {
@@ -37,7 +63,7 @@ func (s *Sessions) shard(x *Session) *sessionShard {
 }
 
 // Open adds a session. Whoever opens one looks once more, afterwards, whether
-// its key is still good: a revocation between authentication and Open is then
+// its grant still holds: a revocation between authentication and Open is then
 // caught by one side or the other.
 func (s *Sessions) Open(x *Session) {
 	sh := s.shard(x)
@@ -51,16 +77,19 @@ func (s *Sessions) Open(x *Session) {
 		sh.first.prev = x
 	}
 	sh.first = x
+	sh.n++
 }
 
-// Close removes a session that has ended; once more does no harm.
-func (s *Sessions) Close(x *Session) {
+// Close removes a session that has ended after up and down bytes in all, and
+// counts those of them that Meter has not. Once more does no harm.
+func (s *Sessions) Close(x *Session, up, down int64) {
 	sh := s.shard(x)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !x.open {
 		return
 	}
+	x.count(up, down)
 	if x.prev != nil {
 		x.prev.next = x.next
 	} else {
@@ -70,6 +99,18 @@ func (s *Sessions) Close(x *Session) {
 		x.next.prev = x.prev
 	}
 	x.open, x.next, x.prev = false, nil, nil
+	sh.n--
+}
+
+// Meter adds what the live sessions have moved since they were last counted to
+// their users' accounts. With Close, every byte gets there exactly once.
+func (s *Sessions) Meter() {
+	for i := range s.shards {
+		s.shards[i].each(func(x *Session) bool {
+			x.count(x.Relay.Moved())
+			return true
+		})
+	}
 }
 
 // Kill ends every session that match accepts and returns how many that were.
@@ -77,22 +118,65 @@ func (s *Sessions) Close(x *Session) {
 func (s *Sessions) Kill(match func(*Session) bool, reason string) int {
 	n := 0
 	for i := range s.shards {
-		for _, end := range s.shards[i].matching(match) {
-			end(reason) // outside the lock: it may close the session
-			n++
+		var doomed []Relay
+		s.shards[i].each(func(x *Session) bool {
+			if match(x) {
+				doomed = append(doomed, x.Relay)
+			}
+			return true
+		})
+		for _, r := range doomed {
+			r.End(reason) // outside the lock: it may close the session
 		}
+		n += len(doomed)
 	}
 	return n
 }
 
-func (sh *sessionShard) matching(match func(*Session) bool) []func(string) {
+// Count is how many sessions are live. How many of them are one key's says
+// keys.Key.Leases, and how many one user's usage.Account.Open, with those that
+// are on their way to become sessions.
+func (s *Sessions) Count() int {
+	n := 0
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		n += sh.n
+		sh.mu.Unlock()
+	}
+	return n
+}
+
+// Live describes a session.
+type Live struct {
+	Conn     uint64
+	Since    time.Time
+	Key      *keys.Key
+	From     netip.Addr
+	Up, Down int64 // payload bytes so far
+}
+
+// List describes the sessions that match accepts, but not more than most of
+// them, in no order.
+func (s *Sessions) List(match func(*Session) bool, most int) []Live {
+	var list []Live
+	for i := range s.shards {
+		s.shards[i].each(func(x *Session) bool {
+			if len(list) < most && match(x) {
+				l := Live{Conn: x.Conn, Since: time.Unix(0, x.Since), Key: x.Key(), From: x.From()}
+				l.Up, l.Down = x.Relay.Moved()
+				list = append(list, l)
+			}
+			return len(list) < most
+		})
+	}
+	return list
+}
+
+// each calls visit, which must not open or close sessions, until it has enough.
+func (sh *sessionShard) each(visit func(*Session) (more bool)) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	var ends []func(string)
-	for x := sh.first; x != nil; x = x.next {
-		if match(x) {
-			ends = append(ends, x.End)
-		}
+	for x := sh.first; x != nil && visit(x); x = x.next {
 	}
-	return ends
 }

@@ -27,12 +27,13 @@ import (
 	"mtguard/proxy/auth"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
+	"mtguard/security/usage"
 	"mtguard/telemetry/stats"
 )
 
 // Client is an authenticated client.
 type Client struct {
-	Key       *keys.Key
+	Grant     *auth.Grant // the caller's, who releases it
 	Transport mtproto.Transport
 	Header    obfs2.Header // framing and DC it asked for
 	// C2S and S2C are the client's key streams; of C2S the init has used
@@ -44,9 +45,11 @@ type Client struct {
 	Unwrap *faketls.Deframer
 }
 
-// Failure says why there is no client and what was read until then.
+// Failure says why there is no client and what was read until then. Whatever was
+// granted before has been given back.
 type Failure struct {
 	Result    stats.Result
+	Refusal   usage.Refusal     // with stats.ResultUser
 	Transport mtproto.Transport // as far as it was recognised, else 0
 	// Read holds every byte the peer has sent. Ended: it said its end behind
 	// them. Gone: it cannot be answered any more.
@@ -56,8 +59,17 @@ type Failure struct {
 	// the cover site can no longer speak to it.
 	Answered bool
 	// Key is set when a secret matched all the same: somebody's, out of time,
-	// for the second time, or in a form that cannot be answered.
+	// for the second time, good no more, of a user who is not served, or in a form
+	// that cannot be answered.
 	Key *keys.Key
+}
+
+// Reason is the result in a word, or why the user is not served.
+func (f *Failure) Reason() string {
+	if f.Result == stats.ResultUser {
+		return f.Refusal.String()
+	}
+	return f.Result.String()
 }
 
 // Accept reads until it knows the client. buf is where reading starts, of any
@@ -113,26 +125,33 @@ func acceptHello(r *reader, h *faketls.ClientHello, n int, s *policy.Snapshot, a
 	if _, ok := s.ServerNames[h.ServerName()]; !ok {
 		return nil, r.failure(stats.ResultServerName, mtproto.FakeTLS)
 	}
-	key, result := a.Authenticate(s, from, hello{h}, time.Now())
-	if result != stats.ResultOK {
-		f := r.failure(result, mtproto.FakeTLS)
-		f.Key = key
-		return nil, f
+	v := a.Authenticate(s, from, hello{h}, time.Now())
+	if v.Result != stats.ResultOK {
+		return nil, r.refusal(v, mtproto.FakeTLS)
 	}
+	client, f := answerHello(r, h, n, v.Grant, a, p)
+	if f != nil {
+		f.Transport, f.Key = mtproto.FakeTLS, v.Key
+		v.Grant.Release()
+	}
+	return client, f
+}
+
+// answerHello says who we are and reads on. The grant stays the caller's unless
+// there is a client.
+func answerHello(r *reader, h *faketls.ClientHello, n int, g *auth.Grant, a *auth.Authenticator, p Profiler) (*Client, *Failure) {
 	noise := noises.Get().(*rand.ChaCha8)
-	answer, err := h.Answer(key.Material(), p.Profile(), noise)
+	answer, err := h.Answer(g.Key().Material(), p.Profile(), noise)
 	noises.Put(noise)
 	if err != nil { // no suite that we could answer with
-		f := r.failure(stats.ResultMalformed, mtproto.FakeTLS)
-		f.Key = key
-		return nil, f
+		return nil, r.failure(stats.ResultMalformed, mtproto.FakeTLS)
 	}
 	if _, err := r.c.Write(answer); err != nil {
-		return nil, &Failure{Result: stats.ResultEOF, Transport: mtproto.FakeTLS, Gone: true, Answered: true}
+		return nil, &Failure{Result: stats.ResultEOF, Gone: true, Answered: true}
 	}
-	client, f := insideTLS(r, n, key, s, a)
+	client, f := insideTLS(r, n, g, a)
 	if f != nil {
-		f.Transport, f.Answered, f.Key, f.Read = mtproto.FakeTLS, true, key, nil
+		f.Answered, f.Read = true, nil
 	}
 	return client, f
 }
@@ -149,7 +168,7 @@ var noises = sync.Pool{New: func() any {
 // insideTLS reads records until the init is whole. Its boundaries mean
 // nothing: real clients put the first packet into the init's record, others
 // do not (protocol paper 4.8).
-func insideTLS(r *reader, helloSize int, key *keys.Key, s *policy.Snapshot, a *auth.Authenticator) (*Client, *Failure) {
+func insideTLS(r *reader, helloSize int, g *auth.Grant, a *auth.Authenticator) (*Client, *Failure) {
 	unwrap := new(faketls.Deframer)
 	payload := r.b[:0]
 	fresh := r.b[helloSize:]
@@ -169,14 +188,14 @@ func insideTLS(r *reader, helloSize int, key *keys.Key, s *policy.Snapshot, a *a
 		payload, fresh = r.b[:len(payload)], r.b[len(payload):] // reading may have moved them
 	}
 	init := obfs2.Init(payload[:obfs2.InitSize])
-	header, ok := init.Open(key.Material())
+	header, ok := init.Open(g.Key().Material())
 	if !ok || header.Framing != mtproto.Padded {
 		return nil, &Failure{Result: stats.ResultBadSecret}
 	}
 	if !a.FirstInit(init.ReplayKey(), time.Now()) {
 		return nil, &Failure{Result: stats.ResultReplay}
 	}
-	client := newClient(key, mtproto.FakeTLS, header, &init)
+	client := newClient(g, mtproto.FakeTLS, header, &init)
 	client.Payload, client.Unwrap = payload[obfs2.InitSize:], unwrap
 	return client, nil
 }
@@ -190,20 +209,18 @@ func acceptInit(r *reader, s *policy.Snapshot, a *auth.Authenticator, from netip
 	}
 	init := obfs2.Init(r.b[:obfs2.InitSize])
 	h := &bareInit{Init: &init, allowed: &s.Transports}
-	key, result := a.Authenticate(s, from, h, time.Now())
-	if result != stats.ResultOK {
-		f := r.failure(result, h.transport())
-		f.Key = key
-		return nil, f
+	v := a.Authenticate(s, from, h, time.Now())
+	if v.Result != stats.ResultOK {
+		return nil, r.refusal(v, h.transport())
 	}
-	client := newClient(key, h.transport(), h.header, &init)
+	client := newClient(v.Grant, h.transport(), h.header, &init)
 	client.Payload = r.b[obfs2.InitSize:]
 	return client, nil
 }
 
-func newClient(key *keys.Key, t mtproto.Transport, h obfs2.Header, init *obfs2.Init) *Client {
-	c := &Client{Key: key, Transport: t, Header: h}
-	c.C2S, c.S2C = init.Keys(key.Material())
+func newClient(g *auth.Grant, t mtproto.Transport, h obfs2.Header, init *obfs2.Init) *Client {
+	c := &Client{Grant: g, Transport: t, Header: h}
+	c.C2S, c.S2C = init.Keys(g.Key().Material())
 	return c
 }
 
@@ -281,4 +298,8 @@ func (r *reader) more(n int) *Failure {
 
 func (r *reader) failure(why stats.Result, t mtproto.Transport) *Failure {
 	return &Failure{Result: why, Transport: t, Read: r.b}
+}
+
+func (r *reader) refusal(v auth.Verdict, t mtproto.Transport) *Failure {
+	return &Failure{Result: v.Result, Refusal: v.Refusal, Transport: t, Read: r.b, Key: v.Key}
 }

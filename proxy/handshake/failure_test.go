@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
 	"time"
 
 	"mtguard/mtproto"
+	"mtguard/proxy/auth"
 	"mtguard/security/keys"
+	"mtguard/security/usage"
 	"mtguard/telemetry/stats"
 	"mtguard/tgsim"
 )
@@ -113,6 +116,52 @@ func TestRefusals(t *testing.T) {
 				}
 				if want := s.given; !bytes.Equal(f.Read, want) || len(want) < len(c.sent) {
 					t.Errorf("%d bytes kept of %d read and %d sent", len(f.Read), len(want), len(c.sent))
+				}
+			})
+		}
+	}
+}
+
+// TestGoodNoMore: whose key or account is good no more is refused before a byte is
+// answered, and keeps what it has sent for the cover site.
+func TestGoodNoMore(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		state    keys.State
+		limits   usage.Limits
+		standing usage.Refusal
+		want     stats.Result
+		reason   string
+	}{
+		{"revoked", keys.Revoked, usage.Limits{}, usage.Allowed, stats.ResultRevoked, "revoked"},
+		{"revoked, of a user who is not served", keys.Revoked, usage.Limits{}, usage.Disabled, stats.ResultRevoked, "revoked"},
+		{"retired", keys.Retired, usage.Limits{}, usage.Allowed, stats.ResultExpired, "expired"},
+		{"expired", keys.Expired, usage.Limits{}, usage.Allowed, stats.ResultExpired, "expired"},
+		{"disabled", keys.Active, usage.Limits{}, usage.Disabled, stats.ResultUser, "disabled"},
+		{"over quota, on an old secret", keys.Retiring, usage.Limits{}, usage.OverQuota, stats.ResultUser, "over_quota"},
+		{"too many connections", keys.Active, usage.Limits{Connections: 1}, usage.Allowed, stats.ResultUser, "too_many_connections"},
+		{"too many addresses", keys.Active, usage.Limits{Addresses: 1}, usage.Allowed, stats.ResultUser, "too_many_addresses"},
+	} {
+		for transport, sent := range map[mtproto.Transport][]byte{
+			mtproto.FakeTLS: newHello(t), mtproto.Secure: newInit(t, mtproto.Padded, secret), mtproto.Classic: newInit(t, mtproto.Abridged, secret),
+		} {
+			t.Run(fmt.Sprint(c.name, ", ", transport), func(t *testing.T) {
+				p := newPlace(t, all...)
+				// Somebody else holds a lease, so that the bytes are there, and the only place there may be.
+				other := auth.Admit(p.snap.Keys.At(0), netip.MustParseAddr("198.51.100.1"), time.Now())
+				p.account.Set(c.limits, c.standing)
+				p.put(c.state)
+				s := play(join(sent, []byte("behind it")))
+				client, f := Accept(s, p.snap, p.auth, p, peer, nil)
+				if client != nil || f.Result != c.want || f.Reason() != c.reason || f.Transport != transport {
+					t.Fatalf("%v, %s; want %v, %s", f, f.Reason(), c.want, c.reason)
+				}
+				if f.Key != p.snap.Keys.At(0) || f.Answered || s.writes > 0 || f.Gone || f.Ended || !bytes.Equal(f.Read, s.given) {
+					t.Errorf("%v, %d writes: it must look as if nobody was here", f, s.writes)
+				}
+				other.Grant.Release()
+				if leases, open := p.held(); leases != 0 || open != 0 {
+					t.Errorf("%d leases, %d places are held", leases, open)
 				}
 			})
 		}

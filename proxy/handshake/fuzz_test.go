@@ -30,6 +30,7 @@ func FuzzAccept(f *testing.F) {
 	all.restart(time.Unix(0, 0))
 	f.Fuzz(func(t *testing.T, sent []byte, served, cut uint8) {
 		p := *all
+		p.t = t
 		snap := policy.Snapshot{Keys: p.snap.Keys, ServerNames: p.snap.ServerNames, Skew: p.snap.Skew}
 		for transport := mtproto.Classic; transport <= mtproto.FakeTLS; transport++ {
 			snap.Transports[transport] = served>>(transport-1)&1 == 1
@@ -46,7 +47,7 @@ func FuzzAccept(f *testing.F) {
 			t.Fatal("the connection itself was misread") // the test's own fault
 		}
 		if client != nil {
-			if failure != nil || !snap.Transports[client.Transport] || client.Key == nil {
+			if failure != nil || !snap.Transports[client.Transport] || client.Grant == nil {
 				t.Fatalf("%v and %v", client, failure)
 			}
 			if wrote := s.writes > 0; wrote != (client.Transport == mtproto.FakeTLS) {

@@ -23,6 +23,7 @@ import (
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/replay"
+	"mtguard/security/usage"
 	"mtguard/telemetry/stats"
 	"mtguard/tgsim"
 )
@@ -76,10 +77,13 @@ func play(pieces ...[]byte) *script { return &script{pieces: pieces, end: io.EOF
 // bytewise cuts b into single bytes.
 func bytewise(b []byte) [][]byte { return slices.Collect(slices.Chunk(b, 1)) }
 
-// place is a listener as Accept sees it.
+// place is a listener as Accept sees it, and the key and account of its one user.
 type place struct {
-	snap *policy.Snapshot
-	auth *auth.Authenticator
+	snap    *policy.Snapshot
+	auth    *auth.Authenticator
+	ring    *keys.Ring
+	account *usage.Account
+	t       testing.TB
 }
 
 func (place) Profile() faketls.Profile {
@@ -88,20 +92,36 @@ func (place) Profile() faketls.Profile {
 
 func newPlace(t testing.TB, served ...mtproto.Transport) *place {
 	t.Helper()
-	parsed, err := keys.ParseSecret(hex.EncodeToString(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := keys.NewSet([]*keys.Key{keys.NewKey("alice", parsed)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &place{snap: &policy.Snapshot{Keys: set, ServerNames: map[string]struct{}{domain: {}}, Skew: 10 * time.Minute}}
+	p := &place{ring: keys.NewRing(), account: new(usage.Account), t: t}
+	p.put(keys.Active)
+	p.snap = &policy.Snapshot{Keys: p.ring.Set(), ServerNames: map[string]struct{}{domain: {}}, Skew: 10 * time.Minute}
 	for _, transport := range served {
 		p.snap.Transports[transport] = true
 	}
 	p.restart(time.Now().Add(-time.Hour))
 	return p
+}
+
+// put moves alice's key to a state; a revoked one becomes a tripwire.
+func (p *place) put(state keys.State) {
+	p.t.Helper()
+	parsed, err := keys.ParseSecret(hex.EncodeToString(secret))
+	if err == nil {
+		err = p.ring.Put(keys.Spec{ID: parsed.ID(), User: "alice", State: state, Secret: parsed, Tripwire: true, Account: p.account})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// held is how many leases and places are out.
+func (p *place) held() (leases, open int) {
+	parsed, err := keys.ParseSecret(hex.EncodeToString(secret))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	open, _ = p.account.Open()
+	return p.ring.Key(parsed.ID()).Leases(), open
 }
 
 // restart forgets what was seen, as of a process that began at start.
@@ -111,8 +131,21 @@ func (p *place) restart(start time.Time) {
 
 var all = []mtproto.Transport{mtproto.FakeTLS, mtproto.Secure, mtproto.Classic}
 
+// accept demands that a client holds its grant, which it gives back, and a failure
+// nothing.
 func (p *place) accept(s *script) (*Client, *Failure) {
-	return Accept(s, p.snap, p.auth, p, peer, make([]byte, 0, 4096))
+	client, failure := Accept(s, p.snap, p.auth, p, peer, make([]byte, 0, 4096))
+	want := 0
+	if client != nil {
+		want = 1
+	}
+	if leases, open := p.held(); leases != want || open != want {
+		p.t.Errorf("%v: %d leases and %d places are held, want %d", failure, leases, open, want)
+	}
+	if client != nil {
+		client.Grant.Release()
+	}
+	return client, failure
 }
 
 func newHello(t testing.TB, change ...func(*tgsim.Client)) []byte {
@@ -198,8 +231,8 @@ func checkClient(t testing.TB, c *Client, f *Failure, want mtproto.Transport, fr
 	if f != nil {
 		t.Fatalf("refused: %v", f.Result)
 	}
-	if c.Key.User() != "alice" || c.Transport != want || c.Header != (obfs2.Header{Framing: framing, DC: -4}) {
-		t.Errorf("%v, %v, %+v", c.Key, c.Transport, c.Header)
+	if c.Grant.User() != "alice" || c.Transport != want || c.Header != (obfs2.Header{Framing: framing, DC: -4}) {
+		t.Errorf("%v, %v, %+v", c.Grant.Key(), c.Transport, c.Header)
 	}
 	if string(c.Payload) != string(payload) {
 		t.Errorf("payload %x, want %x", c.Payload, payload)
