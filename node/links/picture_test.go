@@ -18,13 +18,18 @@ var pictureTexts = map[string]string{
 	"a page":          "https://links.example.com/u/4YbT0m1xQpW9vN2sKfLr8A",
 	"digits":          "1234567890",
 	"markup":          `<svg onload="x">&amp;'`,
-	"the longest":     strings.Repeat("x", 2331), // version 40 at level M
+	"a long name":     "tg://proxy?server=203.0.113.7&port=443&secret=ee" + strings.Repeat("61", 16+182),
+	"the longest":     strings.Repeat("x", 2953), // version 40 at level L
 }
 
 // matrix is the code with its border, as both pictures must show it.
 func matrix(t *testing.T, text string) [][]bool {
 	t.Helper()
-	code, err := qr.Encode(text, qr.M)
+	level := qr.M
+	if len(text) > 213 {
+		level = qr.L
+	}
+	code, err := qr.Encode(text, level)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +98,7 @@ func TestPicturesAreSmall(t *testing.T) {
 }
 
 func TestPicturesOfWhatDoesNotFitAreRefused(t *testing.T) {
-	long := strings.Repeat("x", 2332)
+	long := strings.Repeat("x", 2954)
 	if _, err := SVG(long); err == nil {
 		t.Error("SVG takes a text too long")
 	}

@@ -6,8 +6,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-
-	"rsc.io/qr"
 )
 
 // maxScale keeps the largest code, of 177 modules, below 12,000 pixels a side.
@@ -19,7 +17,7 @@ func PNG(text string, scale int) ([]byte, error) {
 	if scale < 1 || scale > maxScale {
 		return nil, fmt.Errorf("scale %d: want 1 to %d pixels for each module", scale, maxScale)
 	}
-	code, err := qr.Encode(text, qr.M)
+	code, err := encode(text)
 	if err != nil {
 		return nil, err
 	}

@@ -13,10 +13,8 @@ const margin = 4
 
 // SVG draws text as a QR code: black on white with a border, one unit for each module, of
 // whatever size the reader gives it. It stands alone: nothing in it is loaded from elsewhere.
-//
-// Error correction is M, so that a print may get a stain.
 func SVG(text string) (string, error) {
-	code, err := qr.Encode(text, qr.M)
+	code, err := encode(text)
 	if err != nil {
 		return "", err
 	}
@@ -30,6 +28,19 @@ func SVG(text string) (string, error) {
 	out.WriteString(`"/></svg>`)
 	return out.String(), nil
 }
+
+// encode chooses the error correction: M, so that a print may get a stain, but L where the modules
+// would become so many that cameras fail at them first.
+func encode(text string) (*qr.Code, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err == nil && code.Size <= manyModules {
+		return code, nil
+	}
+	return qr.Encode(text, qr.L)
+}
+
+// manyModules a side are those of version 10, which takes 213 bytes at M.
+const manyModules = 57
 
 // writeRow strokes the dark runs of a row along its middle. Commas, not spaces, part the numbers:
 // in a data: address they need no escape.
