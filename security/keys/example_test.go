@@ -2,6 +2,7 @@ package keys_test
 
 import (
 	"fmt"
+	"time"
 
 	"mtguard/mtproto"
 	"mtguard/security/keys"
@@ -42,4 +43,58 @@ func ExampleSet() {
 	// Output:
 	// alice
 	// users "alice" and "carol" have the same secret
+}
+
+func ExampleRing() {
+	secret, _ := keys.ParseSecret("4aa64c177c5cd517d10a3ccc87024392")
+	spec := keys.Spec{ID: secret.ID(), User: "alice", Number: 1, State: keys.Active, Secret: secret}
+	ring := keys.NewRing()
+	if err := ring.Put(spec); err != nil {
+		return
+	}
+	set := ring.Set() // what connections work with
+	lease, ok := set.At(0).Acquire()
+	fmt.Println(lease.Key(), ok)
+
+	spec.State = keys.Revoked
+	if err := ring.Put(spec); err != nil {
+		return
+	}
+	_, ok = set.At(0).Acquire() // also with the old set
+	fmt.Println("after the revocation:", ok, "erased:", set.At(0).Erased())
+	lease.Release()
+	fmt.Println("after the connection:", ring.Sweep())
+	// Output:
+	// key a69e7b2f47a107eb of alice true
+	// after the revocation: false erased: false
+	// after the connection: [a69e7b2f47a107eb]
+}
+
+func ExampleGenerations() {
+	const day = 24 * time.Hour
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	g, _ := keys.Generations(nil).Rotate(keys.Generation{ID: "a69e7b2f47a107eb"}, now, 0)
+	g, _ = g.Rotate(keys.Generation{ID: "d5b05f7a8af4b48a"}, now.Add(day), 14*day)
+	for _, x := range g {
+		fmt.Println(x.Number, x.ID, x.State)
+	}
+	fmt.Println("due:", g.Next().Format(time.DateOnly))
+	g, done := g.Sweep(g.Next(), keys.Sweep{Overlap: 14 * day})
+	fmt.Println(done[0].ID, done[0].From, done[0].To, done[0].Reason)
+	// Output:
+	// 1 a69e7b2f47a107eb retiring
+	// 2 d5b05f7a8af4b48a active
+	// due: 2026-01-16
+	// a69e7b2f47a107eb retiring retired overlap ended
+}
+
+func ExampleCheckStrength() {
+	for _, text := range []string{"4aa64c177c5cd517d10a3ccc87024392", "deadbeefdeadbeefdeadbeefdeadbeef", "00112233445566778899aabbccddeeff"} {
+		secret, _ := keys.ParseSecret(text)
+		fmt.Println(keys.CheckStrength(secret))
+	}
+	// Output:
+	// <nil>
+	// secret has too few different bytes to be random
+	// secret counts up or down
 }

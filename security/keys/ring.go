@@ -152,15 +152,15 @@ func (r *Ring) Drop(id ID) {
 func (r *Ring) Set() *Set {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]*Key, 0, len(r.byID))
+	list := make([]*Key, 0, len(r.byID)) // those dropped are in neither part
 	for _, x := range r.all {
-		if !x.dropped && x.key.State().Accepted() {
+		if x.key.State().Accepted() {
 			list = append(list, x.key)
 		}
 	}
 	accepted := len(list)
 	for _, x := range r.all {
-		if w := word(x.key.word.Load()); !x.dropped && w.tripwire() && !w.erased() {
+		if w := word(x.key.word.Load()); w.tripwire() && !w.erased() {
 			list = append(list, x.key)
 		}
 	}

@@ -66,14 +66,15 @@ func TestPutRefuses(t *testing.T) {
 	known, other := spec(t, 1, "alice", Active), spec(t, 2, "alice", Active)
 	known.Account = account
 	for name, change := range map[string]func(*Spec){
-		"no state":            func(s *Spec) { s.State = 0 },
-		"an unknown state":    func(s *Spec) { s.State = 9 },
-		"another user":        func(s *Spec) { s.User = "bob" },
-		"another number":      func(s *Spec) { s.Number = 2 },
-		"another account":     func(s *Spec) { s.Account = new(usage.Account) },
-		"another's material":  func(s *Spec) { s.Secret = other.Secret },
-		"a new key, no bytes": func(s *Spec) { s.ID, s.Secret = other.ID, Secret{} },
-		"a state before":      func(s *Spec) { s.State = Pending },
+		"no state":                 func(s *Spec) { s.State = 0 },
+		"an unknown state":         func(s *Spec) { s.State = 9 },
+		"another user":             func(s *Spec) { s.User = "bob" },
+		"another number":           func(s *Spec) { s.Number = 2 },
+		"another account":          func(s *Spec) { s.Account = new(usage.Account) },
+		"another's material":       func(s *Spec) { s.Secret = other.Secret },
+		"a new key's, other bytes": func(s *Spec) { s.ID = other.ID },
+		"a new key, no bytes":      func(s *Spec) { s.ID, s.Secret = other.ID, Secret{} },
+		"a state before":           func(s *Spec) { s.State = Pending },
 	} {
 		r := NewRing()
 		k := put(t, r, known)

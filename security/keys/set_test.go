@@ -101,6 +101,9 @@ func FuzzParseSecret(f *testing.F) {
 			}
 			return
 		}
+		if weak := CheckStrength(s); weak != nil && strings.Contains(weak.Error(), text[:8]) {
+			t.Fatalf("error %q quotes %q", weak, text)
+		}
 		if (s.Kind() == FakeTLS) != (s.Domain() != "") || s.Domain() != strings.ToLower(s.Domain()) || len(s.Domain()) > maxDomain {
 			t.Fatalf("%v with domain %q", s.Kind(), s.Domain())
 		}
