@@ -1,0 +1,265 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"mtguard/control/store"
+	"mtguard/security/auditlog"
+	"mtguard/security/keys"
+)
+
+// onceFor is how long an idempotency key is remembered.
+const onceFor = 24 * time.Hour
+
+// transaction is one change on its way through Apply.
+type transaction struct {
+	p       *Plane
+	ctx     context.Context
+	tx      *store.Tx
+	by      Actor
+	o       Options
+	now     time.Time
+	result  Result
+	details []auditlog.Detail
+	about   string    // the user whom the result shows as he is afterwards
+	cut     []keys.ID // keys whose sessions must have ended when Apply returns
+	// What has to follow on the commit, or on its failure; either may be nil.
+	committed  func() error
+	rolledBack func()
+}
+
+// detail adds a named value to the audit row.
+func (x *transaction) detail(key string, value any) {
+	x.details = append(x.details, auditlog.Detail{Key: key, Value: auditlog.Clip(fmt.Sprint(value), auditlog.MaxDetailValue)})
+}
+
+// How apply says that nothing is to be kept, and that all is as it should be.
+var (
+	errDryRun    = errors.New("dry run")
+	errUnchanged = errors.New("nothing to change")
+)
+
+// Apply makes a change: it authorises, validates and commits it together with
+// its audit row, and returns when the data path follows it. The error is an
+// *Error where the change is to blame; nothing has changed then.
+func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Result, error) {
+	x := &transaction{p: p, ctx: ctx, by: by, o: o, now: p.parts.Now()}
+	if by.Level < c.least() {
+		err := &Error{Kind: Denied, Text: fmt.Sprintf("%s needs the level %v, and %s has %v", c.action(), c.least(), by.Name, by.Level)}
+		return Result{}, p.refuse(x, c, err)
+	}
+	revision, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		x.tx, x.result, x.details = tx, Result{}, nil
+		if done, err := x.repeated(c); done || err != nil {
+			return err
+		}
+		if err := c.apply(x); err != nil {
+			return err
+		}
+		if err := x.audit(c, auditlog.Done, x.o.Reason); err != nil {
+			return err
+		}
+		if o.DryRun {
+			return errDryRun
+		}
+		return x.remember(c)
+	})
+	if err != nil && x.rolledBack != nil {
+		x.rolledBack()
+	}
+	switch {
+	case errors.Is(err, errUnchanged):
+		return x.result, nil
+	case errors.Is(err, errDryRun):
+		x.result.DryRun, x.result.Links, x.result.Page = true, nil, ""
+		return x.result, nil
+	case err != nil:
+		return Result{}, p.refuse(x, c, explain(err))
+	}
+	x.result.Revision = revision
+	if x.result.Repeated {
+		return x.result, p.show(ctx, x)
+	}
+	if x.committed != nil {
+		if err := x.committed(); err != nil {
+			return x.result, err
+		}
+	}
+	ended, err := p.follow(ctx, revision)
+	x.result.Ended = ended
+	if err == nil && len(x.cut) > 0 {
+		err = p.awaitCut(ctx, x.cut)
+	}
+	if err == nil {
+		err = p.show(ctx, x)
+	}
+	return x.result, err
+}
+
+// show adds the user whom the change was about, and his keys, as they are now.
+func (p *Plane) show(ctx context.Context, x *transaction) error {
+	if x.about == "" {
+		return nil
+	}
+	info, err := p.User(ctx, x.about)
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == NotFound {
+		return nil // gone again
+	}
+	if err != nil {
+		return err
+	}
+	x.result.User = &info
+	x.result.Keys, _, err = p.Keys(ctx, KeyFilter{User: x.about, Limit: maxResultItems})
+	return err
+}
+
+// follow brings the data path in step with the store.
+func (p *Plane) follow(ctx context.Context, revision store.Revision) (ended int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.compiled >= revision {
+		return 0, nil
+	}
+	return p.catchUp(ctx)
+}
+
+// cutWithin bounds how long Apply waits for the relay to let go.
+const cutWithin = 5 * time.Second
+
+// awaitCut returns when no session holds these keys any more.
+func (p *Plane) awaitCut(ctx context.Context, cut []keys.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, cutWithin)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, id := range cut {
+		for p.leases(id) > 0 {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("key %s: some of its sessions have not ended yet", id)
+			}
+		}
+	}
+	return nil
+}
+
+// refuse writes down that somebody was refused something, where that tells of
+// an attempt and not of a slip, and returns why.
+func (p *Plane) refuse(x *transaction, c Change, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Kind != Denied && e.Kind != Refused || x.o.DryRun {
+		return err
+	}
+	_, failed := p.store.Update(context.WithoutCancel(x.ctx), func(tx *store.Tx) error {
+		x.tx, x.details = tx, nil
+		return x.audit(c, auditlog.Refused, e.Text)
+	})
+	p.report("audit", failed)
+	return err
+}
+
+// explain turns what the store says into what an actor understands.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return &Error{Kind: Stale, Text: "it was changed meanwhile", Fix: "look at it again and repeat the change"}
+	case errors.Is(err, store.ErrFull):
+		return &Error{Kind: Unavailable, Text: "the store takes nothing at present: the disk is full or read-only", Fix: "make room in the state directory; connections are served meanwhile"}
+	case errors.Is(err, store.ErrCorrupt):
+		return &Error{Kind: Unavailable, Text: err.Error(), Fix: "mtguard backup restore"}
+	}
+	return err
+}
+
+// audit appends the row of this change.
+func (x *transaction) audit(c Change, outcome auditlog.Outcome, reason string) error {
+	_, err := x.tx.Audit(auditlog.Entry{
+		Time: x.now, Actor: auditlog.Clip(x.by.Name, auditlog.MaxActor), Action: c.action(),
+		Object: auditlog.Clip(c.object(), auditlog.MaxObject), Outcome: outcome,
+		Reason: auditlog.Clip(reason, auditlog.MaxReason), Details: x.details,
+	})
+	return err
+}
+
+// answer is what is remembered of a change under its idempotency key: nothing
+// secret.
+type answer struct {
+	Change string // digest
+	About  string
+	Result Result
+}
+
+// repeated looks whether this is a change that was made before.
+func (x *transaction) repeated(c Change) (bool, error) {
+	if x.o.IdempotencyKey == "" || x.o.DryRun {
+		return false, nil
+	}
+	kept, seen, err := x.tx.Once(x.onceKey(), x.now)
+	if err != nil || !seen {
+		return false, err
+	}
+	var a answer
+	if err := json.Unmarshal(kept, &a); err != nil {
+		return false, err
+	}
+	if a.Change != digest(c) {
+		return false, invalid("idempotency_key", "this idempotency key was used for another change")
+	}
+	x.result, x.about = a.Result, a.About
+	x.result.Repeated = true
+	return true, nil
+}
+
+func (x *transaction) remember(c Change) error {
+	if x.o.IdempotencyKey == "" {
+		return nil
+	}
+	a := answer{Change: digest(c), About: x.about, Result: x.result}
+	a.Result.Links, a.Result.Page = nil, ""
+	kept, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return x.tx.PutOnce(x.onceKey(), kept, x.now.Add(onceFor))
+}
+
+// onceKey binds the key to its actor, at a fixed length.
+func (x *transaction) onceKey() string {
+	sum := sha256.Sum256([]byte(strconv.Quote(x.by.Name) + x.o.IdempotencyKey))
+	return hex.EncodeToString(sum[:])
+}
+
+// digest tells changes apart. A secret encodes as its ID, so it is told apart by
+// that.
+func digest(c Change) string {
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // changes are plain values
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%T %s", c, text))
+	return hex.EncodeToString(sum[:])
+}
+
+// requireReason is for changes that cut people off.
+func (x *transaction) requireReason() error {
+	if x.o.Reason == "" {
+		return invalid("reason", "a reason is required: it stands in the audit log")
+	}
+	return nil
+}
+
+// current refuses a stale IfRevision.
+func (x *transaction) current(rev store.Revision) error {
+	if x.o.IfRevision != 0 && x.o.IfRevision != rev {
+		return &Error{Kind: Stale, Text: fmt.Sprintf("it has revision %d by now, not %d", rev, x.o.IfRevision), Fix: "look at it again and repeat the change"}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+// Package control holds what is wanted of a node (users, their secrets, how
+// those rotate) and keeps the node in step with it.
+//
+// There is one way to change anything: a [Change] given to [Plane.Apply], whoever
+// asks, a person at the command line or the schedule. Apply authorises,
+// validates, commits and writes the audit row in one transaction. There is one
+// way from the store to the data path: catchUp reads what is new, brings the
+// keys' states and the users' accounts in line, publishes a snapshot through
+// policy.Live, and ends the sessions that may not go on. Apply returns when that
+// has happened, so whoever was told "revoked" can rely on it.
+//
+//	plane, err := control.New(ctx, control.Parts{Store: s, Vault: v, Live: &live, Sessions: &sessions, …})
+//	err = plane.Load(ctx, base, declared) // from the configuration file, again at each reload
+//	go plane.Run(ctx)                      // time: expiry, rotation, quotas, usage, checkpoints
+//	result, err := plane.Apply(ctx, actor, control.AddUser{…}, control.Options{})
+//
+// Who owns what: the store owns everything that must survive; mu guards the
+// model, which is the store's users and keys as the data path meets them. All
+// methods may be called concurrently. The only goroutine is the caller's of Run.
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"mtguard/control/store"
+	"mtguard/proxy/auth"
+	"mtguard/security/keys"
+	"mtguard/security/policy"
+	"mtguard/security/vault"
+)
+
+// Parts is what a Plane is made of. All but PageURL and Now are required.
+type Parts struct {
+	Store    *store.Store
+	Vault    *vault.Vault // what the store seals with
+	Master   Master
+	Live     *policy.Live
+	Sessions *auth.Sessions
+	Log      *slog.Logger
+	Dir      string // where copies of the store may stand for a moment
+	Version  string // of this program
+	// Links makes a user's links of a secret.
+	Links func(user string, secret keys.Secret) ([]Link, error)
+	// PageURL is the address of a page; "" while pages are off.
+	PageURL func(token string) string
+	// Node tells what only the node knows of its own status.
+	Node func(*Status)
+	// Now is the wall clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Plane is the control plane of one node.
+type Plane struct {
+	parts   Parts
+	store   *store.Store
+	log     *slog.Logger
+	started time.Time
+	run     string // names this process in the usage table
+	signer  note.Signer
+	origin  string // public half of signer
+
+	tripped    atomic.Int64
+	rewrapping sync.Mutex // held by finishRewrap
+	signing    sync.Mutex // held by checkpoint; guards signed
+	signed     signedState
+
+	mu       sync.Mutex // guards what follows
+	base     policy.Snapshot
+	loaded   bool // base is set
+	compiled store.Revision
+	serial   uint64
+	users    map[int64]*user
+	names    map[string]*user // those that are not removed
+	sealKeys []store.Key
+	ring     *keys.Ring
+	schedule Schedule
+	pseudo   [32]byte // key of the pseudonyms of addresses
+	due      time.Time
+	clock    clock
+	held     string
+	flushed  flushState
+}
+
+// New reads the store and makes what it lacks. Nothing is served before Load.
+func New(ctx context.Context, parts Parts) (*Plane, error) {
+	if parts.Now == nil {
+		parts.Now = time.Now
+	}
+	if parts.PageURL == nil {
+		parts.PageURL = func(string) string { return "" }
+	}
+	if parts.Node == nil {
+		parts.Node = func(*Status) {}
+	}
+	var run [8]byte
+	rand.Read(run[:])
+	p := &Plane{
+		parts: parts, store: parts.Store, log: parts.Log, started: parts.Now(), run: hex.EncodeToString(run[:]),
+		users: make(map[int64]*user), names: make(map[string]*user), ring: keys.NewRing(), schedule: defaultSchedule,
+	}
+	if err := p.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.finishRewrap(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := p.follow(ctx, p.store.Revision()+1); err != nil {
+		return nil, err
+	}
+	return p, p.readUsage(ctx)
+}
+
+// Names of the settings.
+const (
+	settingSchedule  = "schedule"
+	settingPseudonym = "pseudonym.key" // sealed
+	settingSigner    = "audit.key"     // sealed
+	settingVerifier  = "audit.verifier"
+	settingRewrap    = "rewrap" // there while a rewrap is under way
+	settingBackup    = "backup.last"
+)
+
+// prepare reads the keys that the plane itself needs, and makes them the first
+// time.
+func (p *Plane) prepare(ctx context.Context) error {
+	var signer []byte
+	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.EndRuns(p.run); err != nil {
+			return err
+		}
+		var err error
+		if err = secretSetting(tx, settingPseudonym, p.pseudo[:]); err != nil {
+			return err
+		}
+		if signer, err = tx.SecretSetting(settingSigner); err == nil || !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		var name [4]byte
+		rand.Read(name[:])
+		private, public, err := note.GenerateKey(rand.Reader, "mtguard-"+hex.EncodeToString(name[:]))
+		if err != nil {
+			return err
+		}
+		signer = []byte(private)
+		if err = tx.PutSetting(settingVerifier, []byte(public)); err != nil {
+			return err
+		}
+		return tx.PutSecretSetting(settingSigner, signer)
+	})
+	if err != nil {
+		return err
+	}
+	if p.signer, err = note.NewSigner(string(signer)); err != nil {
+		return errors.New("the audit log's key in the store is broken")
+	}
+	return p.store.View(ctx, func(tx *store.Tx) error {
+		public, err := tx.Setting(settingVerifier)
+		p.origin = string(public)
+		return err
+	})
+}
+
+// secretSetting reads a sealed setting of fixed size into b, or fills b with
+// random bytes and keeps them.
+func secretSetting(tx *store.Tx, name string, b []byte) error {
+	kept, err := tx.SecretSetting(name)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		rand.Read(b)
+		return tx.PutSecretSetting(name, b)
+	case err != nil:
+		return err
+	case len(kept) != len(b):
+		return fmt.Errorf("setting %s in the store is broken", name)
+	}
+	copy(b, kept)
+	return nil
+}
+
+// Run does what is due by time until ctx ends, and then writes down what the
+// users have used. Every step is small; a failing one is logged and tried again.
+func (p *Plane) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			p.parts.Sessions.Meter()
+			p.report("usage", p.flush(last))
+			p.report("checkpoint", p.checkpoint(last, true))
+			return
+		case <-tick.C:
+			p.tick(ctx)
+		}
+	}
+}
+
+func (p *Plane) report(what string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.log.Error("control plane", "step", what, "error", err)
+	}
+}

@@ -1,0 +1,363 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"mtguard/control/store"
+	"mtguard/security/keys"
+	"mtguard/security/usage"
+)
+
+// UserFilter chooses users. State is as in UserInfo, Source too; empty ones choose
+// all. After is the name before the first, Limit how many at most (0: 50).
+type UserFilter struct {
+	After         string
+	Limit         int
+	State, Source string
+}
+
+// KeyFilter chooses keys; After is a cursor that Keys returned.
+type KeyFilter struct {
+	User, State, Purpose string
+	After                string
+	Limit                int
+}
+
+// HistoryFilter chooses events of keys, the newest first; Before is a cursor.
+type HistoryFilter struct {
+	Key, User string
+	Before    int64
+	Limit     int
+}
+
+const (
+	usualLimit = 50
+	mostLimit  = 1000
+)
+
+func limitOf(n int) int {
+	if n <= 0 {
+		return usualLimit
+	}
+	return min(n, mostLimit)
+}
+
+// Users returns users sorted by name, and the After of the next page, "" at the
+// end.
+func (p *Plane) Users(ctx context.Context, f UserFilter) (items []UserInfo, next string, err error) {
+	now, limit := p.parts.Now(), limitOf(f.Limit)
+	p.mu.Lock()
+	var ids []int64
+	for _, name := range p.sortedNames(f.After) {
+		u := p.names[name]
+		if f.State != "" && u.standingOf() != f.State || f.Source != "" && u.row.Source != f.Source {
+			continue
+		}
+		if len(items) == limit {
+			next = items[limit-1].Name
+			break
+		}
+		items, ids = append(items, p.userInfo(u, now)), append(ids, u.row.ID)
+	}
+	p.mu.Unlock()
+	err = p.store.View(ctx, func(tx *store.Tx) error {
+		for i := range items {
+			if err := complete(tx, ids[i], &items[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return items, next, explain(err)
+}
+
+func (p *Plane) sortedNames(after string) []string {
+	names := make([]string, 0, len(p.names))
+	for name := range p.names {
+		if name > after {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// User returns one user.
+func (p *Plane) User(ctx context.Context, name string) (UserInfo, error) {
+	p.mu.Lock()
+	u := p.names[name]
+	if u == nil {
+		p.mu.Unlock()
+		return UserInfo{}, notFound("user", clean(name), "mtguard user list")
+	}
+	info, id := p.userInfo(u, p.parts.Now()), u.row.ID
+	p.mu.Unlock()
+	err := p.store.View(ctx, func(tx *store.Tx) error { return complete(tx, id, &info) })
+	return info, explain(err)
+}
+
+// userInfo is what the model knows of a user. The caller holds mu.
+func (p *Plane) userInfo(u *user, now time.Time) UserInfo {
+	row := &u.row
+	info := UserInfo{
+		Name: row.Name, Source: row.Source, State: u.standingOf(), Level: row.Level, Disabled: row.Disabled, Created: row.Created,
+		Expires: maybe(row.Expires), MaxConnections: row.MaxConnections, MaxAddresses: row.MaxAddresses, Domain: row.Domain,
+		Note: row.Note, Revision: row.Rev,
+	}
+	info.Connections, info.Addresses = u.account.Open()
+	if row.QuotaBytes > 0 {
+		info.Quota = &Quota{Bytes: row.QuotaBytes, Per: row.QuotaPer}
+		if u.period == u.periodStart(now) {
+			info.QuotaUsed = u.used()
+		}
+	}
+	for _, k := range u.keys {
+		switch k.State {
+		case keys.Active:
+			info.Key, info.Generation = k.ID, k.Number
+		case keys.Retiring:
+			info.Retiring++
+		case keys.Pending:
+			info.Rotates = maybe(k.NotBefore)
+		}
+	}
+	if info.Rotates == nil {
+		info.Rotates = maybe(p.takesOver(u, metadata(u.keys)))
+	}
+	return info
+}
+
+// complete adds what only the store knows.
+func complete(tx *store.Tx, id int64, info *UserInfo) error {
+	total, err := tx.Usage(id)
+	if err != nil {
+		return err
+	}
+	info.Up, info.Down, info.Sessions = total.Up, total.Down, total.Sessions
+	page, err := tx.Page(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	info.Page, info.PageViews = page.Closed.IsZero(), page.Views
+	return err
+}
+
+func maybe(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// Keys returns keys, those of users sorted by user and generation, and the
+// cursor of the next page.
+func (p *Plane) Keys(ctx context.Context, f KeyFilter) (items []KeyInfo, next string, err error) {
+	limit := limitOf(f.Limit)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.User != "" && p.names[f.User] == nil {
+		return nil, "", notFound("user", clean(f.User), "mtguard user list")
+	}
+	after, number, _ := strings.Cut(f.After, "/")
+	for info, cursor := range p.allKeys(after) {
+		if f.User != "" && info.User != f.User || f.State != "" && info.State != f.State || f.Purpose != "" && info.Purpose != f.Purpose {
+			continue
+		}
+		if info.User == after && f.After != "" && cursor <= after+"/"+number {
+			continue
+		}
+		if len(items) == limit {
+			return items, next, nil
+		}
+		items, next = append(items, info), cursor
+	}
+	return items, "", nil
+}
+
+// allKeys yields every key with its cursor, users in order from one on. The
+// caller holds mu.
+func (p *Plane) allKeys(from string) func(yield func(KeyInfo, string) bool) {
+	return func(yield func(KeyInfo, string) bool) {
+		if from == "" {
+			for _, k := range p.sealKeys {
+				info := describe(k)
+				if !yield(info, cursorOf("", k.Number)) {
+					return
+				}
+			}
+		}
+		names := p.sortedNames("")
+		at, _ := slices.BinarySearch(names, from)
+		for _, name := range names[at:] {
+			u := p.names[name]
+			for _, k := range u.keys {
+				if !yield(p.keyInfo(u, k), cursorOf(name, k.Number)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// cursorOf sorts as user and number do.
+func cursorOf(user string, number int) string {
+	const digits = 10
+	text := make([]byte, digits)
+	for i := digits - 1; i >= 0; i-- {
+		text[i], number = byte('0'+number%10), number/10
+	}
+	return user + "/" + string(text)
+}
+
+// minPrefix is how many digits of a key's ID name it.
+const minPrefix = 4
+
+// Key returns the key whose ID begins with id, of which there must be one.
+func (p *Plane) Key(ctx context.Context, id string) (KeyInfo, error) {
+	if len(id) < minPrefix {
+		return KeyInfo{}, invalid("key", "a key is named by %d digits of its ID at least", minPrefix)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found *KeyInfo
+	for info := range p.allKeys("") {
+		if !strings.HasPrefix(string(info.ID), id) {
+			continue
+		}
+		if found != nil {
+			return KeyInfo{}, invalid("key", "more than one key begins with %s: give more digits", clean(id))
+		}
+		found = &info
+	}
+	if found == nil {
+		return KeyInfo{}, notFound("key", clean(id), "mtguard key list")
+	}
+	return *found, nil
+}
+
+// describe is what the row of a key tells.
+func describe(k store.Key) KeyInfo {
+	info := KeyInfo{
+		ID: k.ID, Purpose: k.Purpose, Generation: k.Number, State: k.State.String(), Reason: k.Reason, Source: k.Source,
+		Created: maybe(k.Created), NotBefore: maybe(k.NotBefore), Activated: maybe(k.Activated), RetireBy: maybe(k.RetireBy),
+		NotAfter: maybe(k.NotAfter), Ended: maybe(k.Ended), FirstUsed: maybe(k.FirstUsed), LastUsed: maybe(k.LastUsed),
+		Erased: k.Erased, Revision: k.Rev,
+	}
+	if k.Purpose == store.ForSeal {
+		info.Suite = k.Suite.String()
+	}
+	return info
+}
+
+// keyInfo adds what is live of a user's key. The caller holds mu.
+func (p *Plane) keyInfo(u *user, k store.Key) KeyInfo {
+	g := p.generations([]store.Key{k})
+	k.Generation = g[0]
+	info := describe(k)
+	info.User = u.row.Name
+	live := p.ring.Key(k.ID)
+	if live == nil {
+		return info
+	}
+	info.Sessions, info.Erased = live.Leases(), live.Erased()
+	info.Addresses, info.MoreThan = live.Use().Count()
+	if k.State == keys.Retiring {
+		info.NotOnNew = p.notOnNew(u, live.Use())
+	}
+	if k.State == keys.Revoked {
+		info.Tripped, _ = live.Trips().Count()
+		info.LastTrip = maybe(live.Trips().Last())
+	}
+	return info
+}
+
+// notOnNew is how many of those who use an old key were not seen with the active
+// one.
+func (p *Plane) notOnNew(u *user, old *usage.Sightings) *int {
+	for _, k := range u.keys {
+		if k.State == keys.Active {
+			if live := p.ring.Key(k.ID); live != nil {
+				n := old.Missing(live.Use())
+				return &n
+			}
+		}
+	}
+	return nil
+}
+
+// History returns what happened to keys, the newest first; also to those of users
+// who are gone.
+func (p *Plane) History(ctx context.Context, f HistoryFilter) (events []KeyEvent, err error) {
+	err = p.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.KeyEvents(store.KeyEventFilter{Key: keys.ID(f.Key), User: f.User, Before: f.Before, Limit: limitOf(f.Limit)})
+		for _, e := range rows {
+			events = append(events, KeyEvent{Time: e.At, Key: e.Key, User: e.User, From: e.From, To: e.To, Actor: e.Actor, Reason: e.Reason, Cursor: e.Seq})
+		}
+		return err
+	})
+	return events, explain(err)
+}
+
+// Schedule is how secrets rotate by themselves.
+func (p *Plane) Schedule(context.Context) (Schedule, error) { return p.currentSchedule(), nil }
+
+// Status is the node at a glance.
+func (p *Plane) Status(ctx context.Context) (Status, error) {
+	now := p.parts.Now()
+	kek, origin := p.parts.Master.Current()
+	s := Status{Started: p.started.UTC(), Now: now.UTC(), Revision: p.store.Revision(), MasterKey: kek.ID() + ", from " + origin}
+	p.signing.Lock()
+	s.AuditSigned = p.signed.rows
+	p.signing.Unlock()
+	p.mu.Lock()
+	s.Users, s.Schedule, s.ClockHeld = len(p.names), p.schedule, p.held
+	var rotation time.Time
+	for _, u := range p.names {
+		if u.standing == usage.Allowed {
+			s.Serving++
+		}
+		for _, k := range u.keys {
+			switch k.State {
+			case keys.Pending:
+				s.KeysPending++
+				rotation = earlier(rotation, k.NotBefore)
+			case keys.Active:
+				s.KeysActive++
+			case keys.Retiring:
+				s.KeysRetiring++
+			case keys.Revoked:
+				if p.watched(k, now) {
+					s.KeysRevoked++
+				}
+			}
+		}
+		rotation = earlier(rotation, p.takesOver(u, metadata(u.keys)))
+	}
+	p.mu.Unlock()
+	s.NextRotation = maybe(rotation)
+	p.parts.Node(&s)
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		if state, err := tx.AuditState(); err == nil {
+			s.AuditRows = state.Rows()
+		}
+		if text, err := tx.Setting(settingBackup); err == nil {
+			if at, err := time.Parse(time.RFC3339, string(text)); err == nil {
+				s.LastBackup = &at
+			}
+		}
+		return nil
+	})
+	return s, explain(err)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
