@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,25 +10,17 @@ import (
 
 	"mtguard/config"
 	"mtguard/config/statedir"
+	"mtguard/control"
 	"mtguard/mtproto"
+	"mtguard/node/links"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
 )
 
-// DefaultUser is who the node serves when the file names nobody.
-const DefaultUser = "default"
-
-// compile turns a file into the snapshot that connections meet. It changes
-// file only by filling the secrets in.
+// compile turns a file into its part of the snapshots that connections meet:
+// everything but the keys, which the control plane adds.
 func (n *Node) compile(file *config.File) (*policy.Snapshot, error) {
-	if err := FillSecrets(file, n.dir, true); err != nil {
-		return nil, err
-	}
-	set, err := keySet(file.Users)
-	if err != nil {
-		return nil, err
-	}
 	rate, err := ratelimit.ParseLimit(file.Limits.NewPerPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("limits.new_per_prefix: %w", err)
@@ -49,7 +40,7 @@ func (n *Node) compile(file *config.File) (*policy.Snapshot, error) {
 			ConnectionsPerAddress: file.Limits.ConnectionsPerAddress,
 			NewPerPrefix:          rate,
 		},
-		Keys:              set,
+		Seed:              n.seed,
 		DCs:               dcs,
 		ServerNames:       make(map[string]struct{}),
 		Skew:              file.Proxy.ClockSkew,
@@ -81,71 +72,41 @@ func (n *Node) compile(file *config.File) (*policy.Snapshot, error) {
 	if s.Controls, err = controls(file.Policy.Controls); err != nil {
 		return nil, err
 	}
-	n.stamp(s)
 	return s, nil
 }
 
-// stamp gives the snapshot its number, and the seed of the one before it.
-func (n *Node) stamp(s *policy.Snapshot) {
-	n.revision++
-	s.Revision = n.revision
-	if old := n.live.Load(); old != nil {
-		s.Seed = old.Seed
-	} else {
-		rand.Read(s.Seed[:])
+// declared are the users of the file, with their secrets, which are read into
+// file.
+func declared(file *config.File) ([]control.Declared, error) {
+	if err := file.LoadSecrets(links.Inspect); err != nil {
+		return nil, err
 	}
-}
-
-// FillSecrets reads the users' secrets into file and checks them. Where the
-// file names nobody, DefaultUser stands in, with a secret that is kept in dir
-// and made there, if create is set, when there is none.
-func FillSecrets(file *config.File, dir *statedir.Dir, create bool) error {
-	if len(file.Users) == 0 {
-		text, err := defaultSecret(dir, create)
-		if err != nil {
-			return err
-		}
-		file.Users = []config.User{{Name: DefaultUser, Secret: config.NewSecret(text)}}
-	}
-	return file.LoadSecrets(ParseSecret)
-}
-
-func defaultSecret(dir *statedir.Dir, create bool) (string, error) {
-	if !create {
-		text, err := dir.ReadDefaultSecret()
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("there is no user yet: `mtguard run` makes one, or add [[user]] to the configuration (%w)", err)
-		}
-		return text, err
-	}
-	return dir.DefaultSecret(func() (string, error) {
-		s, err := keys.NewSecret(rand.Reader, "")
-		if err != nil {
-			return "", err
-		}
-		return s.Encode(mtproto.Classic, ""), nil
-	})
-}
-
-// ParseSecret is what the configuration asks about a secret.
-func ParseSecret(text string) (config.SecretInfo, error) {
-	s, err := keys.ParseSecret(text)
-	if err != nil {
-		return config.SecretInfo{}, err
-	}
-	return config.SecretInfo{Domain: s.Domain(), ID: string(s.ID())}, nil
-}
-
-func keySet(users []config.User) (*keys.Set, error) {
-	list := make([]*keys.Key, len(users))
-	for i, u := range users {
+	list := make([]control.Declared, len(file.Users))
+	for i, u := range file.Users {
 		secret, err := keys.ParseSecret(u.Secret.Reveal())
 		if err != nil {
 			return nil, fmt.Errorf("user %s: %w", u.Name, err)
 		}
-		list[i] = keys.NewKey(u.Name, secret)
+		list[i] = control.Declared{Name: u.Name, Secret: secret}
 	}
-	return keys.NewSet(list)
+	return list, nil
+}
+
+// formerSecret is the secret that an older version kept in a file of its own for
+// the user that nobody declared; the zero Secret when there is none.
+func formerSecret(dir *statedir.Dir) (keys.Secret, error) {
+	text, err := dir.ReadDefaultSecret()
+	if errors.Is(err, fs.ErrNotExist) {
+		return keys.Secret{}, nil
+	}
+	if err != nil {
+		return keys.Secret{}, err
+	}
+	secret, err := keys.ParseSecret(text)
+	if err != nil {
+		return keys.Secret{}, fmt.Errorf("default secret: %w", err)
+	}
+	return secret, nil
 }
 
 func dcTable(override map[string][]string) (*mtproto.DCTable, error) {

@@ -43,19 +43,27 @@ func (n *Node) readyz(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "listening: %v\n", a)
 	}
 	s := n.live.Load()
-	fmt.Fprintf(w, "configuration: revision %d, %d users\n", s.Revision, s.Keys.Len())
+	fmt.Fprintf(w, "policy: revision %d, %d keys\n", s.Revision, s.Keys.Accepted())
 	fmt.Fprintf(w, "sessions: %d\n", n.stats.Sessions.Load())
 }
 
 func buildInfo() stats.Family {
-	version, revision, goVersion := "devel", "unknown", "unknown"
+	revision, goVersion := "unknown", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
-		version, goVersion = info.Main.Version, info.GoVersion
+		goVersion = info.GoVersion
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				revision = s.Value
 			}
 		}
 	}
-	return stats.BuildInfo(version, revision, goVersion)
+	return stats.BuildInfo(version(), revision, goVersion)
+}
+
+// version is that of this program.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
 }

@@ -34,7 +34,14 @@ func (n *Node) listen(file *config.File) error {
 			n.log.Warn("metrics are off: the default address is taken", "address", address, "error", err)
 		}
 	}
-	return nil
+	if address := file.Pages.Listen; address != "" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return explain(address, err)
+		}
+		n.pages = l
+	}
+	return n.listenAdmin(file)
 }
 
 // explain adds what to do to the usual reasons.

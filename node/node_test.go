@@ -292,7 +292,7 @@ func TestMetricsListener(t *testing.T) {
 	s.dial(s.client(tgsim.FakeTLS))
 	base := "http://" + s.node.metrics.Addr().String()
 	for path, want := range map[string]string{
-		"/livez": "ok", "/readyz": "ready", "/readyz?verbose": "revision 1, 1 users",
+		"/livez": "ok", "/readyz": "ready", "/readyz?verbose": "revision 1, 1 keys",
 		"/metrics": `mtguard_handshakes_total{result="ok",transport="faketls"} 1`,
 	} {
 		got := get(t, base+path)

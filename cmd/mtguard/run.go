@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"mtguard/config"
-	"mtguard/config/statedir"
 	"mtguard/node"
 	"mtguard/node/links"
 )
@@ -74,14 +70,10 @@ func (a *app) run(ctx context.Context, path string, flags func(*config.File) err
 	if err != nil {
 		return err
 	}
-	var listening []string
 	n, err := node.New(node.Options{
-		Load: read,
-		Log:  node.NewLogger(file.Log, a.stderr),
-		Ready: func(n *node.Node) {
-			listening = effective(n)
-			a.announce(n, path, listening)
-		},
+		Load:  read,
+		Log:   node.NewLogger(file.Log, a.stderr),
+		Ready: func(n *node.Node) { a.announce(ctx, n, path) },
 	})
 	if err != nil {
 		return err
@@ -95,63 +87,43 @@ func (a *app) run(ctx context.Context, path string, flags func(*config.File) err
 		case <-hangup:
 			// The node says in its log how that went; it goes on either way.
 			if n.Reload() == nil {
-				a.remember(n, path, listening)
+				a.remember(n, path)
 			}
 		}
 	}
 }
 
-// effective are the addresses in use as they were written, with the ports the system chose.
-func effective(n *node.Node) []string {
-	written := n.File().Proxy.Listen
-	var list []string
-	for i, at := range n.Listening() {
-		host := at.Addr().String()
-		if i < len(written) {
-			host, _, _ = net.SplitHostPort(written[i])
-		}
-		list = append(list, net.JoinHostPort(host, strconv.Itoa(int(at.Port()))))
-	}
-	return list
-}
-
-// remember notes how this node runs, so that `mtguard link` can print the same links. Without
-// the note links are computed from the configuration alone, so it is no reason to stop.
-func (a *app) remember(n *node.Node, path string, listening []string) {
-	file := n.File()
-	err := n.Dir().WriteRun(statedir.Run{
-		Config:        path,
-		Listen:        listening,
-		PublicAddress: file.Proxy.PublicAddress,
-		Transports:    file.Proxy.Transports,
-		Domains:       file.Cover.Domains,
-	})
-	if err != nil {
-		a.note(fmt.Sprintf("mtguard link may print other links than these: %v", err))
+// remember notes how this node runs, so that other commands find it. Without the note they have to
+// be told, so it is no reason to stop.
+func (a *app) remember(n *node.Node, path string) {
+	if err := n.Note(path); err != nil {
+		a.note(err.Error())
 	}
 }
 
 // shownLinks is how many links are printed at start; of more, nobody reads any.
 const shownLinks = 6
 
-func (a *app) announce(n *node.Node, path string, listening []string) {
-	a.remember(n, path, listening)
-	file := *n.File() // a copy: the node's own is read by others
-	file.Proxy.Listen = listening
-	items, at, err := assemble(&file, n.Dir().ReadDefaultSecret)
-	switch {
-	case err != nil:
-		a.note(err.Error())
-		return
-	case os.Getenv("JOURNAL_STREAM") != "":
+func (a *app) announce(ctx context.Context, n *node.Node, path string) {
+	a.remember(n, path)
+	if os.Getenv("JOURNAL_STREAM") != "" {
 		a.note("links are secrets and stay out of the journal: mtguard link prints them")
-	case len(items) > shownLinks:
-		a.note(strconv.Itoa(len(items)) + " links: mtguard link NAME prints those of one user")
-	default:
-		err = links.Write(a.stdout, items, links.Style{QR: len(items) == 1, Colour: colour(a.stdout)})
+		return
 	}
+	at, err := n.Locate()
 	if err != nil {
 		a.note(err.Error())
+		return
+	}
+	switch items, err := n.Reveal(ctx, shownLinks); {
+	case err != nil:
+		a.note(err.Error())
+	case len(items) == 0:
+		a.note("mtguard link NAME prints the links of a user")
+	default:
+		if err := links.Write(a.stdout, items, links.Style{QR: len(items) == 1, Colour: colour(a.stdout)}); err != nil {
+			a.note(err.Error())
+		}
 	}
 	a.note(at.Note)
 }

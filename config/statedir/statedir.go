@@ -177,6 +177,21 @@ type Run struct {
 	// Transports and Domains are the effective proxy.transports and cover.domains.
 	Transports []string `json:"transports"`
 	Domains    []string `json:"domains"`
+	// AdminSocket is the path of the socket that commands talk to, "" for none.
+	AdminSocket string `json:"admin_socket"`
+}
+
+// RemoveDefaultSecret removes the default user's secret, which is kept elsewhere
+// by then. None there is no error.
+func (d *Dir) RemoveDefaultSecret() error {
+	err := os.Remove(filepath.Join(d.path, secretName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return named(d.path, err)
+	}
+	return syncDir(d.path)
 }
 
 // WriteRun replaces the note of the last run.

@@ -47,7 +47,7 @@ func (i Item) LogValue() slog.Value { return slog.StringValue(i.String()) }
 // Keys returns the keys of all users of f, in their order, after f.LoadSecrets. Without
 // users it is the default user's, whose secret stored returns.
 func Keys(f *config.File, stored func() (string, error)) ([]*keys.Key, error) {
-	if err := f.LoadSecrets(inspect); err != nil {
+	if err := f.LoadSecrets(Inspect); err != nil {
 		return nil, err
 	}
 	if len(f.Users) == 0 {
@@ -72,8 +72,8 @@ func Keys(f *config.File, stored func() (string, error)) ([]*keys.Key, error) {
 	return list, nil
 }
 
-// inspect is the look config takes at a secret.
-func inspect(text string) (config.SecretInfo, error) {
+// Inspect is the look config takes at a secret.
+func Inspect(text string) (config.SecretInfo, error) {
 	secret, err := keys.ParseSecret(text)
 	if err != nil {
 		return config.SecretInfo{}, err

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"mtguard/config"
+	"mtguard/config/statedir"
+	"mtguard/control"
+	"mtguard/control/admin"
+	"mtguard/node/links"
+	"mtguard/security/access"
+	"mtguard/security/keys"
+)
+
+// newPlane makes the control plane over the open store.
+func (n *Node) newPlane() (*control.Plane, error) {
+	return control.New(context.Background(), control.Parts{
+		Store:    n.state.store,
+		Vault:    n.state.vault,
+		Master:   n.state.master,
+		Live:     &n.live,
+		Sessions: &n.sessions,
+		Log:      n.log,
+		Dir:      n.dir.Path(),
+		Version:  version(),
+		Links:    n.makeLinks,
+		PageURL:  n.pageURL,
+		Node:     n.describe,
+	})
+}
+
+// RuntimeSocket is where the admin socket is when nothing else is said and the
+// directory can be used.
+const RuntimeSocket = "/run/mtguard/admin.sock"
+
+// socketName is the admin socket in the state directory.
+const socketName = "admin.sock"
+
+// listenAdmin opens the admin socket.
+func (n *Node) listenAdmin(file *config.File) (err error) {
+	path := file.Admin.Socket
+	switch path {
+	case "":
+		return nil
+	case "auto":
+		path = filepath.Join(n.dir.Path(), socketName)
+		if n.dir.Path() == config.DefaultStateDir && usable(filepath.Dir(RuntimeSocket)) {
+			path = RuntimeSocket
+		}
+	}
+	if n.admin, err = admin.Listen(path, file.Admin.Group); err != nil && file.Admin.Socket == "auto" {
+		n.log.Warn("no admin socket: mtguard user, key and other commands cannot reach this node", "socket", path, "error", err)
+		n.admin = nil
+		return nil
+	}
+	return err
+}
+
+// usable reports whether a file can be made in the directory.
+func usable(dir string) bool {
+	f, err := os.CreateTemp(dir, ".mtguard-")
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return os.Remove(f.Name()) == nil
+}
+
+// AdminSocket is the path of the admin socket, "" when there is none.
+func (n *Node) AdminSocket() string {
+	if n.admin == nil {
+		return ""
+	}
+	return n.admin.Addr().String()
+}
+
+// serveManagement answers commands until ctx ends.
+func (n *Node) serveManagement(ctx context.Context, work *sync.WaitGroup) {
+	if n.admin == nil {
+		return
+	}
+	handler := admin.Handler(n.plane, n.log)
+	work.Go(func() {
+		if err := admin.Serve(ctx, n.admin, handler, n.log); err != nil {
+			n.log.Error("admin socket", "error", err)
+		}
+	})
+}
+
+// describe tells what the control plane does not know of the node.
+func (n *Node) describe(s *control.Status) {
+	s.Version = version()
+	for _, a := range n.Listening() {
+		s.Listening = append(s.Listening, a.String())
+	}
+	s.Draining = !n.serving.Load()
+	s.Connections, s.Sessions = n.stats.Open.Load(), n.stats.Sessions.Load()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.ConfigError = n.refused
+}
+
+// Addresses are the addresses in use as they were written, with the ports that
+// the system chose.
+func (n *Node) Addresses() []string {
+	written := n.File().Proxy.Listen
+	var list []string
+	for i, at := range n.Listening() {
+		host := at.Addr().String()
+		if i < len(written) {
+			host, _, _ = net.SplitHostPort(written[i])
+		}
+		list = append(list, net.JoinHostPort(host, strconv.Itoa(int(at.Port()))))
+	}
+	return list
+}
+
+// Locate is where links lead.
+func (n *Node) Locate() (links.Address, error) {
+	return links.Locate(n.File().Proxy.PublicAddress, n.Addresses())
+}
+
+// makeLinks makes the links of one secret, as the configuration is now.
+func (n *Node) makeLinks(user string, secret keys.Secret) ([]control.Link, error) {
+	at, err := n.Locate()
+	if err != nil {
+		return nil, err
+	}
+	file := n.File()
+	domain := ""
+	if len(file.Cover.Domains) > 0 {
+		domain = file.Cover.Domains[0]
+	}
+	items, err := links.All([]*keys.Key{keys.NewKey(user, secret)}, file.Proxy.Transports, domain, at)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]control.Link, len(items))
+	for i, item := range items {
+		list[i] = control.Link(item)
+	}
+	return list, nil
+}
+
+// starter is the actor of what is shown when the node starts.
+var starter = control.Actor{Name: "start of the node", Level: access.Superuser}
+
+// Reveal returns the links of all users, at most most of them; nil when there
+// are more. The audit log says that they were shown.
+func (n *Node) Reveal(ctx context.Context, most int) ([]links.Item, error) {
+	if users := n.live.Load().Keys.Accepted(); users*len(n.File().Proxy.Transports) > most {
+		return nil, nil
+	}
+	result, err := n.plane.Apply(ctx, starter, control.RevealLinks{}, control.Options{Reason: "shown at start"})
+	items := make([]links.Item, len(result.Links))
+	for i, link := range result.Links {
+		items[i] = links.Item(link)
+	}
+	return items, err
+}
+
+// Note writes down how this node runs, for commands that look for it.
+func (n *Node) Note(configPath string) error {
+	file := n.File()
+	err := n.dir.WriteRun(statedir.Run{
+		Config:        configPath,
+		Listen:        n.Addresses(),
+		PublicAddress: file.Proxy.PublicAddress,
+		Transports:    file.Proxy.Transports,
+		Domains:       file.Cover.Domains,
+		AdminSocket:   n.AdminSocket(),
+	})
+	if err != nil {
+		return fmt.Errorf("commands may not find this node: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package node
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"mtguard/control/pages"
+	"mtguard/node/links"
+	"mtguard/security/keys"
+)
+
+// pageURL is the address of the page with that token, "" while pages are off.
+func (n *Node) pageURL(token string) string {
+	if n.pages == nil {
+		return ""
+	}
+	return strings.TrimSuffix(n.File().Pages.URL, "/") + pages.Path(token)
+}
+
+// servePages serves the recipients' pages until ctx ends.
+func (n *Node) servePages(ctx context.Context, work *sync.WaitGroup) {
+	if n.pages == nil {
+		return
+	}
+	file := n.File()
+	views := make(chan string, 64)
+	source := &recipients{n: n, views: views}
+	handler := pages.NewHandler(pages.Options{
+		Source: source,
+		QR:     links.SVG,
+		Cover: func() pages.Site {
+			cover := n.live.Load().Cover
+			return pages.Site{Address: cover.Address, Name: cover.Name}
+		},
+		BehindProxy: file.Pages.CertFile == "",
+		Log:         n.log,
+	})
+	work.Go(func() { source.count(ctx) })
+	work.Go(func() {
+		defer handler.Close()
+		o := pages.ServeOptions{CertFile: file.Pages.CertFile, KeyFile: file.Pages.KeyFile, Log: n.log}
+		if err := pages.Serve(ctx, n.pages, handler, o); err != nil {
+			n.log.Error("pages", "error", err)
+		}
+	})
+	n.log.Info("pages", "listen", n.pages.Addr().String(), "url", file.Pages.URL)
+}
+
+// PagesAt is the address of the pages' listener, the zero AddrPort when it is off.
+func (n *Node) PagesAt() netip.AddrPort {
+	if n.pages == nil {
+		return netip.AddrPort{}
+	}
+	return n.pages.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// recipients is the control plane as the pages see it.
+type recipients struct {
+	n     *Node
+	views chan string
+}
+
+// Page is what the page with that token shows.
+func (r *recipients) Page(ctx context.Context, token string) (pages.Page, bool) {
+	who, ok := r.n.plane.Recipient(ctx, token)
+	if !ok {
+		return pages.Page{}, false
+	}
+	file := r.n.File()
+	page := pages.Page{
+		Updated: who.Updated, OldUntil: who.OldUntil, Changes: who.Changes, ChangesUntil: who.ChangesUntil, Expires: who.Expires,
+		QuotaLeft: who.Left, QuotaPer: who.Per, Note: file.Pages.Note, Checked: time.Now(), Works: r.n.serving.Load(),
+	}
+	if !who.Serving {
+		return page, true
+	}
+	at, err := r.n.Locate()
+	if err != nil {
+		return page, true
+	}
+	for _, link := range who.Links {
+		page.Links = append(page.Links, pages.Link{Kind: link.Kind, Link: keys.Link{Server: at.Host, Port: at.Port, Secret: link.Secret}})
+	}
+	return page, true
+}
+
+// Viewed notes a view; of a burst some may not be counted.
+func (r *recipients) Viewed(token string) {
+	select {
+	case r.views <- token:
+	default:
+	}
+}
+
+// count writes views down until ctx ends.
+func (r *recipients) count(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case token := <-r.views:
+			r.n.plane.Viewed(ctx, token)
+		}
+	}
+}
+
+var _ pages.Source = (*recipients)(nil)
