@@ -42,11 +42,11 @@ type Key struct {
 // Material is what Materials gives of one key. It formats as the key's ID.
 type Material struct {
 	ID     keys.ID
-	secret *[]byte // a pointer: what holds a Material prints an address
+	secret **[]byte // two pointers away: fmt prints what one leads to, for a verb that does not fit
 }
 
 // Bytes is the secret itself, the caller's to keep or erase.
-func (m Material) Bytes() []byte { return *m.secret }
+func (m Material) Bytes() []byte { return **m.secret }
 
 // Format writes "material of" and the ID, whatever the verb.
 func (m Material) Format(f fmt.State, _ rune) { io.WriteString(f, "material of "+string(m.ID)) }
@@ -264,7 +264,8 @@ func (tx *Tx) Materials(since Revision) iter.Seq2[Material, error] {
 		if err := r.Scan(&seq, &m.ID, &sealed); err != nil {
 			return 0, err
 		}
-		secret, err := tx.unseal(keyPlace(m.ID), sealed)
+		plain, err := tx.unseal(keyPlace(m.ID), sealed)
+		secret := &plain
 		m.secret = &secret
 		return seq, err
 	}
