@@ -100,23 +100,6 @@ type RevokeBody struct {
 	Replace bool `json:"replace,omitempty"`
 }
 
-// BackupBody says to whom a backup is sealed; without anything, to the node's
-// master key. It may hold a passphrase, and prints without it.
-type BackupBody struct {
-	Recipients []string `json:"recipients,omitempty" maxItems:"32" maxLength:"4096" nullable:"false" doc:"age recipients"`
-	Passphrase string   `json:"passphrase,omitempty" maxLength:"1024" writeOnly:"true" doc:"instead of recipients"`
-}
-
-// Format prints b without its passphrase, whatever the verb.
-func (b BackupBody) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "backup for %d recipients", len(b.Recipients))
-}
-
-// LogValue is what Format prints.
-func (b BackupBody) LogValue() slog.Value {
-	return slog.StringValue(fmt.Sprintf("backup for %d recipients", len(b.Recipients)))
-}
-
 // list is a page of a list. NextCursor, given as cursor, goes on behind it; it is
 // empty on the last page.
 type list[T any] struct {

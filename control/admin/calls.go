@@ -5,8 +5,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"mtguard/control"
 )
@@ -115,7 +117,8 @@ func (c *Client) SetSchedule(ctx context.Context, schedule control.Schedule, o C
 }
 
 // Seal seals what in holds, at most MaxBlob bytes, with the sealing key of that
-// ID, or the active one, and binds it to context. An empty suite is the key's.
+// ID, or with "" the active one, and binds it to context. An empty suite is the
+// control plane's choice.
 func (c *Client) Seal(ctx context.Context, key, suite string, context []byte, in io.Reader) ([]byte, error) {
 	return c.blob(ctx, get("/seal", "key", key, "suite", suite), context, in)
 }
@@ -127,7 +130,7 @@ func (c *Client) Open(ctx context.Context, context []byte, in io.Reader) ([]byte
 
 // Backup writes a sealed copy of the store to w. After an error w holds no backup.
 func (c *Client) Backup(ctx context.Context, to control.BackupTarget, w io.Writer) error {
-	k, err := change(http.MethodPost, "/backups", BackupBody{Recipients: to.Recipients, Passphrase: to.Passphrase}, ChangeOptions{})
+	k, err := change(http.MethodPost, "/backups", to, ChangeOptions{})
 	if err != nil {
 		return err
 	}
@@ -181,15 +184,21 @@ func (c *Client) change(ctx context.Context, method, path string, body any, o Ch
 
 // blob sends in and returns what comes back.
 func (c *Client) blob(ctx context.Context, k call, context []byte, in io.Reader) ([]byte, error) {
-	k.method, k.body, k.media = http.MethodPost, in, blobMedia
+	source := &sourceReader{from: in, left: maxSealed}
+	k.method, k.body, k.media = http.MethodPost, source, blobMedia
 	if len(context) > 0 {
 		k.header.Set(contextHeader, base64.RawURLEncoding.EncodeToString(context))
 	}
 	response, err := c.send(ctx, k)
+	if err == nil {
+		defer response.Body.Close()
+	}
+	if failed := source.failed(); failed != nil {
+		return nil, failed
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(response.Body, maxSealed))
 	if err != nil {
 		return nil, c.cutOff(ctx, err)
@@ -204,8 +213,36 @@ func (c *Client) stream(ctx context.Context, k call, w io.Writer) error {
 		return err
 	}
 	defer response.Body.Close()
-	if _, err := io.Copy(w, response.Body); err != nil {
-		return c.cutOff(ctx, err)
+	body := &sourceReader{from: response.Body, left: math.MaxInt64}
+	_, err = io.Copy(w, body)
+	if failed := body.failed(); failed != nil {
+		return c.cutOff(ctx, failed)
+	}
+	return err // of w
+}
+
+// sourceReader remembers how reading from went wrong, so that this is not taken
+// for an error of the other side.
+type sourceReader struct {
+	from io.Reader
+	left int64 // more is an error
+	err  atomic.Pointer[error]
+}
+
+func (r *sourceReader) Read(b []byte) (int, error) {
+	n, err := r.from.Read(b)
+	if r.left -= int64(n); r.left < 0 {
+		err = tooLarge.problem("at most %d MiB can be sealed or opened at once", MaxBlob>>20).refusal()
+	}
+	if err != nil && err != io.EOF {
+		r.err.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+func (r *sourceReader) failed() error {
+	if err := r.err.Load(); err != nil {
+		return *err
 	}
 	return nil
 }

@@ -1,10 +1,12 @@
 package admin
 
+import "mtguard/security/aead"
+
 // What one request may take. Whoever sends one may manage the node, and can still
 // be a broken script.
 const (
 	// MaxBlob is how many bytes Seal takes.
-	MaxBlob = 64 << 20
+	MaxBlob = aead.MaxPlaintext
 	// maxSealed is how many Open takes: a blob and what sealing adds.
 	maxSealed = MaxBlob + 4<<10
 	// maxBody is how many bytes of JSON a request may have: a backup for 32
@@ -14,8 +16,6 @@ const (
 	maxHeader = 32 << 10
 	// maxContext is how many bytes a blob may be bound to.
 	maxContext = 4 << 10
-	// maxReason is what the audit log keeps of one.
-	maxReason = 1024
 )
 
 // Media types and headers of our own.

@@ -52,15 +52,16 @@ var kinds = map[control.Kind]problemSort{
 
 // What is wrong with a request as such, before the control plane sees it.
 var (
-	malformed          = problemSort{"malformed", http.StatusBadRequest, "The request cannot be read"}
-	noPath             = problemSort{"no-such-path", http.StatusNotFound, "There is no such path"}
-	noMethod           = problemSort{"method-not-allowed", http.StatusMethodNotAllowed, "The path does not take this method"}
-	tooSlow            = problemSort{"timeout", http.StatusRequestTimeout, "The request took too long to arrive"}
-	tooLarge           = problemSort{"too-large", http.StatusRequestEntityTooLarge, "The request is too large"}
-	wrongMedia         = problemSort{"media-type", http.StatusUnsupportedMediaType, "The request has another media type"}
-	revisionMissing    = problemSort{"revision-required", http.StatusPreconditionRequired, "The change needs a revision"}
-	crossOriginProblem = problemSort{"cross-origin", http.StatusForbidden, "A page of another origin sent it"}
-	internal           = problemSort{"internal", http.StatusInternalServerError, "The node made a mistake"}
+	malformed       = problemSort{"malformed", http.StatusBadRequest, "The request cannot be read"}
+	noPath          = problemSort{"no-such-path", http.StatusNotFound, "There is no such path"}
+	noMethod        = problemSort{"method-not-allowed", http.StatusMethodNotAllowed, "The path does not take this method"}
+	tooSlow         = problemSort{"timeout", http.StatusRequestTimeout, "The request took too long to arrive"}
+	tooLarge        = problemSort{"too-large", http.StatusRequestEntityTooLarge, "The request is too large"}
+	wrongMedia      = problemSort{"media-type", http.StatusUnsupportedMediaType, "The request has another media type"}
+	revisionMissing = problemSort{"revision-required", http.StatusPreconditionRequired, "The change needs a revision"}
+	crossOrigin     = problemSort{"cross-origin", http.StatusForbidden, "A page of another origin sent it"}
+	incomplete      = problemSort{"incomplete", http.StatusInternalServerError, "The change is kept, but not all of it has taken effect"}
+	internal        = problemSort{"internal", http.StatusInternalServerError, "The node made a mistake"}
 )
 
 // problemPath begins every Problem.Type: a URI reference, so that it means the

@@ -1,0 +1,204 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mtguard/control"
+	"mtguard/security/access"
+)
+
+// fakePlane answers what it was given and remembers what it was asked.
+type fakePlane struct {
+	mu    sync.Mutex
+	asked []any // changes, filters, requests, in order
+	by    control.Actor
+	with  control.Options
+
+	err     error // the answer to everything, when set
+	result  control.Result
+	user    control.UserInfo
+	key     control.KeyInfo
+	next    string
+	events  []control.KeyEvent
+	rows    []control.AuditRow
+	written []byte                    // by backups and exports, before err
+	during  func(ctx context.Context) // while a change is made
+}
+
+func (p *fakePlane) ask(by control.Actor, what any) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked, p.by = append(p.asked, what), by
+	return p.err
+}
+
+// last is what was asked last.
+func (p *fakePlane) last() any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.asked) == 0 {
+		return nil
+	}
+	return p.asked[len(p.asked)-1]
+}
+
+func (p *fakePlane) Apply(ctx context.Context, by control.Actor, c control.Change, o control.Options) (control.Result, error) {
+	if p.during != nil {
+		p.during(ctx)
+	}
+	if ctx.Err() != nil {
+		return control.Result{}, ctx.Err()
+	}
+	p.mu.Lock()
+	p.with = o
+	p.mu.Unlock()
+	err := p.ask(by, c)
+	return p.result, err
+}
+
+func (p *fakePlane) Status(context.Context) (control.Status, error) {
+	return control.Status{Version: "1.2.3", Users: 7}, p.ask(control.Actor{}, "status")
+}
+
+func (p *fakePlane) Users(_ context.Context, f control.UserFilter) ([]control.UserInfo, string, error) {
+	return []control.UserInfo{p.user}, p.next, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) User(_ context.Context, name string) (control.UserInfo, error) {
+	err := p.ask(control.Actor{}, name)
+	if e, ok := err.(*control.Error); ok && e.Kind == control.Stale {
+		err = nil // only changes can be stale
+	}
+	return p.user, err
+}
+
+func (p *fakePlane) Keys(_ context.Context, f control.KeyFilter) ([]control.KeyInfo, string, error) {
+	return []control.KeyInfo{p.key}, p.next, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Key(_ context.Context, id string) (control.KeyInfo, error) {
+	return p.key, p.ask(control.Actor{}, id)
+}
+
+func (p *fakePlane) History(_ context.Context, f control.HistoryFilter) ([]control.KeyEvent, error) {
+	return p.events, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Schedule(context.Context) (control.Schedule, error) {
+	return testSchedule, p.ask(control.Actor{}, "schedule")
+}
+
+func (p *fakePlane) Seal(_ context.Context, by control.Actor, r control.SealRequest) ([]byte, error) {
+	return append([]byte("sealed:"), r.Plaintext...), p.ask(by, r)
+}
+
+func (p *fakePlane) Open(_ context.Context, by control.Actor, r control.OpenRequest) ([]byte, error) {
+	return bytes.TrimPrefix(r.Sealed, []byte("sealed:")), p.ask(by, r)
+}
+
+func (p *fakePlane) Backup(_ context.Context, by control.Actor, to control.BackupTarget, w io.Writer) error {
+	w.Write(p.written)
+	return p.ask(by, to)
+}
+
+func (p *fakePlane) AuditTail(_ context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error) {
+	return p.rows, p.ask(by, [2]int64{int64(n), before})
+}
+
+func (p *fakePlane) AuditVerify(_ context.Context, by control.Actor) (control.AuditReport, error) {
+	return control.AuditReport{OK: true, Rows: 9, Witnessed: 8}, p.ask(by, "verify")
+}
+
+func (p *fakePlane) AuditExport(_ context.Context, by control.Actor, w io.Writer) error {
+	w.Write(p.written)
+	return p.ask(by, "export")
+}
+
+func (p *fakePlane) AuditKey(context.Context) (string, error) {
+	return "mtguard-1+abc+def", p.ask(control.Actor{}, "key")
+}
+
+const hour = control.Duration(time.Hour)
+
+var testSchedule = control.Schedule{Every: 30 * 24 * hour, Overlap: 7 * 24 * hour, Window: 24 * hour, Announce: 3 * hour, Idle: 2 * hour, Tripwire: hour}
+
+var root = control.Actor{Name: "uid 0", Level: access.Superuser}
+
+// quiet is a log that fails the test when it has something to say.
+func quiet(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(failing{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+type failing struct{ t testing.TB }
+
+func (f failing) Write(b []byte) (int, error) {
+	f.t.Errorf("logged: %s", b)
+	return len(b), nil
+}
+
+// request sends one to h as by; headers are "Name: value".
+func request(h http.Handler, by control.Actor, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, apiPath+target, strings.NewReader(body))
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Set(name, value)
+	}
+	if by.Name != "" {
+		r = r.WithContext(WithActor(r.Context(), by))
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// shortDir is a directory whose path leaves room for the name of a socket.
+func shortDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "mt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// serve serves h on a socket until the test ends, and returns the socket's path.
+func serve(t testing.TB, h http.Handler, log *slog.Logger) string {
+	t.Helper()
+	path := filepath.Join(shortDir(t), "admin.sock")
+	s, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, s, h, log)
+	return path
+}
+
+func serveOn(t testing.TB, s *Socket, h http.Handler, log *slog.Logger) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, s, h, log) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+}
+
+// client is one of a node at path.
+func client(t testing.TB, path string) *Client {
+	c := NewClient(path, 30*time.Second)
+	t.Cleanup(c.Close)
+	return c
+}

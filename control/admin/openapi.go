@@ -1,0 +1,85 @@
+package admin
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// What huma cannot see for itself.
+
+// revised says that a change needs If-Match.
+func revised(op *huma.Operation) { op.Description += " If-Match is required." }
+
+func describeSeal(op *huma.Operation) {
+	describeOpen(op)
+	op.Parameters = append(op.Parameters,
+		&huma.Param{Name: "key", In: "query", Description: "id of a sealing key; left out: the active one", Schema: &huma.Schema{Type: huma.TypeString}},
+		&huma.Param{Name: "suite", In: "query", Description: "left out: xchacha20-poly1305", Schema: &huma.Schema{Type: huma.TypeString}})
+}
+
+func describeOpen(op *huma.Operation) {
+	describeBackup(op)
+	op.RequestBody = &huma.RequestBody{Required: true, Description: "at most 64 MiB before sealing", Content: op.Responses["200"].Content}
+	op.Parameters = []*huma.Param{{
+		Name: contextHeader, In: "header", Description: "what the blob is bound to, at most 4096 bytes in base64url without padding",
+		Schema: &huma.Schema{Type: huma.TypeString},
+	}}
+}
+
+func describeBackup(op *huma.Operation) {
+	op.Responses = answersWith(blobMedia, &huma.Schema{Type: huma.TypeString, Format: "binary"})
+}
+
+func describeExport(op *huma.Operation) {
+	op.Responses = answersWith(linesMedia, &huma.Schema{Type: huma.TypeString})
+}
+
+func answersWith(media string, schema *huma.Schema) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{media: {Schema: schema}}}}
+}
+
+// problemResponse describes a problem.
+func (s *server) problemResponse() *huma.Response {
+	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{problemMedia: {Schema: schema}}}
+}
+
+// openAnswers lets what only answers are made of have more properties than are
+// described: a client has to ignore those of a later version. In a request an
+// unknown one is refused.
+func (s *server) openAnswers() {
+	api := s.api.OpenAPI()
+	sent := make(map[string]bool)
+	for _, item := range api.Paths {
+		for _, op := range []*huma.Operation{item.Post, item.Put, item.Patch} {
+			if op == nil || op.RequestBody == nil {
+				continue
+			}
+			for _, media := range op.RequestBody.Content {
+				reach(api.Components.Schemas.Map(), media.Schema, sent)
+			}
+		}
+	}
+	for name, schema := range api.Components.Schemas.Map() {
+		if !sent[name] {
+			schema.AdditionalProperties = nil
+		}
+	}
+}
+
+// reach adds the names of the schemas that one is made of.
+func reach(all map[string]*huma.Schema, schema *huma.Schema, names map[string]bool) {
+	if schema == nil {
+		return
+	}
+	if name := schema.Ref[strings.LastIndex(schema.Ref, "/")+1:]; name != "" && !names[name] {
+		names[name] = true
+		reach(all, all[name], names)
+	}
+	reach(all, schema.Items, names)
+	for _, property := range schema.Properties {
+		reach(all, property, names)
+	}
+}

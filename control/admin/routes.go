@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"mtguard/security/access"
+)
+
+// route is one operation of the API. What stands in no route is not served.
+type route struct {
+	method  string
+	path    string
+	least   access.Level // that the actor needs
+	id      string
+	summary string
+	add     func(*server, route)
+}
+
+const (
+	reads    = access.ReadOnly
+	operates = access.Admin
+	owns     = access.Superuser
+)
+
+// routes is the API.
+var routes = []route{
+	{http.MethodGet, "/status", reads, "get-status", "The node at a glance", typed((*server).getStatus)},
+
+	{http.MethodGet, "/users", reads, "list-users", "List users by name", typed((*server).listUsers)},
+	{http.MethodPost, "/users", operates, "add-user", "Make a user; the answer holds its links", typed((*server).addUser)},
+	{http.MethodGet, "/users/{name}", reads, "get-user", "Show a user", typed((*server).getUser)},
+	{http.MethodPatch, "/users/{name}", operates, "set-user", "Change a user", typed((*server).setUser, revised)},
+	{http.MethodDelete, "/users/{name}", operates, "remove-user", "Remove a user and erase its secrets", typed((*server).removeUser, revised)},
+	{http.MethodPost, "/users/{name}/links", operates, "reveal-links", "Hand out a user's links; audited", typed((*server).revealLinks)},
+	{http.MethodPut, "/users/{name}/page", operates, "open-page", "Give a user a page of its own", typed((*server).openPage)},
+	{http.MethodPost, "/users/{name}/page", operates, "renew-page", "Move a user's page to a new address", typed((*server).renewPage)},
+	{http.MethodDelete, "/users/{name}/page", operates, "close-page", "Take a user's page away", typed((*server).closePage)},
+	{http.MethodPost, "/links", operates, "reveal-all-links", "Hand out everybody's links; audited", typed((*server).revealAllLinks)},
+
+	{http.MethodGet, "/keys", reads, "list-keys", "List keys, never their material", typed((*server).listKeys)},
+	{http.MethodGet, "/keys/{id}", reads, "get-key", "Show a key; a unique beginning of its id does", typed((*server).getKey)},
+	{http.MethodPost, "/keys/{id}/revoke", operates, "revoke-key", "Take a key out at once and end its sessions", typed((*server).revokeKey)},
+	{http.MethodPost, "/keys/rotate", operates, "rotate-keys", "Rotate users' secrets, or what seals", typed((*server).rotateKeys)},
+	{http.MethodGet, "/keys/history", reads, "list-key-events", "What happened to keys, the newest first", typed((*server).listKeyEvents)},
+	{http.MethodGet, "/keys/schedule", reads, "get-schedule", "How secrets rotate by themselves", typed((*server).getSchedule)},
+	{http.MethodPut, "/keys/schedule", operates, "set-schedule", "Set how secrets rotate by themselves", typed((*server).setSchedule)},
+
+	{http.MethodPost, "/seal", operates, "seal", "Seal a blob", plain((*server).seal, describeSeal)},
+	{http.MethodPost, "/open", operates, "open", "Open a sealed blob", plain((*server).open, describeOpen)},
+	{http.MethodPost, "/backups", owns, "create-backup", "A sealed copy of the store", typed((*server).createBackup, describeBackup)},
+
+	{http.MethodGet, "/auditlog", operates, "list-audit-rows", "The last rows of the audit log", typed((*server).listAuditRows)},
+	{http.MethodGet, "/auditlog/key", reads, "get-audit-key", "The public key of the audit log", typed((*server).getAuditKey)},
+	{http.MethodGet, "/auditlog/export", operates, "export-audit-log", "The whole audit log, to be verified elsewhere", plain((*server).exportAuditLog, describeExport)},
+	{http.MethodPost, "/auditlog/verify", reads, "verify-audit-log", "Verify the whole audit log", typed((*server).verifyAuditLog)},
+}
+
+// operation is what huma is told of r.
+func (r route) operation() huma.Operation {
+	tag, _, _ := strings.Cut(strings.TrimPrefix(r.path, "/"), "/")
+	return huma.Operation{
+		OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary,
+		Description: "Takes the level " + r.least.String() + ".",
+		Tags:        []string{tag},
+		// The body is in memory already; and huma never lifts the deadline it sets.
+		BodyReadTimeout: -1,
+		MaxBodyBytes:    maxBody + 1,
+	}
+}
+
+// typed registers a handler that huma reads the input for, checks it, and writes
+// the output of.
+func typed[I, O any](h func(*server, context.Context, *I) (*O, error), describe ...func(*huma.Operation)) func(*server, route) {
+	return func(s *server, r route) {
+		op := r.operation()
+		for _, add := range describe {
+			add(&op)
+		}
+		huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+			out, err := h(s, ctx, in)
+			if err != nil {
+				return nil, s.problem(ctx, err)
+			}
+			return out, nil
+		})
+	}
+}
+
+// plain registers a handler of blobs and streams, which huma would keep in memory
+// twice, and describes it by hand.
+func plain(h func(*server, http.ResponseWriter, *http.Request) error, describe func(*huma.Operation)) func(*server, route) {
+	return func(s *server, r route) {
+		op := r.operation()
+		describe(&op)
+		op.Responses["default"] = s.problemResponse()
+		s.api.OpenAPI().AddOperation(&op)
+		s.mount(r.method+" "+apiPath+r.path, func(w http.ResponseWriter, request *http.Request) {
+			if err := h(s, w, request); err != nil {
+				s.fail(w, request, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"mtguard/control"
+	"mtguard/security/access"
+)
+
+// server is the API over one plane.
+type server struct {
+	plane Plane
+	log   *slog.Logger
+	mux   *http.ServeMux
+	api   huma.API
+	least map[string]access.Level // by pattern of mux
+	blobs chan struct{}           // holds one for each blob in memory
+	slow  time.Duration           // the longest that a body may take
+}
+
+// maxBlobs is how many blobs may be in memory at once, each of them twice.
+const maxBlobs = 2
+
+// Handler returns the API over p, for requests whose context comes from WithActor;
+// others are refused. Refusals are not logged, mistakes of the program are; no
+// secret is, in either.
+func Handler(p Plane, log *slog.Logger) http.Handler { return newServer(p, log).handler() }
+
+func (s *server) handler() http.Handler {
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		crossOrigin.problem("only pages of this origin may change anything").write(w)
+	}))
+	return s.outermost(origin.Handler(known(s.mux)))
+}
+
+func newServer(p Plane, log *slog.Logger) *server {
+	s := &server{
+		plane: p, log: log, mux: http.NewServeMux(), least: make(map[string]access.Level),
+		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second,
+	}
+	config := huma.DefaultConfig("mtguard", "1")
+	config.Info.Description = "Management of a node. A Unix socket serves it; who asks is known by the socket."
+	// No pages with scripts from elsewhere, no links to schemas that echo the Host header.
+	config.DocsPath, config.OpenAPIPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
+	config.RejectUnknownQueryParameters = true // a mistyped dry_run must not change anything
+	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	s.api = humago.NewWithPrefix(s, apiPath, config)
+	for _, r := range routes {
+		s.least[r.method+" "+apiPath+r.path] = r.least
+		r.add(s, r)
+	}
+	s.openAnswers()
+	s.mux.HandleFunc("/", s.refuse)
+	return s
+}
+
+// HandleFunc mounts a handler of huma's, which finds the body in memory.
+func (s *server) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	s.mount(pattern, func(w http.ResponseWriter, r *http.Request) {
+		b, p := s.readAll(w, r, maxBody, s.slow)
+		if p != nil {
+			p.write(w)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(b))
+		h(w, r)
+	})
+}
+
+// mount serves a handler to those who have the level of its route. A handler
+// without a route is a mistake of the program.
+func (s *server) mount(pattern string, h http.HandlerFunc) {
+	least, ok := s.least[pattern]
+	if !ok {
+		panic("admin: no route " + pattern)
+	}
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if by := actor(r.Context()); by.Level < least {
+			kinds[control.Denied].problem("%s has the level %v; this takes %v", by.Name, by.Level, least).write(w)
+			return
+		}
+		h(w, r)
+	})
+}
+
+// ServeHTTP is there for huma; requests come through Handler.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// refuse answers what stands in no route with a problem document, where the mux
+// would answer in plain text.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		_, pattern := s.mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL})
+		if _, ok := s.least[pattern]; ok {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		noPath.problem("the API is described in api/openapi.yaml").write(w)
+		return
+	}
+	p := noMethod.problem("it takes %s", strings.Join(allowed, ", "))
+	p.allow = strings.Join(allowed, ", ")
+	p.write(w)
+}
+
+type actorKey struct{}
+
+// WithActor says who sends the requests of ctx.
+func WithActor(ctx context.Context, by control.Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, by)
+}
+
+// actor is who sends the request of ctx; known has made sure that there is one.
+func actor(ctx context.Context) control.Actor {
+	by, _ := ctx.Value(actorKey{}).(control.Actor)
+	return by
+}
+
+// known refuses whoever is nobody.
+func known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if actor(r.Context()).Name == "" {
+			stranger(r.Context()).write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readAll reads a body of at most limit bytes that arrives within the time given.
+// huma's own bound on slow senders outlasts the reading, and would end a change
+// that takes longer.
+func (s *server) readAll(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, *Problem) {
+	if r.ContentLength > limit {
+		return nil, tooLarge.problem("the body has %d bytes; the most is %d", r.ContentLength, limit)
+	}
+	connection := http.NewResponseController(w)
+	connection.SetReadDeadline(time.Now().Add(within)) // what is no connection has no deadline and is not slow
+	var into bytes.Buffer
+	if r.ContentLength > 0 {
+		into.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := into.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		connection.SetReadDeadline(time.Time{})
+		return into.Bytes(), nil
+	case errors.As(err, &large):
+		return nil, tooLarge.problem("the most is %d bytes", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, tooSlow.problem("the body did not arrive within %v", within)
+	}
+	return nil, malformed.problem("the body ends too early")
+}
+
+// problem is what err is to the client. What no refusal is, is a mistake here, or
+// of the system below: the log has it, the client does not.
+func (s *server) problem(ctx context.Context, err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	if p := refusal(err); p != nil {
+		return p
+	}
+	if ctx.Err() != nil {
+		return kinds[control.Unavailable].problem("given up: the client is gone, or the node stops")
+	}
+	s.log.Error("admin: request failed", "actor", actor(ctx).Name, "error", err)
+	return internal.problem("see the node's log")
+}
+
+// fail answers with the problem of err, or breaks off the answer that is under way.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := s.problem(r.Context(), err)
+	if a, ok := w.(*answer); ok && a.begun {
+		panic(http.ErrAbortHandler)
+	}
+	p.write(w)
+}
