@@ -75,6 +75,15 @@ func (p *Plane) checkpoint(ctx context.Context, now bool) error {
 // text, no secret.
 func (p *Plane) AuditKey(context.Context) (string, error) { return p.origin, nil }
 
+// AuditVerifier is the public key of a store's audit log.
+func AuditVerifier(tx *store.Tx) (note.Verifier, error) {
+	text, err := tx.Setting(settingVerifier)
+	if err != nil {
+		return nil, fmt.Errorf("public key of the audit log: %w", err)
+	}
+	return note.NewVerifier(string(text))
+}
+
 // AuditTail returns n rows, oldest first, that end before the row before, or at
 // the end of the log when before is 0.
 func (p *Plane) AuditTail(ctx context.Context, by Actor, n int, before int64) ([]AuditRow, error) {

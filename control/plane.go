@@ -27,7 +27,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -69,7 +68,6 @@ type Plane struct {
 	signer  note.Signer
 	origin  string // public half of signer
 
-	tripped    atomic.Int64
 	rewrapping sync.Mutex // held by finishRewrap
 	signing    sync.Mutex // held by checkpoint; guards signed
 	signed     signedState

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"time"
 
 	"mtguard/config"
 	"mtguard/telemetry/event"
@@ -41,14 +42,20 @@ func terminal(w io.Writer) bool {
 }
 
 // writeLog writes events as log lines until the subscription is closed. A
-// session makes one line, when it ends; everything else is at debug level and in
-// the metrics, since strangers who mean it would fill any disk.
+// session makes one line, when it ends; a revoked secret that somebody uses makes
+// one a minute; everything else is at debug level and in the metrics, since
+// strangers who mean it would fill any disk.
 func (n *Node) writeLog(events *event.Subscription) {
 	hide := hider(n.File().Log.Address)
+	tripped := make(map[string]time.Time) // by key; revoking is an operator's act, so these are few
 	for e := range events.C() {
 		level := slog.LevelDebug
-		if e.Kind == event.Relayed {
+		switch {
+		case e.Kind == event.Relayed:
 			level = slog.LevelInfo
+		case e.Kind == event.Tripwire && e.Time.Sub(tripped[e.Key]) >= time.Minute:
+			level = slog.LevelWarn
+			tripped[e.Key] = e.Time
 		}
 		if !n.log.Enabled(context.Background(), level) {
 			continue

@@ -13,9 +13,11 @@ import (
 	"mtguard/config/statedir"
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/mtproto"
 	"mtguard/node/links"
 	"mtguard/security/access"
 	"mtguard/security/keys"
+	"mtguard/telemetry/stats"
 )
 
 // newPlane makes the control plane over the open store.
@@ -101,6 +103,9 @@ func (n *Node) describe(s *control.Status) {
 	}
 	s.Draining = !n.serving.Load()
 	s.Connections, s.Sessions = n.stats.Open.Load(), n.stats.Sessions.Load()
+	for t := mtproto.Classic; t <= mtproto.FakeTLS; t++ {
+		s.Tripped += int64(n.stats.Handshakes(t.String(), stats.ResultRevoked))
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.ConfigError = n.refused

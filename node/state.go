@@ -73,11 +73,7 @@ func unlock(ctx context.Context, s *store.Store, dir *statedir.Dir, masterKeyFil
 	if kekID == "" {
 		err = st.create(ctx)
 	} else {
-		keysets := make(map[vault.Purpose][]byte, len(sealed))
-		for purpose, b := range sealed {
-			keysets[vault.Purpose(purpose)] = b
-		}
-		st.vault, err = vault.Open(m.kek, keysets)
+		st.vault, err = vault.Open(m.kek, keysetsOf(sealed))
 	}
 	if err != nil {
 		return nil, err
