@@ -51,6 +51,10 @@ func TestSet(t *testing.T) {
 	if _, ok := set.ByID("0000000000000000"); ok {
 		t.Error("an unknown ID has a key")
 	}
+	two := NewKey("alice", fresh(""))
+	if both, err := NewSet(append(list[:1:1], two)); err != nil || both.Accepted() != 2 || both.ByUser("alice") != list[0] || !slices.Equal(both.KeysOf("alice"), []*Key{list[0], two}) {
+		t.Errorf("two keys of one user: %v", err)
+	}
 	list[0] = NewKey("mallory", fresh(""))
 	if set.At(0).User() != "alice" {
 		t.Error("the set changed with the list it was made of")
@@ -77,9 +81,12 @@ func TestSetRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+	if set, err := NewSet([]*Key{put(t, NewRing(), spec(t, 1, "alice", Retired))}); set != nil || err == nil || !strings.HasSuffix(err.Error(), " of alice is retired") {
+		t.Errorf("a retired key: %v", err)
+	}
 	for name, set := range map[string]*Set{"nil": nil, "zero": new(Set)} {
 		_, found := set.ByID("x")
-		if set.Len() != 0 || set.ByUser("alice") != nil || found || set.Named("x") != nil {
+		if set.Len() != 0 || set.Accepted() != 0 || set.ByUser("alice") != nil || set.KeysOf("alice") != nil || found || set.Named("x") != nil {
 			t.Errorf("%s set is not empty", name)
 		}
 	}

@@ -36,6 +36,7 @@ func TestStrength(t *testing.T) {
 		hex.EncodeToString([]byte("correcthorse1234")): true,
 		hex.EncodeToString([]byte("CORRECTHORSE1234")): true,
 		"11221212211122212112212112121212":             true, // two digits
+		"00010203101112132021222330313233":             true, // four digits, sixteen bytes
 		"00010203000102030001020300010203":             true,
 		"0102030405060701020304050607aabb":             false, // 9 different bytes: not every pattern is found
 	} {
