@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -109,7 +110,13 @@ func credentialPath() (string, bool) {
 // the key behind where it leads.
 func (d *Dir) ownMasterKey(name string) (MasterKey, error) {
 	path := filepath.Join(d.path, name)
-	k, err := ReadMasterKey(path)
+	owners := []int{0, os.Geteuid()}
+	if info, err := os.Stat(d.path); err == nil && os.Geteuid() == 0 { // root looks after what a service of another user has
+		if uid, ok := ownerOf(info); ok {
+			owners = append(owners, uid)
+		}
+	}
+	k, err := readMasterKey(path, owners)
 	if err != nil {
 		return MasterKey{}, err
 	}
@@ -124,12 +131,16 @@ func (d *Dir) ownMasterKey(name string) (MasterKey, error) {
 // ReadMasterKey reads the key in a file that somebody named. It must be a regular file, be the caller's own or root's, and give
 // nothing to others.
 func ReadMasterKey(path string) (MasterKey, error) {
+	return readMasterKey(path, []int{0, os.Geteuid()})
+}
+
+func readMasterKey(path string, owners []int) (MasterKey, error) {
 	data, info, err := read(path, maxMaster)
 	if err != nil {
 		return MasterKey{}, fmt.Errorf("master key: %w", err)
 	}
 	defer clear(data)
-	if err := private(path, info); err != nil {
+	if err := private(path, info, owners); err != nil {
 		return MasterKey{}, fmt.Errorf("master key: %w", err)
 	}
 	text := strings.TrimSpace(string(data))
@@ -139,7 +150,7 @@ func ReadMasterKey(path string) (MasterKey, error) {
 	return MasterKey{Path: path, text: func() string { return text }}, nil
 }
 
-func private(path string, info fs.FileInfo) error {
+func private(path string, info fs.FileInfo, owners []int) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
@@ -153,7 +164,7 @@ func private(path string, info fs.FileInfo) error {
 	if mode&forbidden != 0 {
 		return fmt.Errorf("%s can be used by others (mode %04o): chmod 600 %s; if somebody may have read it, rotate the master key when the program runs", path, mode, path)
 	}
-	if owner, ok := ownerOf(info); ok && owner != 0 && owner != os.Geteuid() {
+	if owner, ok := ownerOf(info); ok && !slices.Contains(owners, owner) {
 		return fmt.Errorf("%s belongs to user %d and this is user %d: chown it to the user that runs mtguard, or to root", path, owner, os.Geteuid())
 	}
 	return nil

@@ -79,11 +79,21 @@ func TestMasterKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 	if _, err := other.CreateMasterKey(func() (string, error) { return "", broken }); !errors.Is(err, broken) || len(listed(t, other)) != 0 {
 		t.Errorf("%v, left %v", err, listed(t, other))
 	}
+}
+
+func TestMasterKeyOnAFullDiskLeavesNothing(t *testing.T) {
+	if !inChild(t) {
+		return
+	}
+	d := open(t)
 	restore := limitFileSize(t, 0)
-	_, err := other.CreateMasterKey(constant("three"))
+	_, errCreate := d.CreateMasterKey(constant("three"))
+	_, errAdd := d.AddMasterKey("three")
 	restore()
-	if err == nil || !strings.Contains(err.Error(), "master.key") || strings.Contains(err.Error(), "three") || len(listed(t, other)) != 0 {
-		t.Errorf("full disk: %v, left %v", err, listed(t, other))
+	for _, err := range []error{errCreate, errAdd} {
+		if err == nil || !strings.Contains(err.Error(), "master.key") || strings.Contains(err.Error(), "three") || len(listed(t, d)) != 0 {
+			t.Errorf("%v, left %v", err, listed(t, d))
+		}
 	}
 }
 
@@ -344,5 +354,38 @@ func TestALinkedMasterKeyIsReadAndNotReplaced(t *testing.T) {
 	}
 	if _, err := d.AddMasterKey("new"); err == nil || !strings.Contains(err.Error(), "link") {
 		t.Errorf("added beside a link: %v", err)
+	}
+}
+
+func TestRootWritesForTheOwnerOfTheDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	d := open(t)
+	if err := os.Chown(d.Path(), 12345, 12346); err != nil {
+		t.Fatal(err)
+	}
+	k := master(t, d, "one")
+	next, err := d.AddMasterKey("two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.DefaultSecret(constant("three")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{k.Path, next.Path, filepath.Join(d.Path(), "default.secret")} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stat := info.Sys().(*syscall.Stat_t); stat.Uid != 12345 || stat.Gid != 12346 {
+			t.Errorf("%s belongs to %d:%d", path, stat.Uid, stat.Gid)
+		}
+	}
+	if got := texts(t, d); !slices.Equal(got, []string{"one", "two"}) { // and reads it
+		t.Errorf("offered are %v", got)
+	}
+	if _, err := d.MasterKeys(k.Path); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
+		t.Errorf("named, and not known to belong to the service: %v", err)
 	}
 }

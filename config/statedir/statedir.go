@@ -10,7 +10,8 @@
 //	err = dir.Replace("hellos.replay", cache.Export)
 //
 // A *Dir holds only names; any number of goroutines and processes may use one
-// directory at a time. Files appear whole or not at all.
+// directory at a time. Files appear whole or not at all, and belong to the owner of the
+// directory, also when root writes them.
 package statedir
 
 import (
@@ -314,7 +315,10 @@ func (d *Dir) temp(name string, fill func(io.Writer) error) (string, error) {
 	if err != nil {
 		return "", named(final, err)
 	}
-	err = fill(temp)
+	err = adopt(temp, d.path)
+	if err == nil {
+		err = fill(temp)
+	}
 	if err == nil {
 		err = temp.Sync()
 	}
@@ -351,7 +355,10 @@ func exclusive(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(data)
+	err = adopt(file, filepath.Dir(name))
+	if err == nil {
+		_, err = file.Write(data)
+	}
 	if err == nil {
 		err = file.Sync()
 	}
