@@ -75,6 +75,21 @@ mutate "early end of garbage" proxy/handshake/accept.go 'got, err := r.c.Read(r.
 mutate "trial budget of a prefix" $auth '!s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed ||' 'narrow.Bits() == 999 || ' ./proxy/auth
 mutate "trial budget in all" $auth '!s.a.all.Take(allTrials, chunk, s.now).Allowed {' 'false {' ./proxy/auth
 mutate "memory of returning clients" $auth 'a.recent.note(from, key.ID())' '_ = from' ./proxy/auth
+mutate "memory of clients whose user is refused" $auth 'if v.Result == stats.ResultOK || v.Result == stats.ResultUser {' 'if v.Result == stats.ResultOK {' ./proxy/auth
+mutate "borrow of a secret while it is tried" $auth 'defer key.Return()' 'key.Return()' ./proxy/auth
+mutate "tripwires" $auth 's.among(s.set.Len()-accepted, func' 's.among(0, func' ./proxy/auth
+mutate "tripwires behind everybody" $auth 'ok && i < s.set.Accepted() && s.try(i)' 'ok && s.try(i)' ./proxy/auth
+grant=proxy/auth/grant.go
+mutate "tripwires, report of their use" $grant 'key.Trips().See(from, now)' '_ = from' ./proxy/auth
+mutate "state of the key" $grant 'if !ok {' 'if !ok && false {' ./proxy/auth
+mutate "account of the user" $grant 'key.Account().Enter(from); refusal != usage.Allowed' 'key.Account().Enter(from); false && refusal != usage.Allowed' ./proxy/auth
+mutate "account of the user, lease of who is refused" $grant 'lease.Release()' '' ./proxy/auth
+mutate "grant lost with the key" $grant 'state == keys.Revoked || state == keys.Expired' 'state == keys.Expired' ./proxy/auth
+mutate "grant lost with the user's standing" $grant 'Standing(); refusal != usage.Allowed' 'Standing(); false && refusal != usage.Allowed' ./proxy/auth
+mutate "grant given back once" $grant 'if g == nil || g.back.Swap(true) {' 'if g == nil {' ./proxy/auth
+mutate "grant given back after a failed handshake" proxy/handshake/accept.go 'v.Grant.Release()' '' ./proxy/handshake
+mutate "meter, rest at the end" proxy/auth/sessions.go 'x.count(up, down)' '' ./proxy/auth ./proxy
+mutate "meter, each byte once" proxy/auth/sessions.go 'x.up, x.down = up, down' '_, _ = up, down' ./proxy/auth
 mutate "server name first" $auth 'named := s.set.Named(name)' 'named := s.set.Named("")' ./proxy/auth
 mutate "cover splice" proxy/mask.go 'x.splice(f.Read, outcome)' 'x.discard(outcome)' ./proxy
 mutate "cover splice, bytes read before" proxy/cover.go 'if _, err := site.Write(said); err != nil {' 'if false {' ./proxy
@@ -101,7 +116,10 @@ mutate "drain, end of sessions" proxy/server.go 's.Engine.Close()' '' ./proxy
 mutate "drain, end of handshakes" proxy/server.go 's.half.closeAll()' '' ./proxy
 mutate "drain at SIGTERM" node/node.go 'n.server.Shutdown(ctx)' 'stop, now := context.WithCancel(ctx); now(); n.server.Shutdown(stop)' ./node
 mutate "session kill on reload" node/node.go 'return !still' 'return !still && false' ./node
-mutate "session kill after a reload during the handshake" proxy/conn.go 'Keys.ByID(live.Key); !ok {' 'Keys.ByID(live.Key); false && !ok {' ./proxy
+mutate "grant looked at when the session is listed" proxy/conn.go 'why := live.Grant.Lost(); why != ""' 'why := live.Grant.Lost(); false && why != ""' ./proxy
+mutate "grant looked at before the dial" proxy/conn.go 'if x.lost() { // the client' 'if false { // the client' ./proxy
+mutate "grant looked at before the first bytes" proxy/conn.go 'if x.lost() { // the DC' 'if false { // the DC' ./proxy
+mutate "grant given back at the end" proxy/conn.go 'b.grant.Release()' '' ./proxy
 mutate "session tickets of the site in the learnt flight" proxy/coverprobe.go 'if r.writes++; r.writes > 1 {' 'if r.writes++; false {' ./proxy
 mutate "asking the site for session tickets, as clients do" proxy/coverprobe.go 'ClientSessionCache: tls.NewLRUClientSessionCache(1)' 'ClientSessionCache: nil' ./proxy
 mutate "accept errors are survived" proxy/server.go 'pause = min(max(2*pause' 'return err; pause = min(max(2*pause' ./proxy
