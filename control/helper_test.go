@@ -79,6 +79,18 @@ func (b *bench) open() {
 	}
 }
 
+// tryOpen opens the vault as open does, and says what is wrong.
+func (b *bench) tryOpen() (*vault.Vault, error) {
+	b.t.Helper()
+	ctx := context.Background()
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(b.dir, "store.db")})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer s.Close()
+	return openVault(ctx, s, b.master)
+}
+
 // restart ends the plane and begins anew, as after a crash: nothing is flushed.
 func (b *bench) restart() {
 	b.t.Helper()

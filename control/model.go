@@ -23,8 +23,10 @@ type user struct {
 	mark   usage.Totals
 }
 
-// generations is the metadata of a user's keys, with what is live of it.
+// generations is the metadata of a user's keys, with what is live of it. A key
+// that a session holds is in use now, however long ago the session began.
 func (p *Plane) generations(list []store.Key) keys.Generations {
+	now := p.parts.Now()
 	all := make(keys.Generations, len(list))
 	for i, k := range list {
 		all[i] = k.Generation
@@ -37,6 +39,9 @@ func (p *Plane) generations(list []store.Key) keys.Generations {
 		}
 		if last := live.Use().Last(); last.After(all[i].LastUsed) {
 			all[i].LastUsed = last
+		}
+		if live.Leases() > 0 {
+			all[i].LastUsed = now
 		}
 	}
 	return all

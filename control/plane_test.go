@@ -98,6 +98,12 @@ func TestAnOverlapEndsEarlyWhenTheOldSecretIsUnused(t *testing.T) {
 		t.Fatalf("nobody has used the new key, and the old one is %v", old.State())
 	}
 	b.active("nadia").Use().See(home, b.clock())
+	lease, _ := old.Acquire()
+	b.pass(lookEvery)
+	if old.State() != keys.Retiring {
+		t.Fatalf("a session holds the old key, and it is %v", old.State())
+	}
+	lease.Release()
 	b.pass(lookEvery)
 	if old.State() != keys.Retired {
 		t.Errorf("the new key is used, the old one unused for three days, and it is %v", old.State())
