@@ -16,7 +16,8 @@
 //
 // Who owns what: the store owns everything that must survive; mu guards the
 // model, which is the store's users and keys as the data path meets them. All
-// methods may be called concurrently. The only goroutine is the caller's of Run.
+// methods may be called concurrently. The only goroutines are the caller's of Run
+// and one that Run waits for.
 package control
 
 import (
@@ -185,9 +186,13 @@ func secretSetting(tx *store.Tx, name string, b []byte) error {
 	return nil
 }
 
-// Run does what is due by time until ctx ends, and then writes down what the
-// users have used. Every step is small; a failing one is logged and tried again.
+// Run follows the store and does what is due by time until ctx ends, and then
+// writes down what the users have used. Every step is small; a failing one is
+// logged and tried again.
 func (p *Plane) Run(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { p.watch(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -202,6 +207,17 @@ func (p *Plane) Run(ctx context.Context) {
 		case <-tick.C:
 			p.tick(ctx)
 		}
+	}
+}
+
+// watch compiles whatever changes the store. Apply does not wait for it: it
+// compiles its own change, so that it can say that it is in force.
+func (p *Plane) watch(ctx context.Context) {
+	for revision, err := range p.store.Watch(ctx, 0) {
+		if err == nil {
+			_, err = p.follow(ctx, revision)
+		}
+		p.report("watch", err)
 	}
 }
 
