@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,10 +40,10 @@ environment are checked along with the file, as "mtguard run" would use them.`,
 		Example: `  mtguard config check
   mtguard config check --config ./mtguard.toml --json`,
 		Args: atMost(0),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := a.checkedConfig(path)
 			if problems, ok := errors.AsType[*config.Error](err); asJSON && ok {
-				if err := a.printJSON(envelope[config.Problem]{problems.Problems}); err != nil {
+				if err := printJSON(a, cmd, problems.Problems...); err != nil {
 					return err
 				}
 			}
@@ -51,7 +51,7 @@ environment are checked along with the file, as "mtguard run" would use them.`,
 				return err
 			}
 			if asJSON {
-				return a.printJSON(envelope[config.Problem]{[]config.Problem{}})
+				return printJSON[config.Problem](a, cmd)
 			}
 			if !quiet {
 				fmt.Fprintln(a.stdout, verdict(file))
@@ -102,7 +102,11 @@ func (a *app) configExampleCommand() *cobra.Command {
 		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			if path != "" {
-				return writeNew(path, examples.Config)
+				_, err := newFile(path, func(w io.Writer) error {
+					_, err := io.WriteString(w, examples.Config)
+					return err
+				})
+				return err
 			}
 			_, err := fmt.Fprint(a.stdout, examples.Config)
 			return err
@@ -110,14 +114,4 @@ func (a *app) configExampleCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&path, "config", "", "write to `FILE`, which must not exist yet")
 	return cmd
-}
-
-// writeNew never overwrites: the file there may be the one a node runs with.
-func writeNew(path, text string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	return errors.Join(err, file.Close())
 }

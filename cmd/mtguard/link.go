@@ -3,151 +3,177 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
-	"strings"
+	"io"
+	"net"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
-	"mtguard/config"
-	"mtguard/config/statedir"
+	"mtguard/control"
+	"mtguard/control/admin"
 	"mtguard/node/links"
 )
 
+// linkItem is a link as --json prints it.
+type linkItem struct {
+	control.Link
+	Page string `json:"page,omitempty"`
+}
+
+// linkStyle says what `link` shows.
+type linkStyle struct {
+	qr, direct bool
+	png, svg   string
+}
+
 func (a *app) linkCommand() *cobra.Command {
-	var configFlag, stateDir string
-	var asJSON, qr bool
+	o := new(nodeFlags)
+	var style linkStyle
 	cmd := &cobra.Command{
 		Use:     "link [NAME]",
-		GroupID: groupServe,
+		GroupID: groupPeople,
 		Short:   "Print the links of all users, or of one",
-		Long: `Print the links of all users, or of one: one for each transport.
+		Long: `Print the links of all users, or of one: one for each transport. For a user with a
+page of its own, it is the address of the page, which always shows the newest link;
+--direct prints the links all the same.
 
-The links are those that the last "mtguard run" printed. Whoever has a link
-can use the proxy: hand it out like a key.`,
+Whoever has a link can use the proxy: hand it out like a key. The audit log keeps
+who looked at which.`,
 		Example: `  mtguard link
   mtguard link alice --qr
+  mtguard link alice --direct --png alice.png
   mtguard link --json`,
-		Args: atMost(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return a.completeUser(configFlag, args), cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			if asJSON && qr {
-				return &usageError{errors.New("--json and --qr exclude each other"), "a QR code holds the text of tg"}
+		Args:              atMost(1),
+		ValidArgsFunction: a.userNames(o, 1),
+		RunE: a.asks(o, func(c *call) error {
+			if err := style.check(c); err != nil {
+				return err
 			}
-			items, at, err := a.links(configFlag, stateDir)
+			name := ""
+			if len(c.args) == 1 {
+				name = c.args[0]
+			}
+			if name == "" {
+				c.slow()
+			}
+			result, err := c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.Links(c.ctx, name, o) })
 			if err != nil {
 				return err
 			}
-			if len(args) == 1 {
-				if items, err = linksOf(args[0], items); err != nil {
-					return err
-				}
-			}
-			if asJSON {
-				return a.printJSON(envelope[links.Item]{items})
-			}
-			a.note(at.Note)
-			return links.Write(a.stdout, items, links.Style{QR: qr, Colour: colour(a.stdout)})
-		},
+			return answer(c, linkItems(result), func() error { return c.showLink(result, style) })
+		}),
 	}
-	cmd.Flags().StringVar(&configFlag, "config", "", "configuration `FILE`; default: that of the last run, else "+config.DefaultPath)
-	cmd.Flags().StringVar(&stateDir, "state-dir", "", "state directory `DIR` instead of state.dir")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&qr, "qr", false, "draw a QR code below each link")
+	o.common(cmd.Flags())
+	cmd.Flags().StringVar(&o.reason, "reason", "", "`TEXT` for the audit log")
+	cmd.Flags().BoolVar(&style.qr, "qr", false, "draw a QR code below each link")
+	cmd.Flags().BoolVar(&style.direct, "direct", false, "print the links, not the page's address")
+	cmd.Flags().StringVar(&style.png, "png", "", "write the QR code to `FILE` as PNG")
+	cmd.Flags().StringVar(&style.svg, "svg", "", "write the QR code to `FILE` as SVG")
+	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
 	return cmd
 }
 
-// links returns the links as the last run with the same configuration had them, or as the next
-// run would.
-func (a *app) links(configFlag, stateDir string) ([]links.Item, links.Address, error) {
-	none := links.Address{}
-	path, err := a.configPath(configFlag)
-	if err != nil {
-		return nil, none, err
+func (s linkStyle) check(c *call) error {
+	switch {
+	case c.format != formTable && s.qr:
+		return &usageError{errors.New("--json and --qr exclude each other"), "a QR code holds the text of tg"}
+	case len(c.args) == 0 && (s.png != "" || s.svg != ""):
+		return &usageError{errors.New("a picture is of one user's link"), "name the user: " + c.cmd.CommandPath() + " NAME"}
 	}
-	file, err := load(path, stateFlag(stateDir))
-	if err != nil {
-		return nil, none, err
-	}
-	dir, stateErr := statedir.Find(file.State.Dir, file.Explicit("state.dir"))
-	run, same := statedir.Run{}, false
-	if stateErr == nil {
-		if run, err = dir.ReadRun(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, none, err
-		}
-		same = err == nil && (configFlag == "" || run.Config == path)
-	}
-	if same && run.Config != path {
-		if file, err = load(run.Config, stateFlag(stateDir)); err != nil {
-			return nil, none, err
-		}
-	}
-	if same {
-		file.Proxy.Listen, file.Proxy.PublicAddress = run.Listen, run.PublicAddress
-		file.Proxy.Transports, file.Cover.Domains = run.Transports, run.Domains
-	}
-	return assemble(file, func() (string, error) {
-		if stateErr != nil {
-			return "", stateErr
-		}
-		return dir.ReadDefaultSecret()
-	})
+	return nil
 }
 
-// assemble computes the links of a configuration; stored gives the default user's secret.
-func assemble(file *config.File, stored func() (string, error)) ([]links.Item, links.Address, error) {
-	at, err := links.Locate(file.Proxy.PublicAddress, file.Proxy.Listen)
-	if err != nil {
-		return nil, at, err
+func linkItems(result control.Result) []linkItem {
+	items := make([]linkItem, 0, len(result.Links))
+	for _, link := range result.Links {
+		items = append(items, linkItem{link, result.Page})
 	}
-	list, err := links.Keys(file, stored)
-	if len(file.Users) == 0 && errors.Is(err, fs.ErrNotExist) {
-		return nil, at, &missingError{fmt.Sprintf("no user yet: %v", err), "start `mtguard run` once: it makes the user \"default\" and its link"}
-	}
-	if err != nil {
-		return nil, at, err
-	}
-	domain := ""
-	if len(file.Cover.Domains) > 0 {
-		domain = file.Cover.Domains[0]
-	}
-	items, err := links.All(list, file.Proxy.Transports, domain, at)
-	return items, at, err
+	return items
 }
 
-func linksOf(name string, items []links.Item) ([]links.Item, error) {
-	mine := slices.DeleteFunc(slices.Clone(items), func(item links.Item) bool { return item.User != name })
-	if len(mine) > 0 {
-		return mine, nil
+// pixels are the side of a module in a PNG.
+const pixels = 8
+
+// showLink prints what was asked for, and draws the pictures.
+func (c *call) showLink(result control.Result, style linkStyle) error {
+	if result.Page != "" && !style.direct {
+		result.Links = nil
+	} else {
+		result.Page = ""
 	}
-	const shown = 10
-	var names []string
-	for _, item := range items {
-		if !slices.Contains(names, item.User) && len(names) <= shown {
-			names = append(names, item.User)
+	code := result.Page
+	if code == "" && len(result.Links) > 0 {
+		code = result.Links[0].TG
+	}
+	for _, picture := range []struct {
+		file string
+		draw func(string) ([]byte, error)
+	}{
+		{style.png, func(text string) ([]byte, error) { return links.PNG(text, pixels) }},
+		{style.svg, func(text string) ([]byte, error) {
+			drawing, err := links.SVG(text)
+			return []byte(drawing), err
+		}},
+	} {
+		if picture.file == "" {
+			continue
+		}
+		drawing, err := picture.draw(code)
+		if err != nil {
+			return err
+		}
+		if _, err := newFile(picture.file, func(w io.Writer) error {
+			_, err := w.Write(drawing)
+			return err
+		}); err != nil {
+			return err
 		}
 	}
-	if len(names) > shown {
-		names[shown] = "…"
+	if style.png != "" || style.svg != "" {
+		return nil // the link is in the picture; a terminal keeps what it showed
 	}
-	return nil, &missingError{fmt.Sprintf("no user %q", name), "users: " + strings.Join(names, ", ")}
+	return c.showLinks(result, style.qr)
 }
 
-// completeUser offers the names of the configuration to the shell.
-func (a *app) completeUser(configFlag string, args []string) []string {
-	path, err := a.configPath(configFlag)
-	if err != nil || len(args) > 0 {
+// showLinks prints the page and the links that a change handed out.
+func (c *call) showLinks(result control.Result, qr bool) error {
+	out := c.app.stdout
+	if result.Page != "" {
+		fmt.Fprintf(out, "page\n  %s\n", clean(result.Page))
+		if qr {
+			code, err := links.QR(result.Page, colour(out))
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(out, code)
+		}
+	}
+	if len(result.Links) == 0 {
 		return nil
 	}
-	file, err := config.Load(path)
+	items := make([]links.Item, 0, len(result.Links))
+	for _, link := range result.Links {
+		items = append(items, links.Item{User: clean(link.User), Kind: clean(link.Kind), Secret: link.Secret, TG: clean(link.TG), HTTPS: clean(link.HTTPS)})
+	}
+	if !c.quiet {
+		c.app.note(reachable(result.Links[0]))
+	}
+	return links.Write(out, items, links.Style{QR: qr, Colour: colour(out)})
+}
+
+// reachable says what an operator should know about the address in a link, or nothing.
+func reachable(link control.Link) string {
+	at, err := url.Parse(link.TG)
 	if err != nil {
-		return nil
+		return ""
 	}
-	var names []string
-	for _, user := range file.Users {
-		names = append(names, user.Name)
+	host := at.Query().Get("server")
+	if host == "" {
+		return ""
 	}
-	return names
+	located, err := links.Locate("", []string{net.JoinHostPort(host, at.Query().Get("port"))})
+	if err != nil {
+		return ""
+	}
+	return located.Note
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,9 +18,14 @@ import (
 
 // app is what all commands share.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	// defaultConfig is the file used when it exists and --config names none.
 	defaultConfig string
+	// defaultSocket is where a node's admin socket is that chose no other place.
+	defaultSocket string
+	// asking says that somebody answers at stdin although it is no terminal.
+	asking bool
 }
 
 // execute runs one command line and returns the exit code.
@@ -33,8 +40,10 @@ func (a *app) execute(args []string) int {
 }
 
 const (
-	groupServe = "serve"
-	groupCare  = "care"
+	groupServe  = "serve"
+	groupPeople = "people"
+	groupKeys   = "keys"
+	groupCare   = "care"
 )
 
 func (a *app) root() *cobra.Command {
@@ -49,21 +58,37 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noSubcommand,
-		RunE:          help,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			if line := a.statusLine(cmd); line != "" {
+				fmt.Fprintln(a.stdout, "\n"+line)
+			}
+			return nil
+		},
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err, "see " + cmd.CommandPath() + " --help"}
 	})
-	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serve:"}, &cobra.Group{ID: groupCare, Title: "Set up:"})
+	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serve:"}, &cobra.Group{ID: groupPeople, Title: "People:"},
+		&cobra.Group{ID: groupKeys, Title: "Keys:"}, &cobra.Group{ID: groupCare, Title: "Care:"})
 	root.SetHelpCommandGroupID(groupCare)
 	root.SetCompletionCommandGroupID(groupCare)
 	root.AddCommand(
-		// in the order of the help: those that serve (run, demo, link), then the others
 		a.runCommand(),
 		a.demoCommand(),
+		a.statusCommand(),
+		a.userCommand(),
 		a.linkCommand(),
+		a.pageCommand(),
+		a.keyCommand(),
+		a.sealCommand(),
+		a.openCommand(),
+		a.auditlogCommand(),
+		a.backupCommand(),
 		a.configCommand(),
 		a.secretCommand(),
 		a.versionCommand(),
@@ -79,11 +104,76 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := "see " + cmd.CommandPath() + " --help"
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	if near := nearest(args[0], cmd.Commands()); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	} else if cmd.HasParent() {
+		var all []string
+		for _, sub := range cmd.Commands() {
+			all = append(all, sub.Name())
+		}
+		hint = "its commands: " + strings.Join(all, ", ")
 	}
 	return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), hint}
+}
+
+// shownNearest is how many commands an unknown one is compared with.
+const shownNearest = 3
+
+// nearest are the commands that a misspelt one may have been meant to be, likeliest first.
+func nearest(word string, commands []*cobra.Command) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	word = strings.ToLower(word)
+	var near []candidate
+	for _, cmd := range commands {
+		if !cmd.IsAvailableCommand() {
+			continue
+		}
+		name := cmd.Name()
+		d := distanceOf(word, name)
+		if strings.HasPrefix(name, word) || slices.Contains(cmd.SuggestFor, word) {
+			d = 0
+		}
+		if d <= 1+len(word)/3 {
+			near = append(near, candidate{name, d})
+		}
+	}
+	slices.SortStableFunc(near, func(x, y candidate) int { return cmp.Compare(x.distance, y.distance) })
+	var names []string
+	for _, c := range near[:min(len(near), shownNearest)] {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// distanceOf counts the insertions, deletions, replacements and swaps of neighbours that turn a
+// into b. A word far longer than any command is at its own length.
+func distanceOf(a, b string) int {
+	if len(a) > 32 {
+		return len(a)
+	}
+	older, previous := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range previous {
+		previous[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		current := make([]int, len(b)+1)
+		current[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				current[j] = min(current[j], older[j-2]+1)
+			}
+		}
+		older, previous = previous, current
+	}
+	return previous[len(b)]
 }
 
 // atMost is the argument rule of commands that take up to n objects.
@@ -93,6 +183,16 @@ func atMost(n int) cobra.PositionalArgs {
 			return nil
 		}
 		return &usageError{fmt.Errorf("%s takes at most %d arguments, not %d", cmd.CommandPath(), n, len(args)), "usage: " + cmd.UseLine()}
+	}
+}
+
+// exactly is the argument rule of commands that take n objects.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return &usageError{fmt.Errorf("%s takes %s, not %d", cmd.CommandPath(), plural(n, "argument"), len(args)), "usage: " + cmd.UseLine()}
 	}
 }
 

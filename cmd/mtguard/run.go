@@ -105,7 +105,7 @@ func (a *app) remember(n *node.Node, path string) {
 const shownLinks = 6
 
 func (a *app) announce(ctx context.Context, n *node.Node, path string) {
-	a.remember(n, path)
+	defer a.remember(n, path) // whoever waits for the note finds the rest said
 	if os.Getenv("JOURNAL_STREAM") != "" {
 		a.note("links are secrets and stay out of the journal: mtguard link prints them")
 		return

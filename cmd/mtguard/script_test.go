@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,7 +22,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"mtguard": func() {
 			// The machine's own configuration must not reach the tests.
-			a := &app{stdout: os.Stdout, stderr: os.Stderr, defaultConfig: os.Getenv("DEFAULT_CONFIG")}
+			a := &app{
+				stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+				defaultConfig: os.Getenv("DEFAULT_CONFIG"), defaultSocket: os.Getenv("DEFAULT_SOCKET"),
+			}
 			os.Exit(a.execute(os.Args[1:]))
 		},
 	})
@@ -38,16 +42,20 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "xdg"))
 			env.Setenv("DEFAULT_CONFIG", filepath.Join(env.WorkDir, "etc", "mtguard.toml"))
+			env.Setenv("DEFAULT_SOCKET", filepath.Join(env.WorkDir, "run", "admin.sock"))
+			env.Setenv("TZ", "UTC")
 			// Nothing leaves the machine: no cover site, no fixed port for metrics.
 			env.Setenv("MTGUARD__COVER__FALL_BACK_TO", "127.0.0.1:1")
 			env.Setenv("MTGUARD__METRICS__LISTEN", "")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  exits,
-			"await":  await,
-			"signal": signalAll,
-			"mode":   mode,
+			"exits":   exits,
+			"await":   await,
+			"signal":  signalAll,
+			"mode":    mode,
+			"capture": capture,
+			"edit":    edit,
 		},
 	})
 }
@@ -85,6 +93,25 @@ func signalAll(ts *testscript.TestScript, _ bool, args []string) {
 	for _, cmd := range ts.BackgroundCmds() {
 		ts.Check(cmd.Process.Signal(number))
 	}
+}
+
+// capture NAME REGEXP sets a variable to what the first group matches in the last standard output.
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	match := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if match == nil {
+		ts.Fatalf("no %s in standard output", args[1])
+	}
+	ts.Setenv(args[0], match[1])
+}
+
+// edit FROM TO REGEXP TEXT copies a file with what matches replaced, which must be something.
+func edit(ts *testscript.TestScript, _ bool, args []string) {
+	before := ts.ReadFile(args[0])
+	after := regexp.MustCompile(args[2]).ReplaceAllString(before, args[3])
+	if after == before {
+		ts.Fatalf("no %s in %s", args[2], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(after), 0o600))
 }
 
 // mode OCTAL FILE checks the permissions of a file.

@@ -22,7 +22,7 @@ needed for a user whose links shall name another one than cover.domains does.`,
   mtguard generate-secret www.example.com
   (umask 077; mtguard generate-secret > alice.secret)`,
 		Args: atMost(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			domain, kind := "", "plain"
 			if len(args) == 1 {
 				domain, kind = args[0], "faketls"
@@ -43,7 +43,7 @@ needed for a user whose links shall name another one than cover.domains does.`,
 					Domain string `json:"domain,omitempty"`
 					Secret string `json:"secret"`
 				}
-				return a.printJSON(envelope[item]{[]item{{kind, domain, secret}}})
+				return printJSON(a, cmd, item{kind, domain, secret})
 			}
 			_, err = fmt.Fprintln(a.stdout, secret)
 			return err

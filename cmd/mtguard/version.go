@@ -29,11 +29,11 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: `  mtguard version
   mtguard version --json`,
 		Args: atMost(0),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			info, _ := debug.ReadBuildInfo()
 			b := describe(info)
 			if asJSON {
-				return a.printJSON(b)
+				return printJSON(a, cmd, b)
 			}
 			_, err := fmt.Fprintln(a.stdout, b)
 			return err

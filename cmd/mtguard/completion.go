@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mtguard/control"
+	"mtguard/security/access"
+	"mtguard/security/aead"
+)
+
+// Completion asks the node, so that the shell offers what there is. A node that does not answer
+// at once, or at all, is as one that has nothing: nobody wants an error in the middle of a line.
+const (
+	completionPatience = time.Second
+	completionMost     = 100
+)
+
+// completer offers values for what stands before the cursor.
+type completer = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
+
+// live is a completer that asks the node, for up to most arguments (0: any number).
+func (a *app) live(o *nodeFlags, most int, ask func(c *call, begun string) ([]string, error)) completer {
+	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if most > 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+		defer cancel()
+		if environment(cmd.Flags()) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		own := *o // a copy, whose form and patience are ours
+		own.timeout, own.format, own.json = completionPatience, formTable, false
+		c, err := a.call(ctx, &own, cmd, args)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		values, err := ask(c, begun)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		values = slices.DeleteFunc(values, func(value string) bool {
+			word, _, _ := strings.Cut(value, "\t")
+			return !strings.HasPrefix(word, begun) || slices.Contains(args, word)
+		})
+		return values, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// userNames completes names of users.
+func (a *app) userNames(o *nodeFlags, most int) completer {
+	return a.live(o, most, func(c *call, begun string) ([]string, error) {
+		// Sorted by name, those that begin so stand behind the words before.
+		users, _, err := c.client.Users(c.ctx, control.UserFilter{After: before(begun), Limit: completionMost})
+		var names []string
+		for _, user := range users {
+			names = append(names, clean(user.Name)+"\t"+described(user.State, user.Note))
+		}
+		return names, err
+	})
+}
+
+// before is a text that sorts in front of all names that begin with text, and behind all others
+// that do. Names have no character above a letter.
+func before(text string) string {
+	if text == "" {
+		return ""
+	}
+	last := len(text) - 1
+	return text[:last] + string(text[last]-1) + "~"
+}
+
+// keyIDs completes ids of keys that what keeps.
+func (a *app) keyIDs(o *nodeFlags, filter control.KeyFilter) completer {
+	return a.live(o, 1, func(c *call, _ string) ([]string, error) {
+		filter.Limit = completionMost
+		found, _, err := c.client.Keys(c.ctx, filter)
+		var ids []string
+		for _, key := range found {
+			ids = append(ids, clean(string(key.ID))+"\t"+described(key.State, key.User))
+		}
+		return ids, err
+	})
+}
+
+// sealKeyIDs completes ids of keys that can seal.
+func (a *app) sealKeyIDs(o *nodeFlags) completer {
+	return a.keyIDs(o, control.KeyFilter{Purpose: "seal"})
+}
+
+// described is the remark that shells show beside a value.
+func described(parts ...string) string {
+	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+	return clean(strings.Join(parts, ", "))
+}
+
+// words completes from a fixed list.
+func words(list ...string) completer {
+	return func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		fitting := slices.DeleteFunc(slices.Clone(list), func(word string) bool { return !strings.HasPrefix(word, begun) })
+		return fitting, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeFlag gives a flag its completer. A flag that does not exist is a mistake of ours.
+func completeFlag(cmd *cobra.Command, flag string, complete completer) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err)
+	}
+}
+
+func levelNames() []string {
+	var names []string
+	for _, level := range access.Levels() {
+		names = append(names, level.String())
+	}
+	return names
+}
+
+func suiteNames() []string {
+	var names []string
+	for _, suite := range aead.Suites() {
+		names = append(names, suite.String())
+	}
+	return names
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mtguard/control"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	o := new(nodeFlags)
+	cmd := &cobra.Command{
+		Use:     "status",
+		GroupID: groupServe,
+		Short:   "Say how the running node is",
+		Example: `  mtguard status
+  mtguard status --json`,
+		Args: atMost(0),
+		RunE: a.asks(o, func(c *call) error {
+			status, err := c.client.Status(c.ctx)
+			if err != nil {
+				return err
+			}
+			return answer(c, []control.Status{status}, func() error { return c.showStatus(status) })
+		}),
+	}
+	o.common(cmd.Flags())
+	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
+	return cmd
+}
+
+func (c *call) showStatus(s control.Status) error {
+	state := "serving"
+	if s.Draining {
+		state = "draining"
+	}
+	rotation := "secrets do not rotate by themselves"
+	if s.Schedule.Every > 0 {
+		rotation = fmt.Sprintf("every %v, the old secret works for another %v", s.Schedule.Every, s.Schedule.Overlap)
+		if s.NextRotation != nil {
+			rotation += "; next " + when(s.NextRotation, s.Now)
+		}
+	}
+	rows := [][]string{
+		{"node", s.Version + ", " + state + ", up " + about(s.Now.Sub(s.Started))},
+		{"listening", strings.Join(s.Listening, ", ")},
+		{"users", fmt.Sprintf("%d, of which %d may connect", s.Users, s.Serving)},
+		{"connections", fmt.Sprintf("%d open; %s since the start", s.Connections, plural(int(s.Sessions), "session"))},
+		{"keys", keyCounts(s)},
+		{"rotation", rotation},
+		{"audit log", fmt.Sprintf("%s, %d of them signed", plural(int(s.AuditRows), "row"), s.AuditSigned)},
+		{"backup", orElse(when(s.LastBackup, s.Now), "none yet: mtguard backup create")},
+		{"master key", s.MasterKey},
+		{"revision", strconv.FormatInt(int64(s.Revision), 10)},
+	}
+	for _, warning := range warnings(s) {
+		rows = append(rows, []string{"WARN", warning})
+	}
+	return table(c.app.stdout, nil, rows)
+}
+
+func keyCounts(s control.Status) string {
+	text := fmt.Sprintf("%d active", s.KeysActive)
+	for _, more := range []struct {
+		n    int
+		name string
+	}{{s.KeysPending, "pending"}, {s.KeysRetiring, "retiring"}, {s.KeysRevoked, "revoked and watched"}} {
+		if more.n > 0 {
+			text += fmt.Sprintf(", %d %s", more.n, more.name)
+		}
+	}
+	return text
+}
+
+// warnings are what somebody should look at.
+func warnings(s control.Status) (list []string) {
+	if s.ConfigError != "" {
+		list = append(list, "the last reload was refused: "+s.ConfigError)
+	}
+	if s.ClockHeld != "" {
+		list = append(list, s.ClockHeld)
+	}
+	if s.Tripped > 0 {
+		list = append(list, "a revoked secret is in use: "+plural(int(s.Tripped), "handshake")+" since the start")
+	}
+	return list
+}
+
+// statusLine is the node in one line, nothing when it is not reachable: `mtguard` alone prints
+// it below the help.
+func (a *app) statusLine(cmd *cobra.Command) string {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+	defer cancel()
+	o, like := new(nodeFlags), new(cobra.Command) // the variables count here, too
+	o.common(like.Flags())
+	c, err := a.call(ctx, o, like, nil)
+	if err != nil {
+		return ""
+	}
+	s, err := c.client.Status(ctx)
+	if err != nil {
+		return ""
+	}
+	line := fmt.Sprintf("The node is up %s: %s, %s, %s. See mtguard status.", about(s.Now.Sub(s.Started)),
+		plural(s.Users, "user"), plural(int(s.Connections), "connection"), plural(len(warnings(s)), "warning"))
+	return clean(line)
+}
