@@ -210,28 +210,33 @@ func (d *Dir) AddMasterKey(text string) (MasterKey, error) {
 }
 
 // SettleMasterKey makes used, which is one of MasterKeys or what AddMasterKey returned, the only key of the state directory: the
-// other one is gone after it. The caller has seen that the store is sealed with used. It does nothing for a key that is not Managed.
+// other one is gone after it. The caller has seen that the store is sealed with used, and is not in doubt about it: where a commit may
+// or may not have happened, both keys have to stay until the next start. It goes by what the files hold and not by their names, for the
+// name changes. It does nothing for a key that is not Managed.
 func (d *Dir) SettleMasterKey(used MasterKey) error {
 	if !used.Managed {
 		return nil
 	}
-	current, next := filepath.Join(d.path, masterName), filepath.Join(d.path, newMasterName)
-	var err error
-	switch used.Path {
-	case next:
-		err = os.Rename(next, current)
-		if k, readErr := d.ownMasterKey(masterName); errors.Is(err, fs.ErrNotExist) && readErr == nil && k.Text() == used.Text() {
-			err = nil // again, after an error
-		}
-	case current:
-		if err = os.Remove(next); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	current, err := d.ownMasterKey(masterName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	next, err := d.ownMasterKey(newMasterName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	switch text := used.Text(); {
+	case text == "" || text != current.Text() && text != next.Text():
+		return fmt.Errorf("master key: %s does not hold the key that is in use", d.path)
+	case text == current.Text() && next.Path == "":
+		return syncDir(d.path) // of an earlier call that may not have come so far
+	case text == current.Text():
+		err = os.Remove(next.Path)
 	default:
-		return fmt.Errorf("master key: %s is none of %s", used.Path, d.path)
+		err = os.Rename(next.Path, filepath.Join(d.path, masterName))
 	}
 	if err != nil {
-		return fmt.Errorf("master key: %w", named(used.Path, err))
+		return fmt.Errorf("master key: %w", named(next.Path, err))
 	}
 	return syncDir(d.path)
 }

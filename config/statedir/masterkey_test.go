@@ -324,15 +324,22 @@ func TestMasterKeyRotationStepsCanBeRepeated(t *testing.T) {
 	if got := texts(t, d); !slices.Equal(got, []string{"new"}) {
 		t.Errorf("offered are %v", got)
 	}
-	if err := d.SettleMasterKey(old); err != nil { // of the same path: nothing is left to drop
-		t.Error(err)
+	if err := d.SettleMasterKey(old); err == nil {
+		t.Error("a key that is gone was settled")
+	}
+	// The key in use is known by the name that it came under. A rotation that is taken back must not take that for the new one's.
+	if _, err := d.AddMasterKey("unwanted"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SettleMasterKey(next); err != nil || !slices.Equal(texts(t, d), []string{"new"}) {
+		t.Errorf("%v; offered are %v", err, texts(t, d))
 	}
 	gone, err := open(t).AddMasterKey("x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.SettleMasterKey(gone); err == nil {
-		t.Error("a key of another directory was settled")
+	if err := d.SettleMasterKey(gone); err == nil || !slices.Equal(texts(t, d), []string{"new"}) {
+		t.Errorf("a key of another directory was settled: %v", err)
 	}
 	if err := d.SettleMasterKey(statedir.MasterKey{Path: gone.Path}); err != nil {
 		t.Errorf("a key that is not the program's own: %v", err)

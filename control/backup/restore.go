@@ -23,7 +23,7 @@ type Restored struct {
 //
 // The backup is read whole and verified before anything of the old is touched. Then ready is called with the new database's manifest and
 // its path, under another name beside target: there the caller refuses a database that it could not use, and puts away the master key
-// that came with it. Ready may read the database and has to close it; nil is no opinion.
+// that came with it. Ready may open the database, and bring its schema up to date, and has to close it; nil is no opinion.
 //
 // The old database, with what stood in its log, becomes target.before-restore (-2, -3 … when there are some already). One that SQLite cannot
 // read any more is kept the same way, its log beside it. A crash at any moment leaves at target either the old database, with all that
