@@ -203,7 +203,8 @@ func pass(w http.ResponseWriter, answer *http.Response) {
 			return
 		}
 		if err != nil {
-			panic(http.ErrAbortHandler) // he sees it break off, as it did
+			control.Flush()
+			panic(http.ErrAbortHandler) // the stranger sees it break off where it did
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestThePageSaysItAllInEnglish(t *testing.T) {
 	want := "Connect Telegram " +
 		"Your link changes on 5 December. Come back then and tap again, any time before 12 December; nothing to type. " +
 		"Open in Telegram Telegram opens and shows the proxy. Tap Connect Proxy there, and you are done. " +
-		"✔ Works now · checked 40 s ago · Check again It works here and not for you? Then something on your way blocks it: try another network. " +
+		"✔ Works now · checked 40 s ago It works here and not for you? Then something on your way blocks it: try another network. Check again " +
 		"Valid until 28 March 2027 Traffic left this month 3.2 GB Questions? Ask Nadia. " +
 		"Or scan from another phone " +
 		"More servers Add these too, as a reserve. proxy2.example.com " +
@@ -269,7 +269,7 @@ func TestTheStateAndTheFactsAreSaidAsTheyAre(t *testing.T) {
 		"never checked":         {base, "", "checked"},
 		"works":                 {with(func(p *Page) { p.Checked, p.Works = start.Add(-15*time.Minute), true }), "✔ Works now · checked 15 min ago", "Does not"},
 		"worked long ago":       {with(func(p *Page) { p.Checked, p.Works = start.Add(-16*time.Minute), true }), "Worked when it was last checked · checked 16 min ago", "now"},
-		"does not work":         {with(func(p *Page) { p.Checked = start.Add(-time.Minute) }), "✘ Does not answer at the moment · checked 60 s ago · Check again Your link is all right. Try again in a while.", "✔"},
+		"does not work":         {with(func(p *Page) { p.Checked = start.Add(-time.Minute) }), "✘ Does not answer at the moment · checked 60 s ago Your link is all right. Try again in a while. Check again", "✔"},
 		"a check in the future": {with(func(p *Page) { p.Checked, p.Works = start.Add(time.Hour), true }), "checked 0 s ago", ""},
 		"no link":               {Page{}, "There is no link for you right now. Keep this address and come back later.", "Open in"},
 		"expires soon":          {with(func(p *Page) { p.Expires = start.Add(5 * time.Hour) }), "Valid until 28 November, 17:00 UTC", ""},

@@ -46,8 +46,8 @@ const (
 	maxStreams = 32
 )
 
-// Serve serves h on l until ctx ends, and returns when no request is under way any more, after five seconds at most. It always closes l. The
-// error is nil after ctx has ended.
+// Serve serves h on l until ctx ends, and returns when no request is under way any more; after five seconds it cuts off those that are. It always
+// closes l. The error is nil after ctx has ended.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, o ServeOptions) error {
 	defer l.Close()
 	if o.Log == nil {
