@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ type settings struct {
 	values map[string]any
 	users  map[string][]byte // name to the 16 bytes
 	dcs    map[int][]string
+	env    []string // of the process, beside that of the tests
 }
 
 // coverName is the server name in the hellos of all tests.
@@ -45,7 +47,7 @@ func standard(t *testing.T, cover string, c *cluster) *settings {
 			"upstream.prefer":       "ipv4",
 			"limits.new_per_prefix": "20/s",
 			"metrics.listen":        freeAddr(t, "127.0.0.1"),
-			"state.dir":             t.TempDir(),
+			"state.dir":             stateDir(t),
 			"log.level":             "info",
 			"log.format":            "json",
 		},
@@ -62,7 +64,18 @@ func standard(t *testing.T, cover string, c *cluster) *settings {
 
 // clone returns a copy that may be changed.
 func (s *settings) clone() *settings {
-	return &settings{values: maps.Clone(s.values), users: maps.Clone(s.users), dcs: maps.Clone(s.dcs)}
+	return &settings{values: maps.Clone(s.values), users: maps.Clone(s.users), dcs: maps.Clone(s.dcs), env: slices.Clone(s.env)}
+}
+
+// stateDir is a directory with a short name: that of the socket in it may have 107 bytes.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch, "state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func (s *settings) strings(key string) []string { return s.values[key].([]string) }

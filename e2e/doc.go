@@ -5,6 +5,7 @@
 //	cd e2e && go test -race ./...           # builds the command with the race detector, too
 //	cd e2e && E2E_LONG=1 go test -run Flood # the long form of the floods
 //
-// It holds no product code, and what it imports of the product is nothing: the command line, the configuration file,
-// signals, logs and metrics are all it goes by. All traffic stays on loopback.
+// It holds no product code. The command line, the configuration file, signals, logs, metrics and the management API are
+// all it goes by; of the product it imports the API's client, and what a test needs to make a large store quickly. All
+// traffic stays on loopback.
 package e2e

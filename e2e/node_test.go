@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mtguard/control/admin"
 )
 
 // patience bounds every wait for something that loopback does in milliseconds: a machine may be busy, but not that
@@ -33,14 +35,26 @@ type node struct {
 	addr   string // of the first listener
 	admin  string // of the metrics listener
 	out    output
+	dir    string        // of its state
 	exited chan struct{} // closed when err is set
 	err    error
-	users  map[string][]byte
+	api    *admin.Client
+
+	mu    sync.Mutex        // guards users
+	users map[string][]byte // secrets that may not appear in the log
 }
 
 // start runs mtguard with the configuration and waits until it is ready. When the test ends, the process is stopped
 // and what it wrote is looked through.
 func start(t *testing.T, s *settings) *node {
+	t.Helper()
+	n := launch(t, s)
+	n.await("readiness", func() bool { return n.get("/readyz") == http.StatusOK })
+	return n
+}
+
+// launch is start without the wait: the node may have reasons to refuse.
+func launch(t *testing.T, s *settings) *node {
 	t.Helper()
 	binary, err := command()
 	if err != nil {
@@ -49,9 +63,13 @@ func start(t *testing.T, s *settings) *node {
 	n := &node{
 		t: t, path: filepath.Join(t.TempDir(), "mtguard.toml"), exited: make(chan struct{}),
 		addr: s.strings("proxy.listen")[0], admin: s.values["metrics.listen"].(string), users: map[string][]byte{},
+		dir: s.values["state.dir"].(string),
 	}
+	n.api = admin.NewClient(filepath.Join(n.dir, "admin.sock"), patience)
+	t.Cleanup(n.api.Close)
 	n.configure(s)
 	n.cmd = exec.Command(binary, "run", "--config", n.path)
+	n.cmd.Env = append(os.Environ(), s.env...)
 	n.cmd.Stdout, n.cmd.Stderr = &n.out, &n.out
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -61,7 +79,6 @@ func start(t *testing.T, s *settings) *node {
 		close(n.exited)
 	}()
 	t.Cleanup(n.finish)
-	n.await("readiness", func() bool { return n.get("/readyz") == http.StatusOK })
 	return n
 }
 
@@ -69,7 +86,7 @@ func start(t *testing.T, s *settings) *node {
 func (n *node) configure(s *settings) {
 	n.t.Helper()
 	for name, secret := range s.users {
-		n.users[name] = secret
+		n.keep(name, secret)
 	}
 	n.replaceFile(s.text())
 }
@@ -130,8 +147,11 @@ func (n *node) finish() {
 			n.t.Errorf("the process wrote %q", bad)
 		}
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	public := strings.ToLower(n.withoutLinks(text))
 	for name, secret := range n.users {
-		if strings.Contains(strings.ToLower(n.withoutLinks(text)), hex.EncodeToString(secret)) {
+		if strings.Contains(public, hex.EncodeToString(secret)) {
 			n.t.Errorf("the log contains the secret of %s", name)
 		}
 	}
