@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -10,19 +8,16 @@ import (
 	"time"
 )
 
-const (
-	// stalled is how long a reader may take none of an answer.
-	stalled = 30 * time.Second
-	// piece is how much of it that holds for.
-	piece = 256 << 10
-)
+// piece is how much of an answer a reader has to take at a time.
+const piece = 256 << 10
 
 // answer is a response whose reader has to keep up.
 type answer struct {
 	http.ResponseWriter
 	connection *http.ResponseController
-	begun      bool // a byte of it may be on its way
-	broken     bool // the reader is gone
+	stalled    time.Duration // the longest that a piece may take
+	begun      bool          // a byte of it may be on its way
+	broken     bool          // the reader is gone
 	status     int
 }
 
@@ -35,26 +30,22 @@ func (a *answer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
+// Write begins the answer with the first byte: until then an error can be told.
 func (a *answer) Write(b []byte) (n int, err error) {
-	if !a.begun {
+	if len(b) > 0 && !a.begun {
 		a.WriteHeader(http.StatusOK)
 	}
-	for n < len(b) || len(b) == 0 {
+	for n < len(b) && err == nil {
 		a.patience()
-		m, err := a.ResponseWriter.Write(b[n:min(len(b), n+piece)])
+		var m int
+		m, err = a.ResponseWriter.Write(b[n:min(len(b), n+piece)])
 		n += m
-		if err != nil {
-			a.broken = true
-			return n, err
-		}
-		if len(b) == 0 {
-			break
-		}
 	}
-	return n, nil
+	a.broken = a.broken || err != nil
+	return n, err
 }
 
-func (a *answer) patience() { a.connection.SetWriteDeadline(time.Now().Add(stalled)) }
+func (a *answer) patience() { a.connection.SetWriteDeadline(time.Now().Add(a.stalled)) }
 
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
@@ -67,9 +58,12 @@ func (s *server) outermost(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		a := &answer{ResponseWriter: w, connection: http.NewResponseController(w)}
+		a := &answer{ResponseWriter: w, connection: http.NewResponseController(w), stalled: s.stalled}
 		defer func() {
 			s.settle(a, r, recover())
+			if !a.begun {
+				a.status = http.StatusOK // of an answer without a body
+			}
 			s.log.Debug("admin: request", "actor", actor(r.Context()).Name, "method", r.Method, "path", r.URL.Path, "status", a.status, "took", time.Since(begun))
 		}()
 		next.ServeHTTP(a, r)
@@ -81,7 +75,7 @@ func (s *server) settle(a *answer, r *http.Request, panicked any) {
 	switch {
 	case panicked == nil:
 		return
-	case panicked == http.ErrAbortHandler || a.broken || errors.Is(r.Context().Err(), context.Canceled):
+	case panicked == http.ErrAbortHandler || a.broken:
 		panic(http.ErrAbortHandler) // nobody is there to answer to
 	}
 	// Of the value only what the runtime makes: another may hold anything.

@@ -86,7 +86,12 @@ func (c *Client) Key(ctx context.Context, id string) (info control.KeyInfo, err 
 
 // RotateKeys rotates what body says.
 func (c *Client) RotateKeys(ctx context.Context, body RotateBody, o ChangeOptions) (control.Result, error) {
-	return c.change(ctx, http.MethodPost, "/keys/rotate", body, o)
+	var result control.Result
+	k, err := change(http.MethodPost, "/keys/rotate", body, o)
+	if k.long = true; err == nil {
+		err = c.do(ctx, k, &result)
+	}
+	return result, err
 }
 
 // RevokeKey takes a key out at once.
@@ -147,7 +152,7 @@ func (c *Client) AuditTail(ctx context.Context, n int, before int64) ([]control.
 // AuditVerify verifies the whole audit log at the node.
 func (c *Client) AuditVerify(ctx context.Context) (report control.AuditReport, err error) {
 	k, err := change(http.MethodPost, "/auditlog/verify", nil, ChangeOptions{})
-	if err == nil {
+	if k.long = true; err == nil {
 		err = c.do(ctx, k, &report)
 	}
 	return report, err

@@ -33,8 +33,10 @@ type Client struct {
 }
 
 // NewClient returns a client of the node at socket. It connects when something is
-// asked. Unless timeout is 0, a call takes no longer; those that move a blob, a
-// backup or a whole log are bounded by their context alone.
+// asked. Unless timeout is 0, a call takes no longer; rotations and a verification
+// of the audit log, which take long with many users and rows, have some minutes at
+// least, and calls that move a blob, a backup or a log are bounded by their context
+// alone.
 func NewClient(socket string, timeout time.Duration) *Client {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -59,7 +61,12 @@ type call struct {
 	header http.Header
 	body   io.Reader
 	media  string // of body
+	long   bool   // has more time
 }
+
+// longCall is the least that a long call may take: more than rotating 10,000 users
+// and sealing everything again does.
+const longCall = 5 * time.Minute
 
 // get returns a call that reads. Pairs are names and values of the query; those
 // without a value are left out.
@@ -119,9 +126,13 @@ func segment(field, text string) (string, error) {
 
 // do sends k and reads the answer into answer, within the client's timeout.
 func (c *Client) do(ctx context.Context, k call, answer any) error {
+	within := c.timeout
+	if k.long {
+		within = max(within, longCall)
+	}
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		ctx, cancel = context.WithTimeout(ctx, within)
 		defer cancel()
 	}
 	response, err := c.send(ctx, k)

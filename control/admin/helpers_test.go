@@ -53,6 +53,12 @@ func (p *fakePlane) last() any {
 	return p.asked[len(p.asked)-1]
 }
 
+func (p *fakePlane) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = nil
+}
+
 func (p *fakePlane) Apply(ctx context.Context, by control.Actor, c control.Change, o control.Options) (control.Result, error) {
 	if p.during != nil {
 		p.during(ctx)
@@ -201,4 +207,17 @@ func client(t testing.TB, path string) *Client {
 	c := NewClient(path, 30*time.Second)
 	t.Cleanup(c.Close)
 	return c
+}
+
+// panicPlane panics with a value, or with what the runtime has to say.
+type panicPlane struct {
+	*fakePlane
+	value any
+}
+
+func (p panicPlane) Apply(context.Context, control.Actor, control.Change, control.Options) (control.Result, error) {
+	if p.value == nil {
+		_ = []int{}[len(p.asked)]
+	}
+	panic(p.value)
 }

@@ -20,13 +20,14 @@ import (
 
 // server is the API over one plane.
 type server struct {
-	plane Plane
-	log   *slog.Logger
-	mux   *http.ServeMux
-	api   huma.API
-	least map[string]access.Level // by pattern of mux
-	blobs chan struct{}           // holds one for each blob in memory
-	slow  time.Duration           // the longest that a body may take
+	plane   Plane
+	log     *slog.Logger
+	mux     *http.ServeMux
+	api     huma.API
+	least   map[string]access.Level // by pattern of mux
+	blobs   chan struct{}           // holds one for each blob in memory
+	slow    time.Duration           // the longest that JSON may take to arrive
+	stalled time.Duration           // the longest that a reader may take none of an answer
 }
 
 // maxBlobs is how many blobs may be in memory at once, each of them twice.
@@ -48,7 +49,7 @@ func (s *server) handler() http.Handler {
 func newServer(p Plane, log *slog.Logger) *server {
 	s := &server{
 		plane: p, log: log, mux: http.NewServeMux(), least: make(map[string]access.Level),
-		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second,
+		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second, stalled: 30 * time.Second,
 	}
 	config := huma.DefaultConfig("mtguard", "1")
 	config.Info.Description = "Management of a node. A Unix socket serves it; who asks is known by the socket."

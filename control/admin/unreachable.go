@@ -37,7 +37,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	case len(c.socket) > maxSocketPath:
 		e.Why = fmt.Sprintf("the path has %d bytes; that of a socket has at most %d", len(c.socket), maxSocketPath)
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Why = fmt.Sprintf("it gave no answer within %v", c.timeout)
+		e.Why = "it gave no answer in time"
 		e.Hint = "give it more time with --timeout, or look into the node's log"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Why = "there is no such socket"

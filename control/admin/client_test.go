@@ -1,0 +1,330 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"mtguard/control"
+	"mtguard/security/access"
+	"mtguard/security/keys"
+)
+
+// TestEveryCallOfTheClientReachesThePlane goes over a real socket and back.
+func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
+	expires := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+	secret, err := keys.ParseSecret("dd4aa64c177c5cd517d10a3ccc87024392")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plane := &fakePlane{
+		user: control.UserInfo{Name: "nadia", Level: access.Standard, Revision: 42, Expires: &expires},
+		key:  control.KeyInfo{ID: "a69e7b2f47a107eb", State: "active"},
+		result: control.Result{
+			Revision: 43, Summary: "done", Affected: 1, Links: []control.Link{{User: "nadia", Kind: "faketls", Secret: "ee00", TG: "tg://proxy?a&b"}},
+		},
+		next:    "nadia",
+		events:  []control.KeyEvent{{Key: "a69e7b2f47a107eb", To: "active", Cursor: 7}},
+		rows:    []control.AuditRow{{Seq: 3, Actor: "uid 0"}, {Seq: 4, Actor: "uid 0"}},
+		written: []byte("row 1\nrow 2\n"),
+	}
+	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	ctx := context.Background()
+	o := ChangeOptions{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true}
+	with := control.Options{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true}
+
+	reads := []struct {
+		name string
+		call func() (any, error)
+		want any
+		asks any
+	}{
+		{"status", func() (any, error) { return c.Status(ctx) }, control.Status{Version: "1.2.3", Users: 7}, "status"},
+		{"user", func() (any, error) { return c.User(ctx, "na.d_ia-1") }, plane.user, "na.d_ia-1"},
+		{"user that no path holds as it is", func() (any, error) { return c.User(ctx, "a/b?c#d %") }, plane.user, "a/b?c#d %"},
+		{"key", func() (any, error) { return c.Key(ctx, "a69e") }, plane.key, "a69e"},
+		{"history", func() (any, error) {
+			return c.History(ctx, control.HistoryFilter{Key: "a6", User: "n", Before: 9, Limit: 1})
+		}, plane.events, control.HistoryFilter{Key: "a6", User: "n", Before: 9, Limit: 1}},
+		{"schedule", func() (any, error) { return c.Schedule(ctx) }, testSchedule, "schedule"},
+		{"audit tail", func() (any, error) { return c.AuditTail(ctx, 2, 5) }, plane.rows, [2]int64{2, 5}},
+		{"audit verify", func() (any, error) { return c.AuditVerify(ctx) }, control.AuditReport{OK: true, Rows: 9, Witnessed: 8}, "verify"},
+		{"audit key", func() (any, error) { return c.AuditKey(ctx) }, "mtguard-1+abc+def", "key"},
+		{"seal", func() (any, error) {
+			return c.Seal(ctx, "a6", "aes-256-gcm", []byte("ctx\x00\xff"), strings.NewReader("text"))
+		}, []byte("sealed:text"), control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("text"), Context: []byte("ctx\x00\xff")}},
+		{"seal nothing", func() (any, error) { return c.Seal(ctx, "", "", nil, strings.NewReader("")) }, []byte("sealed:"), control.SealRequest{Plaintext: []byte{}, Context: []byte{}}},
+		{"open", func() (any, error) { return c.Open(ctx, []byte("ctx"), strings.NewReader("sealed:text")) }, []byte("text"), control.OpenRequest{Sealed: []byte("sealed:text"), Context: []byte("ctx")}},
+		{"export", func() (any, error) { var b bytes.Buffer; err := c.AuditExport(ctx, &b); return b.String(), err }, "row 1\nrow 2\n", "export"},
+		{"backup", func() (any, error) {
+			var b bytes.Buffer
+			err := c.Backup(ctx, control.BackupTarget{Recipients: []string{"age1"}, Passphrase: "p"}, &b)
+			return b.String(), err
+		}, "row 1\nrow 2\n", control.BackupTarget{Recipients: []string{"age1"}, Passphrase: "p"}},
+	}
+	for _, r := range reads {
+		got, err := r.call()
+		if err != nil || !reflect.DeepEqual(got, r.want) || !reflect.DeepEqual(plane.last(), r.asks) {
+			t.Errorf("%s: %#v, %v, asked %#v", r.name, got, err, plane.last())
+		}
+	}
+	users, next, err := c.Users(ctx, control.UserFilter{After: "bo", Limit: 3, State: "ok", Source: "admin"})
+	if err != nil || next != "nadia" || len(users) != 1 || !reflect.DeepEqual(users[0], plane.user) || plane.last() != (control.UserFilter{After: "bo", Limit: 3, State: "ok", Source: "admin"}) {
+		t.Errorf("users: %v %q %v", users, next, err)
+	}
+	list, next, err := c.Keys(ctx, control.KeyFilter{User: "nadia", State: "active", Purpose: "user", After: "nadia/0000000001", Limit: 1000})
+	if err != nil || next != "nadia" || len(list) != 1 || plane.last() != (control.KeyFilter{User: "nadia", State: "active", Purpose: "user", After: "nadia/0000000001", Limit: 1000}) {
+		t.Errorf("keys: %v %q %v", list, next, err)
+	}
+
+	changes := []struct {
+		name string
+		call func(o ChangeOptions) (control.Result, error)
+		want control.Change
+	}{
+		{"add", func(o ChangeOptions) (control.Result, error) {
+			return c.AddUser(ctx, UserBody{Name: "nadia", Level: new(access.None), Expires: &expires, Quota: &control.Quota{Bytes: 5, Per: "day"}, MaxConnections: 3, MaxAddresses: 2, Domain: "a.example", Note: "n", Secret: "dd4aa64c177c5cd517d10a3ccc87024392"}, o)
+		}, control.AddUser{Name: "nadia", Level: access.None, Expires: expires, Quota: control.Quota{Bytes: 5, Per: "day"}, MaxConnections: 3, MaxAddresses: 2, Domain: "a.example", Note: "n", Import: secret}},
+		{"set", func(o ChangeOptions) (control.Result, error) {
+			return c.SetUser(ctx, "nadia", UserPatch{Level: new(access.None), Disabled: new(false), Expires: new(Expiry(expires)), Quota: &control.Quota{}, MaxConnections: new(0), MaxAddresses: new(0), Domain: new(""), Note: new("")}, o)
+		}, control.SetUser{Name: "nadia", Level: new(access.None), Disabled: new(false), Expires: &expires, Quota: &control.Quota{}, MaxConnections: new(0), MaxAddresses: new(0), Domain: new(""), Note: new("")}},
+		{"set to never", func(o ChangeOptions) (control.Result, error) {
+			return c.SetUser(ctx, "nadia", UserPatch{Expires: new(Expiry{})}, o)
+		}, control.SetUser{Name: "nadia", Expires: new(time.Time{})}},
+		{"remove", func(o ChangeOptions) (control.Result, error) { return c.RemoveUser(ctx, "nadia", o) }, control.RemoveUser{Name: "nadia"}},
+		{"links", func(o ChangeOptions) (control.Result, error) { return c.Links(ctx, "nadia", o) }, control.RevealLinks{User: "nadia"}},
+		{"all links", func(o ChangeOptions) (control.Result, error) { return c.Links(ctx, "", o) }, control.RevealLinks{}},
+		{"open page", func(o ChangeOptions) (control.Result, error) { return c.Page(ctx, "nadia", "open", o) }, control.OpenPage{User: "nadia"}},
+		{"close page", func(o ChangeOptions) (control.Result, error) { return c.Page(ctx, "nadia", "close", o) }, control.ClosePage{User: "nadia"}},
+		{"renew page", func(o ChangeOptions) (control.Result, error) { return c.Page(ctx, "nadia", "renew", o) }, control.RenewPage{User: "nadia"}},
+		{"revoke", func(o ChangeOptions) (control.Result, error) {
+			return c.RevokeKey(ctx, "a69e7b2f47a107eb", RevokeBody{Replace: true}, o)
+		}, control.RevokeKey{ID: "a69e7b2f47a107eb", Replace: true}},
+		{"schedule", func(o ChangeOptions) (control.Result, error) { return c.SetSchedule(ctx, testSchedule, o) }, control.SetSchedule{Schedule: testSchedule}},
+		{"rotate one", func(o ChangeOptions) (control.Result, error) {
+			return c.RotateKeys(ctx, RotateBody{User: "nadia", Overlap: new(control.Duration(0)), At: &expires}, o)
+		}, control.RotateKeys{User: "nadia", Overlap: new(control.Duration(0)), At: expires}},
+		{"rotate all", func(o ChangeOptions) (control.Result, error) {
+			return c.RotateKeys(ctx, RotateBody{Purpose: "user", All: true, Window: new(24 * hour)}, o)
+		}, control.RotateKeys{All: true, Window: 24 * hour}},
+		{"rotate what seals", func(o ChangeOptions) (control.Result, error) {
+			return c.RotateKeys(ctx, RotateBody{Purpose: "seal", Suite: "aes-256-gcm"}, o)
+		}, control.RotateSealKey{Suite: 1}},
+		{"rotate the store's", func(o ChangeOptions) (control.Result, error) {
+			return c.RotateKeys(ctx, RotateBody{Purpose: "store"}, o)
+		}, control.RotateStoreKey{}},
+		{"rotate the master", func(o ChangeOptions) (control.Result, error) {
+			return c.RotateKeys(ctx, RotateBody{Purpose: "master", File: "/new.key"}, o)
+		}, control.RotateMasterKey{File: "/new.key"}},
+	}
+	for _, change := range changes {
+		for _, c := range []struct {
+			o    ChangeOptions
+			with control.Options
+		}{{o, with}, {ChangeOptions{}, control.Options{}}} {
+			got, err := change.call(c.o)
+			if err != nil || !reflect.DeepEqual(got, plane.result) || !reflect.DeepEqual(plane.last(), change.want) || plane.with != c.with {
+				t.Errorf("%s: %+v, %v, asked %#v with %+v", change.name, got, err, plane.last(), plane.with)
+			}
+			if by := plane.by; by.Level != access.Superuser || !strings.HasPrefix(by.Name, "uid ") {
+				t.Errorf("%s: by %v", change.name, by)
+			}
+		}
+	}
+}
+
+// TestARotationSaysOneThing: what does not belong together is refused, not left out.
+func TestARotationSaysOneThing(t *testing.T) {
+	plane := &fakePlane{}
+	h := Handler(plane, quiet(t))
+	for _, body := range []string{
+		`{}`, `{"purpose":"user"}`, `{"user":"a","all":true}`, `{"user":"a","window":"1d"}`, `{"user":"a","suite":"aes-256-gcm"}`,
+		`{"all":true,"file":"/x"}`, `{"purpose":"seal","user":"a"}`, `{"purpose":"seal","all":true}`, `{"purpose":"store","overlap":"1d"}`,
+		`{"purpose":"master","at":"2027-01-02T03:04:05Z"}`, `{"purpose":"store","suite":"aes-256-gcm"}`, `{"purpose":"seal","file":"/x"}`,
+		`{"purpose":"seal","suite":"rot13"}`, `{"purpose":"other"}`, `{"user":"a","overlap":"-1d"}`, `{"user":"a","overlap":"9999999w"}`, `{"user":"a","at":"noon"}`,
+	} {
+		if w := request(h, root, "POST", "/keys/rotate", body); w.Code != 422 || plane.asked != nil {
+			t.Errorf("%s: %d, asked %v", body, w.Code, plane.asked)
+		}
+	}
+}
+
+func TestListsGoOnWhereTheyEnded(t *testing.T) {
+	plane := &fakePlane{rows: []control.AuditRow{{Seq: 7}, {Seq: 8}}, events: []control.KeyEvent{{Cursor: 9}, {Cursor: 4}}}
+	h := Handler(plane, quiet(t))
+	for target, want := range map[string]string{
+		"/auditlog?limit=2": `"next_cursor":"7"`, "/keys/history?limit=2": `"next_cursor":"4"`,
+		"/keys/history?limit=3": `{"items":[{`, "/users": `{"items":[{`,
+	} {
+		body := request(h, root, "GET", target, "").Body.String()
+		if !strings.Contains(body, want) || strings.HasPrefix(want, "{") && strings.Contains(body, "next_cursor") {
+			t.Errorf("%s: %s, want %s", target, body, want)
+		}
+	}
+	plane.rows, plane.events = []control.AuditRow{{Seq: 1}, {Seq: 2}}, nil
+	for target, want := range map[string]string{"/auditlog?limit=2": "}]}\n", "/keys/history": `{"items":[]}` + "\n"} {
+		if body := request(h, root, "GET", target, "").Body.String(); !strings.HasSuffix(body, want) {
+			t.Errorf("at the end %s: %s", target, body)
+		}
+	}
+}
+
+func TestTheClientTellsRefusals(t *testing.T) {
+	plane := &fakePlane{}
+	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	ctx := context.Background()
+	for kind := control.Invalid; kind <= control.Unavailable; kind++ {
+		want := &control.Error{Kind: kind, Text: "so it is", Fix: "do that", Field: "name"}
+		plane.err = want
+		calls := map[string]func() error{
+			"read":   func() error { _, err := c.Status(ctx); return err },
+			"change": func() error { _, err := c.RemoveUser(ctx, "nadia", ChangeOptions{}); return err },
+			"blob":   func() error { _, err := c.Seal(ctx, "", "", nil, strings.NewReader("x")); return err },
+			"backup": func() error { return c.Backup(ctx, control.BackupTarget{}, io.Discard) },
+			"export": func() error { return c.AuditExport(ctx, io.Discard) },
+		}
+		for name, call := range calls {
+			var got *control.Error
+			if err := call(); !errors.As(err, &got) || *got != *want {
+				t.Errorf("%s: %#v, want %#v", name, err, want)
+			}
+		}
+	}
+	plane.err, plane.asked = nil, nil
+	for name, err := range map[string]error{
+		"no name": second(c.RemoveUser(ctx, "", ChangeOptions{})), "no segment": second(c.RemoveUser(ctx, "..", ChangeOptions{})),
+		"no id": second(c.RevokeKey(ctx, ".", RevokeBody{}, ChangeOptions{})), "no user": second(c.User(ctx, "")), "no key": second(c.Key(ctx, "")),
+		"no page": second(c.Page(ctx, "", "open", ChangeOptions{})),
+	} {
+		var refused *control.Error
+		if !errors.As(err, &refused) || refused.Kind != control.Invalid || plane.asked != nil {
+			t.Errorf("%s: %v, asked %v", name, err, plane.asked)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// TestAStreamThatBreaksIsNoWholeOne: after the first byte an error cannot be told,
+// but it must not look like the end.
+func TestAStreamThatBreaksIsNoWholeOne(t *testing.T) {
+	plane := &fakePlane{written: bytes.Repeat([]byte("x"), 1<<20), err: &control.Error{Kind: control.Unavailable, Text: "disk full"}}
+	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	for name, call := range map[string]func(io.Writer) error{
+		"backup": func(w io.Writer) error { return c.Backup(context.Background(), control.BackupTarget{}, w) },
+		"export": func(w io.Writer) error { return c.AuditExport(context.Background(), w) },
+	} {
+		var b bytes.Buffer
+		if err := call(&b); err == nil || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%s: %v with %d bytes", name, err, b.Len())
+		}
+	}
+	full := errors.New("no space left")
+	plane.err = nil
+	if err := c.AuditExport(context.Background(), failingWriter{full}); !errors.Is(err, full) {
+		t.Errorf("a writer that fails: %v", err)
+	}
+	if _, err := c.Seal(context.Background(), "", "", nil, iotest.ErrReader(full)); !errors.Is(err, full) {
+		t.Errorf("a reader that fails: %v", err)
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }
+
+func TestNobodyAnswers(t *testing.T) {
+	dir := shortDir(t)
+	file, stale := filepath.Join(dir, "file"), filepath.Join(dir, "stale")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	leaveStale(t, stale)
+	for name, c := range map[string]struct{ path, why string }{
+		"no socket":       {filepath.Join(dir, "none"), "no such socket"},
+		"nobody listens":  {stale, "nobody listens"},
+		"no socket at it": {file, "nobody listens"},
+		"a long path":     {"/" + strings.Repeat("x", 200), "at most 107"},
+	} {
+		_, err := NewClient(c.path, time.Minute).Status(context.Background())
+		var unreachable *UnreachableError
+		if !errors.As(err, &unreachable) || !strings.Contains(unreachable.Why, c.why) || unreachable.Error() != "the node is not answering on "+c.path || unreachable.Err == nil {
+			t.Errorf("%s: %#v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := NewClient(stale, time.Minute).Status(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+}
+
+// TestAClientWaitsNoLongerThanItsTimeout, and says so.
+func TestAClientWaitsNoLongerThanItsTimeout(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(shortDir(t), "s")) // accepts by backlog, answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = NewClient(l.Addr().String(), 20*time.Millisecond).Status(context.Background())
+	var unreachable *UnreachableError
+	if !errors.As(err, &unreachable) || !strings.Contains(unreachable.Why, "no answer in time") {
+		t.Errorf("%#v", err)
+	}
+}
+
+// TestSomethingElseAnswers: a wrong --server must not look like success.
+func TestSomethingElseAnswers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"other JSON error": "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+		"a page":           "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+		"a redirect":       "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\nContent-Length: 0\r\n\r\n",
+		"no HTTP":          "SSH-2.0-OpenSSH\r\n",
+		"nothing":          "",
+	} {
+		l, err := net.Listen("unix", filepath.Join(shortDir(t), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 4096))
+			io.WriteString(c, answer)
+			c.Close()
+		}()
+		c := NewClient(l.Addr().String(), time.Minute)
+		if status, err := c.Status(context.Background()); err == nil {
+			t.Errorf("%s: %+v", name, status)
+		}
+		c.Close()
+		l.Close()
+		<-done
+	}
+}
+
+func TestExpiryIsATimeOrNever(t *testing.T) {
+	for text, want := range map[string]string{
+		"never": "never", "2027-01-02T03:04:05Z": "2027-01-02T03:04:05Z", "2027-01-02T03:04:05+02:00": "2027-01-02T01:04:05Z",
+		"": "", "Never": "", "2027-01-02": "", "0001-01-01T00:00:00Z": "", "tomorrow": "",
+	} {
+		var e Expiry
+		err := e.UnmarshalText([]byte(text))
+		if (err == nil) != (want != "") || err == nil && e.String() != want {
+			t.Errorf("%q: %v, %v", text, e, err)
+		}
+	}
+}
