@@ -1,14 +1,3 @@
-// Package access says what somebody may do: the five levels of the
-// specification (security-enhancements.md, 4.1).
-//
-//	level      through the proxy                         in management
-//	none       sees the cover site                       nothing
-//	read_only  reads; uploads are held to a small budget  reads everything but secrets
-//	standard   normal                                    nothing
-//	admin      normal, shed late under overload          users, keys, blocks
-//	superuser  normal, shed last                         everything
-//
-// A level is a value; all of it may be used concurrently.
 package access
 
 import (
