@@ -56,9 +56,13 @@ func (s *session) exec(text string) error {
 	return err
 }
 
-func (s *session) close() {
+// close gives the connection back to its database, or drops it.
+func (s *session) close(drop bool) {
 	for _, st := range s.statements {
-		st.Close()
+		st.Close() // before the connection is gone
+	}
+	if drop {
+		s.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	s.conn.Close()
 }
@@ -107,15 +111,14 @@ func (p *pool) take(ctx context.Context) (*session, error) {
 // give returns a session. One whose transaction did not end as it should is closed:
 // the next one gets a fresh connection.
 func (p *pool) give(s *session, err error) {
-	if err == nil {
-		p.mu.Lock()
-		p.idle = append(p.idle, s)
-		p.mu.Unlock()
-	} else {
-		s.conn.Raw(func(any) error { return driver.ErrBadConn })
-		s.close()
+	defer func() { <-p.places }()
+	if err != nil {
+		s.close(true)
+		return
 	}
-	<-p.places
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, s)
 }
 
 func (p *pool) close() error {
@@ -124,7 +127,7 @@ func (p *pool) close() error {
 	p.idle = nil
 	p.mu.Unlock()
 	for _, s := range idle {
-		s.close()
+		s.close(false)
 	}
 	return p.db.Close()
 }

@@ -246,8 +246,9 @@ func (tx *Tx) MarkUsed(id keys.ID, first, last time.Time) error {
 // Material opens the material of one key: ErrErased when it is gone.
 func (tx *Tx) Material(id keys.ID) ([]byte, error) {
 	var sealed []byte
-	err := tx.row(`SELECT material FROM keys WHERE id = ?`, []any{id}, &sealed)
-	if err == nil && sealed == nil {
+	var erased bool
+	err := tx.row(`SELECT material, material IS NULL FROM keys WHERE id = ?`, []any{id}, &sealed, &erased)
+	if err == nil && erased {
 		err = ErrErased
 	}
 	if err != nil {

@@ -116,13 +116,13 @@ func (tx *Tx) finish() error {
 // end gives the session back. A failed COMMIT may leave a transaction or none; that
 // and every doubt costs the connection.
 func (tx *Tx) end(to *pool, outcome error) {
+	defer tx.store.running.Done()
 	tx.ended = true
 	var err error
 	if outcome != nil {
 		err = tx.session.exec("ROLLBACK")
 	}
 	to.give(tx.session, errors.Join(err, tx.broken))
-	tx.store.running.Done()
 }
 
 // Revision is that of the state which the transaction found.

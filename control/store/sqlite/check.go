@@ -115,26 +115,5 @@ func checkPragmas(ctx context.Context, conn *sql.Conn) error {
 
 // quickCheck reads the whole file.
 func quickCheck(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "PRAGMA quick_check(4)")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var found []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return err
-		}
-		if line != "ok" {
-			found = append(found, line)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if len(found) > 0 {
-		return fmt.Errorf("%w: %s", store.ErrCorrupt, strings.ReplaceAll(strings.Join(found, "; "), "\n", " "))
-	}
-	return nil
+	return ask(ctx, conn, "PRAGMA quick_check(4)", "ok")
 }

@@ -29,19 +29,16 @@ func acquire(path string) (*lock, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	if err := sign(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
+	sign(f)
 	return &lock{file: f}, nil
 }
 
-func sign(f *os.File) error {
-	if err := f.Truncate(0); err != nil {
-		return err
+// sign writes who we are. On a full disk it does not work, and the lock is there all
+// the same.
+func sign(f *os.File) {
+	if f.Truncate(0) == nil {
+		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
 }
 
 func holder(f *os.File) string {
@@ -61,5 +58,6 @@ func (l *lock) release() error {
 	}
 	f := l.file
 	l.file = nil
-	return errors.Join(f.Truncate(0), f.Close())
+	f.Truncate(0) // as for sign
+	return f.Close()
 }

@@ -59,14 +59,81 @@ func migrate(ctx context.Context, conn *sql.Conn, steps []migration) error {
 	if version == len(steps) {
 		return nil
 	}
-	for _, step := range steps[version:] {
-		if _, err := tx.ExecContext(ctx, step.text); err != nil {
-			return fmt.Errorf("schema %s: %w", step.name, err)
-		}
+	if err := apply(ctx, tx, steps[version:]); err != nil {
+		return err
 	}
 	head := "PRAGMA application_id = " + strconv.Itoa(applicationID) + "; PRAGMA user_version = " + strconv.Itoa(len(steps))
 	if _, err := tx.ExecContext(ctx, head); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// execer is a *sql.Tx or a *sql.Conn.
+type execer interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+}
+
+func apply(ctx context.Context, to execer, steps []migration) error {
+	for _, step := range steps {
+		if _, err := to.ExecContext(ctx, step.text); err != nil {
+			return fmt.Errorf("schema %s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// checkTables compares the tables with those that steps make of nothing. A trigger that
+// somebody added, or a bit that fell over in the text of a table, is found here, and not
+// by a statement one day.
+func checkTables(ctx context.Context, conn *sql.Conn, steps []migration) error {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	model, err := db.Conn(ctx) // each connection has a memory of its own
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	if err := apply(ctx, model, steps); err != nil {
+		return err
+	}
+	want, err := tables(ctx, model)
+	if err != nil {
+		return err
+	}
+	got, err := tables(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for name, text := range want {
+		if got[name] != text {
+			return fmt.Errorf("%w: %s is not what it should be", store.ErrCorrupt, name)
+		}
+		delete(got, name)
+	}
+	for name := range got {
+		return fmt.Errorf("%w: there is %s, which does not belong here", store.ErrCorrupt, strconv.Quote(name))
+	}
+	return nil
+}
+
+func tables(ctx context.Context, of execer) (map[string]string, error) {
+	rows, err := of.QueryContext(ctx, `SELECT type || ' ' || name, tbl_name || ' ' || coalesce(sql, '') FROM sqlite_schema`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := make(map[string]string)
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, err
+		}
+		all[name] = text
+	}
+	return all, rows.Err()
 }

@@ -61,7 +61,7 @@ const (
 func Open(ctx context.Context, o Options) (*store.Store, error) {
 	db, err := open(ctx, o, migrations())
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", o.Path, err)
+		return nil, fmt.Errorf("store %s: %w", o.Path, translate(err))
 	}
 	return store.New(ctx, db.engine())
 }
@@ -83,7 +83,7 @@ func open(ctx context.Context, o Options, steps []migration) (_ *database, err e
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(translate(err), db.close())
+			err = errors.Join(err, db.close())
 		}
 	}()
 	if err := checkHeader(db.path, len(steps)); err != nil {
@@ -147,7 +147,10 @@ func prepare(ctx context.Context, writer *sql.DB, steps []migration) error {
 	if err := quickCheck(ctx, conn); err != nil {
 		return err
 	}
-	return migrate(ctx, conn, steps)
+	if err := migrate(ctx, conn, steps); err != nil {
+		return err
+	}
+	return checkTables(ctx, conn, steps)
 }
 
 // engine hands db over.
