@@ -125,7 +125,7 @@ func (p *fakePlane) node(t *testing.T) (socket string) {
 func typed(input string, args ...string) (code int, stdout, stderr string) {
 	var out, err strings.Builder
 	a := &app{stdin: strings.NewReader(input), stdout: &out, stderr: &err, asking: input != "", defaultConfig: "/nonexistent/mtguard.toml", defaultSocket: "/nonexistent/admin.sock"}
-	code = a.execute(args)
+	code = a.execute(append([]string{}, args...)) // nil would be the arguments of the test
 	return code, out.String(), err.String()
 }
 
@@ -223,8 +223,11 @@ func TestRevokingSaysWhatItWillDoAndAsks(t *testing.T) {
 }
 
 func TestAChangeIsAskedForAgainAfterABrokenConnection(t *testing.T) {
+	var mu sync.Mutex
 	var keys []string
 	socket := onSocket(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		keys = append(keys, r.Header.Get("Idempotency-Key"))
 		if len(keys) == 1 {
 			panic(http.ErrAbortHandler)
@@ -233,11 +236,16 @@ func TestAChangeIsAskedForAgainAfterABrokenConnection(t *testing.T) {
 		io.WriteString(w, `{"revision":3,"summary":"done","repeated":true}`)
 	}))
 	code, out, stderr := typed("", "user", "disable", "alice", "--server", socket)
+	mu.Lock()
 	if code != 0 || out != "done before: done\n" || len(keys) != 2 || keys[0] == "" || keys[0] != keys[1] {
 		t.Errorf("exit code %d, %q, %q, keys %q", code, out, stderr, keys)
 	}
 	keys = nil
-	if code, _, _ = typed("", "user", "show", "alice", "--server", socket); code != 7 || len(keys) != 1 {
+	mu.Unlock()
+	code, _, _ = typed("", "user", "show", "alice", "--server", socket)
+	mu.Lock()
+	defer mu.Unlock()
+	if code != 7 || len(keys) != 1 {
 		t.Errorf("a read: exit code %d, asked %d times", code, len(keys))
 	}
 }

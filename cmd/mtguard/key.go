@@ -174,7 +174,7 @@ func (c *call) showKey(k control.KeyInfo) error {
 	add("expires", when(k.NotAfter, c.now))
 	add("ended", when(k.Ended, c.now))
 	if k.Purpose == "user" {
-		add("sessions", plural(k.Sessions, "session")+" live")
+		add("sessions", strconv.Itoa(k.Sessions)+" live")
 		add("used by", usedBy(k))
 		add("first used", orElse(when(k.FirstUsed, c.now), "never"))
 		add("last used", orElse(when(k.LastUsed, c.now), "never"))

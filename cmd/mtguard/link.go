@@ -33,9 +33,9 @@ func (a *app) linkCommand() *cobra.Command {
 		Use:     "link [NAME]",
 		GroupID: groupPeople,
 		Short:   "Print the links of all users, or of one",
-		Long: `Print the links of all users, or of one: one for each transport. For a user with a
-page of its own, it is the address of the page, which always shows the newest link;
---direct prints the links all the same.
+		Long: `Print the links of all users, or of one: one for each transport. When the user that is
+named has a page, it is the address of the page, which always shows the newest
+link; --direct prints the links all the same.
 
 Whoever has a link can use the proxy: hand it out like a key. The audit log keeps
 who looked at which.`,
@@ -55,6 +55,7 @@ who looked at which.`,
 			}
 			if name == "" {
 				c.slow()
+				style.direct = true
 			}
 			result, err := c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.Links(c.ctx, name, o) })
 			if err != nil {

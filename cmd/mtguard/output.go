@@ -226,7 +226,11 @@ func isTerminal(stream any) bool {
 		return false
 	}
 	info, err := file.Stat()
-	return err == nil && info.Mode()&fs.ModeCharDevice != 0
+	if err != nil || info.Mode()&fs.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a device of characters, too
+	return err != nil || !os.SameFile(info, null)
 }
 
 // colour reports whether w is a terminal that understands escape sequences, and may get colours.

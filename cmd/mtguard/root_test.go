@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -13,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"mtguard/config"
+	"mtguard/control"
+	"mtguard/control/admin"
 )
 
 // leaves returns the commands that do something, by their path.
@@ -66,6 +70,59 @@ func TestCommandsKeepTheRules(t *testing.T) {
 	}
 }
 
+// The help of every command is in one file, so that a change of it is seen in a review.
+func TestHelpIsGolden(t *testing.T) {
+	const golden = "testdata/help.golden"
+	a := &app{stdout: io.Discard, stderr: io.Discard}
+	var all strings.Builder
+	for _, cmd := range everyCommand(a.root()) {
+		line := cmd.CommandPath() + " --help"
+		code, out, stderr := typed("", strings.Fields(line)[1:]...)
+		if code != 0 || stderr != "" {
+			t.Errorf("%s: exit code %d, %q", line, code, stderr)
+		}
+		fmt.Fprintf(&all, "$ %s\n%s\n", line, out)
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(all.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, lines := strings.Split(all.String(), "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(got), len(lines)) {
+		if i >= len(got) || i >= len(lines) || got[i] != lines[i] {
+			t.Fatalf("%s:%d differs from the help; after a look at it: go test ./cmd/mtguard -run TestHelpIsGolden -update", golden, i+1)
+		}
+	}
+}
+
+// everyCommand returns all commands, those that only hold others too.
+func everyCommand(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, sub := range cmd.Commands() {
+		if sub.Name() != "help" && sub.Name() != "completion" {
+			all = append(all, everyCommand(sub)...)
+		}
+	}
+	return all
+}
+
+func TestAMistypedCommandNamesTheNearest(t *testing.T) {
+	a := &app{stdout: io.Discard, stderr: io.Discard}
+	for word, want := range map[string]string{
+		"lnik": "link", "usr": "user", "stauts": "status", "keys": "key", "back": "backup", "S": "seal, status", "demonstration": "", "banana": "",
+		"rum": "run", "oepn": "open", strings.Repeat("x", 1<<16): "",
+	} {
+		if got := strings.Join(nearest(word, a.root().Commands()), ", "); got != want {
+			t.Errorf("%.40s: got %q, want %q", word, got, want)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	tests := []struct {
 		err  error
@@ -77,6 +134,15 @@ func TestExitCodes(t *testing.T) {
 		{&config.Error{}, 3},
 		{fmt.Errorf("reload: %w", &config.Error{}), 3},
 		{&missingError{text: "x"}, 4},
+		{&refusedError{text: "x"}, 5},
+		{&foundError{text: "x"}, 10},
+		{errInterrupted, 130},
+		{errors.Join(errInterrupted, errors.New("x")), 130},
+		{fmt.Errorf("asking: %w", context.Canceled), 130},
+		{&control.Error{Kind: control.NotFound}, 4},
+		{fmt.Errorf("alice: %w", &control.Error{Kind: control.Stale}), 8},
+		// The socket may not be opened: out of reach, whatever the reason.
+		{&admin.UnreachableError{Socket: "x", Err: fs.ErrPermission}, 7},
 		{fmt.Errorf("default secret: %w", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}), 6},
 	}
 	for _, test := range tests {
