@@ -177,20 +177,15 @@ func (s *tape) heard(b []byte) bool {
 	return false
 }
 
-// ask sends b on a connection of its own, ends its half and returns all that comes back.
-func ask(t *testing.T, dial func() (net.Conn, error), b []byte) ([]byte, error) {
-	t.Helper()
-	c, err := dial()
-	if err != nil {
-		t.Fatal(err)
-	}
+// ask sends b, ends its half of the connection and returns all that comes back.
+func ask(c net.Conn, b []byte) ([]byte, error) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write(b); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	return io.ReadAll(c)
 }
@@ -216,7 +211,11 @@ func TestGarbageReachesTheCoverSite(t *testing.T) {
 	}
 	for name, b := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := ask(t, func() (net.Conn, error) { return net.Dial("tcp", n.addr) }, b)
+			c, err := net.Dial("tcp", n.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ask(c, b)
 			if err != nil || !bytes.Equal(got, web.answer) {
 				t.Errorf("got %q, %v, want the site's answer", got, err)
 			}

@@ -165,7 +165,7 @@ func TestIdleSessions(t *testing.T) {
 	served(t, way(t, n.addr, fakeTLSSecret, nil), 2)
 	n.await("the end of the first visit", func() bool { return n.metric("mtguard_sessions_open") == 0 })
 	before := n.settled()
-	sessions := idle(ctx, t, n.addr, count)
+	sessions := idle(ctx, t, n.addr, count, secureSecret, fakeTLSSecret)
 	if got := n.metric("mtguard_sessions_open"); got != float64(count) {
 		t.Errorf("%v sessions are open, want %d", got, count)
 	}
@@ -195,8 +195,8 @@ func TestIdleSessions(t *testing.T) {
 // session by mistake, and leaves room for what the collector has not taken back yet.
 const maxIdleSession = 24 << 10
 
-// idle opens sessions, half of them in fake TLS, each with one question answered.
-func idle(ctx context.Context, t *testing.T, addr string, count int) []transport.Conn {
+// idle opens sessions with the secrets in turn, from 200 addresses, each with one question answered.
+func idle(ctx context.Context, t *testing.T, addr string, count int, secrets ...[]byte) []transport.Conn {
 	t.Helper()
 	sessions := make([]transport.Conn, count)
 	t.Cleanup(func() {
@@ -211,8 +211,7 @@ func idle(ctx context.Context, t *testing.T, addr string, count int) []transport
 	for range 8 {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < count && !t.Failed(); i = int(next.Add(1)) - 1 {
-				secret := [][]byte{secureSecret, fakeTLSSecret}[i%2]
-				r, err := client.Proxy(addr, secret, dialFrom(fmt.Sprintf("127.3.%d.1", i%200)))
+				r, err := client.Proxy(addr, secrets[i%len(secrets)], dialFrom(fmt.Sprintf("127.3.%d.1", i%200)))
 				if err == nil {
 					sessions[i], err = r(ctx, 2)
 				}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -125,9 +124,11 @@ func TestPROXYHeaderOfAStrangerIsGarbage(t *testing.T) {
 	for name, header := range map[string][]byte{"v1": headerV1("203.0.113.7"), "v2": headerV2("203.0.113.7")} {
 		t.Run(name, func(t *testing.T) {
 			sent := append(header, badHello(t)...)
-			got, err := ask(t, func() (net.Conn, error) {
-				return dialFrom(unlisted)(t.Context(), "tcp", n.addr)
-			}, sent)
+			c, err := dialFrom(unlisted)(t.Context(), "tcp", n.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ask(c, sent)
 			if err != nil || !bytes.Equal(got, web.answer) {
 				t.Errorf("got %q, %v, want the site's answer", got, err)
 			}

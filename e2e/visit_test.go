@@ -64,15 +64,7 @@ func visit(ctx context.Context, addr string, secret []byte, dial client.Dial, si
 	if err != nil {
 		return "", err
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
-	if _, err := c.Write(hello); err != nil {
-		return "", err
-	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-		return "", err
-	}
-	got, err := io.ReadAll(c)
+	got, err := ask(c, hello)
 	switch {
 	case err != nil:
 		return "", err
