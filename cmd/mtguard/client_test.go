@@ -277,7 +277,7 @@ func TestANodeThatDoesNotAnswerIsExitCode7(t *testing.T) {
 	}{
 		"no socket":        {[]string{"--server", filepath.Join(dir, "none.sock")}, "there is no such socket"},
 		"nobody listens":   {[]string{"--server", dead}, "nobody listens"},
-		"no answer":        {[]string{"--server", silent, "--timeout", "10ms"}, "no answer within 10ms"},
+		"no answer":        {[]string{"--server", silent, "--timeout", "10ms"}, "it gave no answer"},
 		"no node ever ran": {[]string{"--state-dir", filepath.Join(dir, "none")}, "/nonexistent/admin.sock"},
 	} {
 		code, out, stderr := typed("", append([]string{"status"}, test.args...)...)
