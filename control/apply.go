@@ -30,7 +30,8 @@ type transaction struct {
 	details []auditlog.Detail
 	about   string    // the user whom the result shows as he is afterwards
 	cut     []keys.ID // keys whose sessions must have ended when Apply returns
-	// What has to follow on the commit, or on its failure; either may be nil.
+	// What has to follow on the commit, or on giving the change up before it;
+	// either may be nil.
 	committed  func() error
 	rolledBack func()
 }
@@ -55,6 +56,7 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 		err := &Error{Kind: Denied, Text: fmt.Sprintf("%s needs the level %v, and %s has %v", c.action(), c.least(), by.Name, by.Level)}
 		return Result{}, p.refuse(x, c, err)
 	}
+	committing := false // from then on an error says nothing about what is on disk
 	revision, err := p.store.Update(ctx, func(tx *store.Tx) error {
 		x.tx, x.result, x.details = tx, Result{}, nil
 		if done, err := x.repeated(c); done || err != nil {
@@ -69,9 +71,11 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 		if o.DryRun {
 			return errDryRun
 		}
-		return x.remember(c)
+		err := x.remember(c)
+		committing = err == nil
+		return err
 	})
-	if err != nil && x.rolledBack != nil {
+	if err != nil && !committing && x.rolledBack != nil {
 		x.rolledBack()
 	}
 	switch {

@@ -35,6 +35,7 @@ func (b *bench) baseOf() policy.Snapshot {
 
 func (b *bench) mustLoad(users ...Declared) {
 	b.t.Helper()
+	b.declared = users
 	if err := b.load(users...); err != nil {
 		b.t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type bench struct {
 	live     policy.Live
 	sessions auth.Sessions
 	master   *memoryMaster
+	declared []Declared // by the file, at a start
 	log      strings.Builder
 	logging  sync.Mutex
 
@@ -74,7 +75,7 @@ func (b *bench) open() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := b.Load(ctx, policy.Snapshot{ServerNames: map[string]struct{}{"www.example.com": {}}}, nil, keys.Secret{}); err != nil {
+	if _, err := b.Load(ctx, policy.Snapshot{ServerNames: map[string]struct{}{"www.example.com": {}}}, b.declared, keys.Secret{}); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -3,6 +3,9 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -160,43 +163,44 @@ func (p *Plane) Keys(ctx context.Context, f KeyFilter) (items []KeyInfo, next st
 	limit := limitOf(f.Limit)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f.User != "" && p.names[f.User] == nil {
+	names := []string{f.User}
+	switch {
+	case f.User == "":
+		after, _, _ := strings.Cut(f.After, "/")
+		names = p.sortedNames("")
+		at, _ := slices.BinarySearch(names, after)
+		names = names[at:]
+	case p.names[f.User] == nil:
 		return nil, "", notFound("user", clean(f.User), "mtguard user list")
 	}
-	after, number, _ := strings.Cut(f.After, "/")
-	for info, cursor := range p.allKeys(after) {
-		if f.User != "" && info.User != f.User || f.State != "" && info.State != f.State || f.Purpose != "" && info.Purpose != f.Purpose {
-			continue
-		}
-		if info.User == after && f.After != "" && cursor <= after+"/"+number {
+	for u, k := range p.keysOf(names, f.User == "") {
+		cursor := cursorOf(u, k.Number)
+		if f.State != "" && k.State.String() != f.State || f.Purpose != "" && k.Purpose != f.Purpose || f.After != "" && cursor <= f.After {
 			continue
 		}
 		if len(items) == limit {
 			return items, next, nil
 		}
-		items, next = append(items, info), cursor
+		items, next = append(items, p.keyInfo(u, k)), cursor
 	}
 	return items, "", nil
 }
 
-// allKeys yields every key with its cursor, users in order from one on. The
-// caller holds mu.
-func (p *Plane) allKeys(from string) func(yield func(KeyInfo, string) bool) {
-	return func(yield func(KeyInfo, string) bool) {
-		if from == "" {
+// keysOf yields the keys of these users in their order, and before them those
+// for sealing, whose user is nil, if they are wanted. The caller holds mu.
+func (p *Plane) keysOf(names []string, sealing bool) iter.Seq2[*user, store.Key] {
+	return func(yield func(*user, store.Key) bool) {
+		if sealing {
 			for _, k := range p.sealKeys {
-				info := describe(k)
-				if !yield(info, cursorOf("", k.Number)) {
+				if !yield(nil, k) {
 					return
 				}
 			}
 		}
-		names := p.sortedNames("")
-		at, _ := slices.BinarySearch(names, from)
-		for _, name := range names[at:] {
+		for _, name := range names {
 			u := p.names[name]
 			for _, k := range u.keys {
-				if !yield(p.keyInfo(u, k), cursorOf(name, k.Number)) {
+				if !yield(u, k) {
 					return
 				}
 			}
@@ -205,13 +209,12 @@ func (p *Plane) allKeys(from string) func(yield func(KeyInfo, string) bool) {
 }
 
 // cursorOf sorts as user and number do.
-func cursorOf(user string, number int) string {
-	const digits = 10
-	text := make([]byte, digits)
-	for i := digits - 1; i >= 0; i-- {
-		text[i], number = byte('0'+number%10), number/10
+func cursorOf(u *user, number int) string {
+	name := ""
+	if u != nil {
+		name = u.row.Name
 	}
-	return user + "/" + string(text)
+	return fmt.Sprintf("%s/%010d", name, number)
 }
 
 // minPrefix is how many digits of a key's ID name it.
@@ -224,20 +227,19 @@ func (p *Plane) Key(ctx context.Context, id string) (KeyInfo, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var found *KeyInfo
-	for info := range p.allKeys("") {
-		if !strings.HasPrefix(string(info.ID), id) {
-			continue
+	var found []KeyInfo
+	for u, k := range p.keysOf(slices.Collect(maps.Keys(p.names)), true) {
+		if strings.HasPrefix(string(k.ID), id) {
+			found = append(found, p.keyInfo(u, k))
 		}
-		if found != nil {
-			return KeyInfo{}, invalid("key", "more than one key begins with %s: give more digits", clean(id))
-		}
-		found = &info
 	}
-	if found == nil {
+	switch len(found) {
+	case 0:
 		return KeyInfo{}, notFound("key", clean(id), "mtguard key list")
+	case 1:
+		return found[0], nil
 	}
-	return *found, nil
+	return KeyInfo{}, invalid("key", "%d keys begin with %s: give more digits", len(found), clean(id))
 }
 
 // describe is what the row of a key tells.
@@ -254,8 +256,12 @@ func describe(k store.Key) KeyInfo {
 	return info
 }
 
-// keyInfo adds what is live of a user's key. The caller holds mu.
+// keyInfo adds what is live of a user's key; u is nil for one that seals. The
+// caller holds mu.
 func (p *Plane) keyInfo(u *user, k store.Key) KeyInfo {
+	if u == nil {
+		return describe(k)
+	}
 	g := p.generations([]store.Key{k})
 	k.Generation = g[0]
 	info := describe(k)

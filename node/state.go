@@ -154,8 +154,19 @@ func (m *master) Next(file string) (vault.KEK, error) {
 
 // Commit puts the next key in the place of the one in use.
 func (m *master) Commit(next vault.KEK) error {
-	m.kek, m.file = next, m.next
-	return m.dir.SettleMasterKey(m.next)
+	fresh := m.next
+	m.kek, m.file, m.next = next, fresh, statedir.MasterKey{}
+	if !fresh.Managed {
+		return nil
+	}
+	if err := m.dir.SettleMasterKey(fresh); err != nil {
+		return err
+	}
+	files, err := m.dir.MasterKeys("")
+	if err == nil {
+		m.file = files[0] // it has the usual name again
+	}
+	return err
 }
 
 // Discard forgets the next key.
