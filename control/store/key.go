@@ -79,8 +79,7 @@ func (tx *Tx) Keys(since Revision) iter.Seq2[Key, error] {
 	if since == 0 {
 		return list(tx, `SELECT `+keyRecord+` FROM keys WHERE seq > ? ORDER BY seq LIMIT ?`, int64(0), scanKey)
 	}
-	return list(tx, `SELECT `+keyRecord+` FROM keys
-		WHERE seq IN (SELECT seq FROM keys WHERE rev > ? AND seq > ? ORDER BY seq LIMIT ?) ORDER BY seq`, int64(0), scanKey, since)
+	return changed(tx, `SELECT `+keyRecord+` FROM keys WHERE rev > ?`, since, scanKey)
 }
 
 // KeysOf returns all keys of a user by ascending Number.
@@ -273,8 +272,7 @@ func (tx *Tx) Materials(since Revision) iter.Seq2[Material, error] {
 	if since == 0 {
 		return list(tx, `SELECT seq, id, material FROM keys WHERE material IS NOT NULL AND seq > ? ORDER BY seq LIMIT ?`, int64(0), scan)
 	}
-	return list(tx, `SELECT seq, id, material FROM keys WHERE seq IN (SELECT seq FROM keys
-		WHERE material IS NOT NULL AND rev > ? AND seq > ? ORDER BY seq LIMIT ?) ORDER BY seq`, int64(0), scan, since)
+	return changed(tx, `SELECT seq, id, material FROM keys WHERE rev > ? AND material IS NOT NULL`, since, scan)
 }
 
 // EraseMaterial takes a key's material out for good. Erasing twice changes nothing.

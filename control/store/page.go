@@ -59,10 +59,13 @@ func (tx *Tx) onePage(text string, by any) (p Page, err error) {
 	return p, nil
 }
 
-// Pages gives the pages, open or closed, that were changed after since, in the order
-// of their users' IDs.
+// Pages gives pages, open or closed, in the order of their users' IDs: with since 0
+// all, otherwise those that were changed after since.
 func (tx *Tx) Pages(since Revision) iter.Seq2[Page, error] {
-	return list(tx, `SELECT `+pageColumns+` FROM pages WHERE rev > ? AND user_id > ? ORDER BY user_id LIMIT ?`, int64(0), scanPage, since)
+	if since == 0 {
+		return list(tx, `SELECT `+pageColumns+` FROM pages WHERE user_id > ? ORDER BY user_id LIMIT ?`, int64(0), scanPage)
+	}
+	return changed(tx, `SELECT `+pageColumns+` FROM pages WHERE rev > ?`, since, scanPage)
 }
 
 // PageToken opens the token of a user's page.
@@ -143,6 +146,16 @@ func (tx *Tx) CountView(userID int64) error {
 	n, err := tx.exec(`UPDATE pages SET views = views + 1 WHERE user_id = ?`, userID)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("page of user %d: %w", userID, ErrNotFound)
+	}
+	return err
+}
+
+// DropPage takes a user's page out, as for a user that is removed in the same Update; a
+// page that is not there changes nothing.
+func (tx *Tx) DropPage(userID int64) error {
+	n, err := tx.exec(`DELETE FROM pages WHERE user_id = ?`, userID)
+	if n > 0 {
+		tx.next()
 	}
 	return err
 }

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"mtguard/security/auditlog"
@@ -268,16 +270,34 @@ func list[T, P any](tx *Tx, text string, from P, scan func(scanner, *T) (P, erro
 	}
 }
 
-// collect reads a list as a whole.
-func collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
-	var all []T
-	for one, err := range seq {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
+// changed is list for rows that were changed after a Revision: few in most cases, and
+// found by the index of their revisions. It reads them all, and then gives them in the
+// order of their places.
+func changed[T any](tx *Tx, text string, since Revision, scan func(scanner, *T) (int64, error)) iter.Seq2[T, error] {
+	type row struct {
+		place int64
+		value T
 	}
-	return all, nil
+	return func(yield func(T, error) bool) {
+		var got []row
+		err := tx.rows(text, func(r scanner) (err error) {
+			var one row
+			one.place, err = scan(r, &one.value)
+			got = append(got, one)
+			return err
+		}, since)
+		if err != nil {
+			var none T
+			yield(none, err)
+			return
+		}
+		slices.SortFunc(got, func(a, b row) int { return cmp.Compare(a.place, b.place) })
+		for _, one := range got {
+			if !yield(one.value, nil) {
+				return
+			}
+		}
+	}
 }
 
 // micros is how times are stored.

@@ -62,8 +62,7 @@ func (tx *Tx) Users(since Revision) iter.Seq2[User, error] {
 	if since == 0 {
 		return list(tx, `SELECT `+userRecord+` FROM users WHERE removed = 0 AND id > ? ORDER BY id LIMIT ?`, int64(0), scanUser)
 	}
-	return list(tx, `SELECT `+userRecord+` FROM users
-		WHERE id IN (SELECT id FROM users WHERE rev > ? AND id > ? ORDER BY id LIMIT ?) ORDER BY id`, int64(0), scanUser, since)
+	return changed(tx, `SELECT `+userRecord+` FROM users WHERE rev > ?`, since, scanUser)
 }
 
 // User returns the live user of that name.

@@ -172,3 +172,36 @@ func BenchmarkOneChange(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReadChanges is what a change makes the watchers read.
+func BenchmarkReadChanges(b *testing.B) {
+	s := openFull(b)
+	since := s.Revision()
+	if _, err := s.Update(b.Context(), func(tx *store.Tx) error {
+		u, err := tx.User("user05000")
+		if err != nil {
+			return err
+		}
+		return tx.PutUser(&u)
+	}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		n := 0
+		err := s.View(b.Context(), func(tx *store.Tx) error {
+			for range tx.Users(since) {
+				n++
+			}
+			for range tx.Keys(since) {
+				n++
+			}
+			for range tx.Materials(since) {
+				n++
+			}
+			return nil
+		})
+		if err != nil || n != 1 {
+			b.Fatal(n, err)
+		}
+	}
+}

@@ -60,6 +60,13 @@ var pageTests = []test{
 			return errors.Join(err1, err2)
 		})
 		f.refused(store.ErrConflict, func(tx *store.Tx) error { return tx.PutPage(&stale, "three") })
+		f.update(func(tx *store.Tx) error { return tx.DropPage(u.ID) })
+		f.view(func(tx *store.Tx) error {
+			if left := list(t, tx.Pages(0)); len(left) != 0 {
+				t.Errorf("left are %+v", left)
+			}
+			return nil
+		})
 	}},
 	{"no two pages are one", func(t *testing.T, open Open) {
 		f := fresh(t, open)

@@ -100,6 +100,7 @@ CREATE TABLE pages (
 	views   INTEGER NOT NULL,
 	rev     INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX pages_rev ON pages (rev);
 
 -- value is sealed where the column sealed is 1.
 CREATE TABLE settings (
