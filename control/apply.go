@@ -260,6 +260,14 @@ func (x *transaction) requireReason() error {
 	return nil
 }
 
+// noObject refuses IfRevision where there is no one object to compare it with.
+func (x *transaction) noObject() error {
+	if x.o.IfRevision != 0 {
+		return invalid("if_revision", "this change is of no one object, so there is no revision to compare")
+	}
+	return nil
+}
+
 // current refuses a stale IfRevision.
 func (x *transaction) current(rev store.Revision) error {
 	if x.o.IfRevision != 0 && x.o.IfRevision != rev {

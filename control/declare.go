@@ -124,7 +124,7 @@ func (c declareUsers) apply(x *transaction) error {
 	x.detail("changed", changed)
 	x.detail("removed", removed)
 	x.result.Affected = added + changed + removed
-	x.result.Summary = fmt.Sprintf("%d users added, %d changed, %d removed", added, changed, removed)
+	x.result.Summary = fmt.Sprintf("%s added, %d changed, %d removed", plural(added, "user"), changed, removed)
 	return nil
 }
 

@@ -143,6 +143,16 @@ func TestARevokedKeyIsRefusedOnAnOldSnapshotAndWatched(t *testing.T) {
 	}
 }
 
+func TestAReplacementDoesNotWaitForItsTime(t *testing.T) {
+	b := newBench(t)
+	leaked := b.add("nadia")
+	b.apply(RotateKeys{User: "nadia", At: b.clock().Add(day)}, Options{})
+	r := b.apply(RevokeKey{ID: leaked.ID(), Replace: true}, Options{Reason: "leaked"})
+	if b.active("nadia") == leaked || len(r.Links) != 1 || b.user("nadia").Generation != 2 {
+		t.Errorf("active %v, links %d, user %+v", b.active("nadia"), len(r.Links), b.user("nadia"))
+	}
+}
+
 func TestATemporaryUserIsServedUntilItsExpiry(t *testing.T) {
 	b := newBench(t)
 	b.apply(AddUser{Name: "guest", Level: access.Standard, Expires: b.clock().Add(time.Hour)}, Options{})

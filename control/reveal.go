@@ -70,7 +70,7 @@ func (c RevealLinks) apply(x *transaction) error {
 	}
 	x.detail("links", len(x.result.Links))
 	x.result.Affected = len(rows)
-	x.result.Summary = fmt.Sprintf("%d links", len(x.result.Links))
+	x.result.Summary = plural(len(x.result.Links), "link")
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"mtguard/control/store"
@@ -78,6 +79,9 @@ func (c RotateKeys) apply(x *transaction) error {
 		}
 		return x.rotateOne(&row, c, time.Duration(overlap))
 	}
+	if err := x.noObject(); err != nil {
+		return err
+	}
 	return x.rotateAll(c, time.Duration(overlap))
 }
 
@@ -133,9 +137,9 @@ func (x *transaction) rotateAll(c RotateKeys, overlap time.Duration) error {
 	x.detail("users", total)
 	x.detail("left", left)
 	x.result.Affected = total
-	x.result.Summary = fmt.Sprintf("%d users have a new key; old ones work for another %v", total, Duration(overlap))
+	x.result.Summary = fmt.Sprintf("new keys for %s; old ones work for another %v", plural(total, "user"), Duration(overlap))
 	if left > 0 {
-		x.result.Summary += fmt.Sprintf("; %d are left as they are: their last rotation is not over", left)
+		x.result.Summary += fmt.Sprintf("; %s left as before: the last rotation is not over", plural(left, "user"))
 	}
 	return nil
 }
@@ -242,6 +246,14 @@ func (x *transaction) write(row *store.User, before []store.Key, after keys.Gene
 	return x.insertKey(row, *fresh, secret, source)
 }
 
+// plural is "1 user", "2 users".
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func firstOf(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {
@@ -299,19 +311,17 @@ func (c RevokeKey) apply(x *transaction) error {
 	if err != nil {
 		return err
 	}
-	if err := x.write(&row, before, after, keys.Secret{}, ""); err != nil {
-		return err
-	}
 	if c.Replace && row.Source == store.FromFile {
 		return refused("revoke without a replacement, and write a new secret into the file", "the secret of user %s stands in the configuration file", row.Name)
 	}
-	if _, active := after.Active(); !active && c.Replace {
-		secret, err := x.rotateUser(&row, time.Time{}, 0)
-		if err != nil {
-			return err
-		}
-		x.detail("replaced_by", secret.ID())
-		if err := x.handOut(&row, secret); err != nil {
+	if c.Replace {
+		after = takeOverNow(after, x.now)
+	}
+	if err := x.write(&row, before, after, keys.Secret{}, ""); err != nil {
+		return err
+	}
+	if _, active := after.Active(); c.Replace {
+		if err := x.replace(&row, active); err != nil {
 			return err
 		}
 	} else if !active {
@@ -325,7 +335,39 @@ func (c RevokeKey) apply(x *transaction) error {
 	return nil
 }
 
+// takeOverNow lets a secret that waits for its time take the place of an active
+// one that is gone.
+func takeOverNow(g keys.Generations, now time.Time) keys.Generations {
+	if _, active := g.Active(); active {
+		return g
+	}
+	g = slices.Clone(g)
+	for i := range g {
+		if g[i].State == keys.Pending {
+			g[i].NotBefore = now
+		}
+	}
+	g, _ = g.Sweep(now, keys.Sweep{})
+	return g
+}
+
+// replace sees to it that the user has an active key, and hands its links out.
+func (x *transaction) replace(row *store.User, active bool) error {
+	if !active {
+		if _, err := x.rotateUser(row, time.Time{}, 0); err != nil {
+			return err
+		}
+	}
+	links, err := x.linksOf(row)
+	x.result.Links = links
+	x.detail("replaced", true)
+	return err
+}
+
 func (c SetSchedule) apply(x *transaction) error {
+	if err := x.noObject(); err != nil {
+		return err
+	}
 	s := c.Schedule
 	switch {
 	case s.Every != 0 && time.Duration(s.Every) < minEvery:

@@ -157,6 +157,9 @@ func (RotateSealKey) object() string      { return "key for sealing" }
 func (RotateSealKey) least() access.Level { return access.Admin }
 
 func (c RotateSealKey) apply(x *transaction) error {
+	if err := x.noObject(); err != nil {
+		return err
+	}
 	if c.Suite == 0 {
 		c.Suite = aead.XChaCha20Poly1305
 	}
@@ -201,6 +204,7 @@ func (x *transaction) revokeSealKey(k store.Key, c RevokeKey) error {
 		return refused("", "key %s is revoked already", k.ID)
 	}
 	if c.Replace {
+		x.o.IfRevision = 0 // of the key that goes, and compared by now
 		if err := (RotateSealKey{}).apply(x); err != nil {
 			return err
 		}
@@ -240,6 +244,9 @@ func (RotateMasterKey) object() string      { return "master key" }
 func (RotateMasterKey) least() access.Level { return access.Superuser }
 
 func (c RotateMasterKey) apply(x *transaction) error {
+	if err := x.noObject(); err != nil {
+		return err
+	}
 	master := x.p.parts.Master
 	old, _ := master.Current()
 	next, err := master.Next(c.File)
@@ -278,6 +285,9 @@ func (RotateStoreKey) least() access.Level { return access.Superuser }
 // again, little by little, and then the old one is destroyed: finishRewrap, which
 // a crash only delays to the next start.
 func (RotateStoreKey) apply(x *transaction) error {
+	if err := x.noObject(); err != nil {
+		return err
+	}
 	next := x.p.parts.Vault.Clone()
 	if err := next.AddKey(vault.Columns); err != nil {
 		return err
