@@ -64,6 +64,13 @@ func coverSite(t *testing.T) *site {
 	return s
 }
 
+// visitor is a browser that trusts the site.
+func (s *site) visitor() *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{ServerName: coverName, RootCAs: s.pool}, DisableKeepAlives: true,
+	}}
+}
+
 // TestVisitorFindsTheCoverSite opens the proxy's port with an ordinary TLS client, which checks the certificate as a
 // browser does.
 func TestVisitorFindsTheCoverSite(t *testing.T) {
