@@ -9,7 +9,7 @@ import (
 // Bounds of what PutOnce keeps. Beyond MaxOnce answers the oldest go, though their time
 // has not come.
 const (
-	MaxOnce       = 10_000
+	MaxOnce       = 4096
 	MaxOnceKey    = 256
 	MaxOnceAnswer = 64 << 10
 )

@@ -7,6 +7,7 @@ package storetest
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"iter"
 	"testing"
@@ -21,8 +22,18 @@ import (
 // Open returns a new, empty store without a sealer. Run closes it.
 type Open func(t testing.TB) *store.Store
 
-// Run checks that the stores of open do what package store promises.
+// Run checks that the stores of open do what package store promises. The flag
+// -rapid.checks says how often the models are tried; the usual number would take long,
+// as every step waits for the disk.
 func Run(t *testing.T, open Open) {
+	if checks := flag.Lookup("rapid.checks").Value; checks.String() == "100" {
+		few := "30"
+		if race {
+			few = "6"
+		}
+		checks.Set(few)
+		defer checks.Set("100")
+	}
 	for _, group := range []struct {
 		name  string
 		tests []test
