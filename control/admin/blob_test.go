@@ -6,10 +6,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mtguard/control"
 )
@@ -61,42 +64,46 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 // TestOnlySoManyBlobsAreInMemory: the next one waits before it is read.
 func TestOnlySoManyBlobsAreInMemory(t *testing.T) {
-	plane := &blockedPlane{begun: make(chan struct{}), release: make(chan struct{})}
-	h := Handler(plane, quiet(t))
-	done := make(chan int)
-	for range maxBlobs {
-		go func() { done <- request(h, root, http.MethodPost, "/seal", "x").Code }()
-		<-plane.begun
-	}
-	ctx, cancel := context.WithCancel(WithActor(context.Background(), root))
-	cancel()
-	body := &counted{Reader: strings.NewReader("x")}
-	r, _ := http.NewRequestWithContext(ctx, http.MethodPost, apiPath+"/seal", body)
-	w := &discard{header: http.Header{}}
-	h.ServeHTTP(w, r)
-	if w.status != http.StatusServiceUnavailable || body.reads != 0 {
-		t.Errorf("one more: %d after %d reads", w.status, body.reads)
-	}
-	close(plane.release)
-	for range maxBlobs {
-		if code := <-done; code != http.StatusOK {
-			t.Errorf("%d", code)
+	synctest.Test(t, func(t *testing.T) {
+		plane := &fakePlane{}
+		release := make(chan struct{})
+		plane.during = func(context.Context) { <-release }
+		h := Handler(plane, quiet(t))
+		bodies := make([]*counted, maxBlobs+2)
+		codes := make(chan int, len(bodies))
+		send := func(i int) {
+			bodies[i] = &counted{Reader: strings.NewReader("x")}
+			r := httptest.NewRequest(http.MethodPost, apiPath+"/seal", bodies[i])
+			ctx, cancel := context.WithCancel(WithActor(r.Context(), root))
+			if i == len(bodies)-1 {
+				time.AfterFunc(time.Minute, cancel) // the last one has no patience
+			}
+			go func() {
+				defer cancel()
+				w := &discard{header: http.Header{}}
+				h.ServeHTTP(w, r.WithContext(ctx))
+				codes <- w.status
+			}()
+			synctest.Wait()
 		}
-	}
-	if w := request(h, root, http.MethodPost, "/open", "x"); w.Code != http.StatusOK {
-		t.Errorf("afterwards: %d", w.Code)
-	}
-}
-
-type blockedPlane struct {
-	fakePlane
-	begun, release chan struct{}
-}
-
-func (p *blockedPlane) Seal(context.Context, control.Actor, control.SealRequest) ([]byte, error) {
-	p.begun <- struct{}{}
-	<-p.release
-	return nil, nil
+		for i := range bodies {
+			send(i)
+		}
+		for i, body := range bodies {
+			if read := body.reads > 0; read != (i < maxBlobs) {
+				t.Errorf("blob %d is read: %v", i, read)
+			}
+		}
+		if code := <-codes; code != http.StatusServiceUnavailable {
+			t.Errorf("the one without patience: %d", code)
+		}
+		close(release)
+		for range len(bodies) - 1 {
+			if code := <-codes; code != http.StatusOK {
+				t.Errorf("in its turn: %d", code)
+			}
+		}
+	})
 }
 
 type counted struct {
@@ -124,6 +131,9 @@ func FuzzRequests(f *testing.F) {
 	}
 	f.Add(uint8(2), "/users", "dry_run=1&reason=%ff", `"1"`, "", []byte(`{"name":"a","expires":"9999-12-31T23:59:59Z","quota":{"bytes":1e300,"per":"day"},"secret":"ee"}`))
 	f.Add(uint8(14), "/keys/rotate", "force=x", `"-1"`, "\x00", []byte(`{"purpose":"seal","suite":"","all":null}`))
+	plane := &fakePlane{}
+	var log bytes.Buffer
+	h := Handler(plane, slog.New(slog.NewTextHandler(&log, nil)))
 	f.Fuzz(func(t *testing.T, i uint8, path, query, match, once string, body []byte) {
 		r, err := http.NewRequest(routes[int(i)%len(routes)].method, "http://x", bytes.NewReader(body))
 		if err != nil {
@@ -134,9 +144,10 @@ func FuzzRequests(f *testing.F) {
 		r.Header.Set("Idempotency-Key", once)
 		r.Header.Set(contextHeader, once)
 		w := &discard{header: http.Header{}}
-		Handler(&fakePlane{}, quiet(t)).ServeHTTP(w, r.WithContext(WithActor(context.Background(), root)))
-		if w.status >= 500 {
-			t.Errorf("%s %q ? %q: %d", r.Method, path, query, w.status)
+		plane.forget()
+		h.ServeHTTP(w, r.WithContext(WithActor(context.Background(), root)))
+		if w.status >= 500 || log.Len() > 0 {
+			t.Errorf("%s %q ? %q: %d, logged %s", r.Method, path, query, w.status, &log)
 		}
 	})
 }

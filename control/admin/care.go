@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -21,9 +20,6 @@ func (s *server) getStatus(ctx context.Context, _ *struct{}) (*statusOutput, err
 	status, err := s.plane.Status(ctx)
 	return &statusOutput{status}, err
 }
-
-// blobTime is how long a blob may take to arrive.
-const blobTime = 5 * time.Minute
 
 func (s *server) seal(w http.ResponseWriter, r *http.Request) error {
 	query, err := only(r.URL, "key", "suite")
@@ -57,7 +53,7 @@ func (s *server) blob(w http.ResponseWriter, r *http.Request, limit int64, turn 
 	case <-r.Context().Done():
 		return r.Context().Err()
 	}
-	in, p := s.readAll(w, r, limit, blobTime)
+	in, p := s.readAll(w, r, limit, s.slowest)
 	if p != nil {
 		return p
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -227,6 +228,10 @@ func TestAStreamThatBreaksIsNoWholeOne(t *testing.T) {
 		if err := call(&b); err == nil || !strings.Contains(err.Error(), "cut off") {
 			t.Errorf("%s: %v with %d bytes", name, err, b.Len())
 		}
+	}
+	crashing := client(t, serve(t, Handler(panicPlane{plane, "x"}, slog.New(slog.DiscardHandler)), quiet(t)))
+	if err := crashing.AuditExport(context.Background(), io.Discard); err == nil || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("a panic: %v", err)
 	}
 	full := errors.New("no space left")
 	plane.err = nil

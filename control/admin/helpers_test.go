@@ -105,7 +105,13 @@ func (p *fakePlane) Schedule(context.Context) (control.Schedule, error) {
 	return testSchedule, p.ask(control.Actor{}, "schedule")
 }
 
-func (p *fakePlane) Seal(_ context.Context, by control.Actor, r control.SealRequest) ([]byte, error) {
+func (p *fakePlane) Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error) {
+	if p.during != nil {
+		p.during(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	return append([]byte("sealed:"), r.Plaintext...), p.ask(by, r)
 }
 
@@ -219,5 +225,10 @@ func (p panicPlane) Apply(context.Context, control.Actor, control.Change, contro
 	if p.value == nil {
 		_ = []int{}[len(p.asked)]
 	}
+	panic(p.value)
+}
+
+func (p panicPlane) AuditExport(_ context.Context, _ control.Actor, w io.Writer) error {
+	w.Write(p.written)
 	panic(p.value)
 }

@@ -28,3 +28,5 @@ type Plane interface {
 	AuditExport(ctx context.Context, by control.Actor, w io.Writer) error
 	AuditKey(ctx context.Context) (string, error)
 }
+
+var _ Plane = (*control.Plane)(nil)

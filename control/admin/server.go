@@ -27,6 +27,7 @@ type server struct {
 	least   map[string]access.Level // by pattern of mux
 	blobs   chan struct{}           // holds one for each blob in memory
 	slow    time.Duration           // the longest that JSON may take to arrive
+	slowest time.Duration           // the longest that a blob may
 	stalled time.Duration           // the longest that a reader may take none of an answer
 }
 
@@ -49,7 +50,7 @@ func (s *server) handler() http.Handler {
 func newServer(p Plane, log *slog.Logger) *server {
 	s := &server{
 		plane: p, log: log, mux: http.NewServeMux(), least: make(map[string]access.Level),
-		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second, stalled: 30 * time.Second,
+		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second, slowest: 5 * time.Minute, stalled: 30 * time.Second,
 	}
 	config := huma.DefaultConfig("mtguard", "1")
 	config.Info.Description = "Management of a node. A Unix socket serves it; who asks is known by the socket."

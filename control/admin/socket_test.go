@@ -229,9 +229,26 @@ func TestAChangeMayTakeLongerThanItsBody(t *testing.T) {
 		}
 	}}
 	s := newServer(plane, quiet(t))
-	s.slow = 50 * time.Millisecond
-	if _, err := client(t, serve(t, s.handler(), quiet(t))).AddUser(context.Background(), UserBody{Name: "nadia"}, ChangeOptions{}); err != nil {
-		t.Errorf("%v", err)
+	s.slow, s.slowest = 50*time.Millisecond, 50*time.Millisecond
+	c := client(t, serve(t, s.handler(), quiet(t)))
+	if _, err := c.AddUser(context.Background(), UserBody{Name: "nadia"}, ChangeOptions{}); err != nil {
+		t.Errorf("a change: %v", err)
+	}
+	if _, err := c.RemoveUser(context.Background(), "nadia", ChangeOptions{}); err != nil {
+		t.Errorf("one without a body: %v", err)
+	}
+	if _, err := c.Seal(context.Background(), "", "", nil, strings.NewReader("x")); err != nil {
+		t.Errorf("a blob: %v", err)
+	}
+}
+
+// TestHumaBoundsNoBody: the one it sets stands for five seconds, and then ends the
+// request, whatever it does.
+func TestHumaBoundsNoBody(t *testing.T) {
+	for _, r := range routes {
+		if got := r.operation().BodyReadTimeout; got >= 0 {
+			t.Errorf("%s: %v", r.id, got)
+		}
 	}
 }
 
