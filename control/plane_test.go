@@ -2,10 +2,12 @@ package control
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/usage"
@@ -57,8 +59,42 @@ func TestARotationServesBothSecretsForTheOverlapAndThenTheNewOne(t *testing.T) {
 	if !old.Erased() || !b.key(old.ID()).Erased {
 		t.Error("a retired key that nobody holds is not erased")
 	}
+	err := b.store.View(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.Material(old.ID())
+		return err
+	})
+	if !errors.Is(err, store.ErrErased) {
+		t.Errorf("the secret of an erased key in the store: %v", err)
+	}
 	if fresh.State() != keys.Active {
 		t.Error("the new key is not active")
+	}
+}
+
+func TestAUserIsServedWhileEnabledAndOfALevel(t *testing.T) {
+	b := newBench(t)
+	account := b.add("nadia").Account()
+	yes, no, none, standard := true, false, access.None, access.Standard
+	for _, step := range []struct {
+		change SetUser
+		want   usage.Refusal
+	}{
+		{SetUser{Disabled: &yes}, usage.Disabled}, {SetUser{Disabled: &no}, usage.Allowed},
+		{SetUser{Level: &none}, usage.NoAccess}, {SetUser{Level: &standard}, usage.Allowed},
+	} {
+		step.change.Name = "nadia"
+		b.apply(step.change, Options{})
+		if got := account.Standing(); got != step.want {
+			t.Errorf("%+v: %v, want %v", step.change, got, step.want)
+		}
+	}
+	few := 1
+	b.apply(SetUser{Name: "nadia", MaxConnections: &few}, Options{})
+	if got := account.Enter(home); got != usage.Allowed {
+		t.Fatal(got)
+	}
+	if got := account.Enter(home); got != usage.TooManyConnections {
+		t.Errorf("the second of at most one connection: %v", got)
 	}
 }
 
@@ -212,6 +248,7 @@ func TestUsageIsCountedOnceWhateverHappens(t *testing.T) {
 	for i := range int64(5) {
 		account.Add(100+i, 1000)
 		total += 1100 + i
+		b.pass(time.Second)
 		for range 2 { // the second has nothing to add
 			if err := b.flush(context.Background()); err != nil {
 				t.Fatal(err)

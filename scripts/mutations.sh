@@ -115,7 +115,7 @@ mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > int64(s
 mutate "drain, end of sessions" proxy/server.go 's.Engine.Close()' '' ./proxy
 mutate "drain, end of handshakes" proxy/server.go 's.half.closeAll()' '' ./proxy
 mutate "drain at SIGTERM" node/node.go 'n.server.Shutdown(ctx)' 'stop, now := context.WithCancel(ctx); now(); n.server.Shutdown(stop)' ./node
-mutate "session kill on reload" node/node.go 'return !still' 'return !still && false' ./node
+mutate "reload, users declared in the file" node/node.go 'n.plane.Load(context.Background(), *base, users, first)' 'n.plane.Load(context.Background(), *base, users[:0], first)' ./node
 mutate "grant looked at when the session is listed" proxy/conn.go 'why := live.Grant.Lost(); why != ""' 'why := live.Grant.Lost(); false && why != ""' ./proxy
 mutate "grant looked at before the dial" proxy/conn.go 'if x.lost() { // the client' 'if false { // the client' ./proxy
 mutate "grant looked at before the first bytes" proxy/conn.go 'if x.lost() { // the DC' 'if false { // the DC' ./proxy
@@ -123,4 +123,59 @@ mutate "grant given back at the end" proxy/conn.go 'b.grant.Release()' '' ./prox
 mutate "session tickets of the site in the learnt flight" proxy/coverprobe.go 'if r.writes++; r.writes > 1 {' 'if r.writes++; false {' ./proxy
 mutate "asking the site for session tickets, as clients do" proxy/coverprobe.go 'ClientSessionCache: tls.NewLRUClientSessionCache(1)' 'ClientSessionCache: nil' ./proxy
 mutate "accept errors are survived" proxy/server.go 'pause = min(max(2*pause' 'return err; pause = min(max(2*pause' ./proxy
+# The seed's 2.3 and 3.x: keys, users, sealing, the record of changes.
+mutate "keys, a lease on what is not accepted" security/keys/lease.go '!w.state().Accepted()' 'false' ./security/keys ./control
+mutate "keys, erasure waits for leases" security/keys/lease.go 'w.borrows() == 0 && w.leases() == 0' 'w.borrows() == 0' ./security/keys
+mutate "keys, erasure" security/keys/lease.go 'clear(k.Material())' '_ = k' ./security/keys
+mutate "keys, at most two retire" security/keys/generations.go 'g.count(Retiring) >= MaxRetiring' 'false' ./security/keys
+mutate "keys, overlap ends" security/keys/generations.go 'case due(x.RetireBy, now):' 'case false:' ./control
+mutate "keys, overlap ends early" security/keys/generations.go 'case x.unused(active, now, s.Idle):' 'case false && x.unused(active, now, s.Idle):' ./control
+mutate "keys, strength of imported secrets" control/users.go 'err := keys.CheckStrength(secret); err != nil' 'err := keys.CheckStrength(secret); false && err != nil' ./control
+mutate "plane, level of the actor" control/apply.go 'if by.Level < c.least() {' 'if false {' ./control
+mutate "plane, audit row" control/apply.go 'x.audit(c, auditlog.Done, x.o.Reason); err != nil' 'error(nil); err != nil' ./control
+mutate "plane, audit row of a refusal" control/apply.go 'return x.audit(c, auditlog.Refused, e.Text)' 'return nil' ./control
+mutate "plane, dry run" control/apply.go 'if o.DryRun {' 'if false {' ./control
+mutate "plane, idempotency" control/apply.go 'x.repeated(c); done || err != nil' 'x.repeated(c); false && done || err != nil' ./control
+mutate "plane, idempotency for the same change only" control/apply.go 'if a.Change != digest(c) {' 'if false {' ./control
+mutate "plane, stale revision" control/apply.go 'x.o.IfRevision != 0 && x.o.IfRevision != rev' 'false' ./control
+mutate "plane, in force when it is said" control/apply.go 'ended, err := p.follow(ctx, revision)' 'ended, err := 0, error(nil)' ./control
+mutate "plane, state of keys" control/compile.go 'err := p.ring.Put(keys.Spec{' 'err := error(nil); _ = (keys.Spec{' ./control
+mutate "plane, publication" control/compile.go 'p.parts.Live.Publish(&s)' '_ = s' ./control
+mutate "plane, end of sessions" control/compile.go 'return p.parts.Sessions.Kill(' 'return (&auth.Sessions{}).Kill(' ./control ./node
+mutate "plane, tripwires" control/compile.go 'k.State == keys.Revoked && now.Before(' 'false && now.Before(' ./control
+mutate "plane, tripwires end" control/sweep.go 'if k.State == keys.Revoked && !k.Erased && !x.now.Before(' 'if false && !x.now.Before(' ./control
+mutate "plane, erasure in the store" control/sweep.go 'gone := p.ring.Sweep()' 'gone := p.ring.Sweep()[:0]' ./control
+mutate "plane, expiry of users" control/model.go '!now.Before(u.row.Expires)' 'false' ./control
+mutate "plane, level none" control/model.go 'case u.row.Level == access.None:' 'case false && u.row.Level == access.None:' ./control
+mutate "plane, disabled users" control/model.go 'case u.row.Disabled:' 'case false:' ./control
+mutate "plane, quota" control/model.go 'u.row.QuotaBytes > 0 && u.used() >= u.row.QuotaBytes' 'false' ./control
+mutate "plane, quota over a restart" control/usage.go 'spent.Up+spent.Down, p.flushed.totals[id]' '0*spent.Up, p.flushed.totals[id]' ./control
+mutate "plane, usage counted once" control/usage.go 'p.run, t); err' 'p.run+now.String(), t); err' ./control
+mutate "plane, schedule" control/sweep.go 'if at.IsZero() || at.Add(-announce).After(x.now) {' 'if true || at.Add(-announce).After(x.now) {' ./control
+mutate "plane, schedule spreads" control/sweep.go 'return latest.Add(-back)' 'return latest.Add(0 * -back)' ./control
+mutate "plane, reason of a revocation" control/rotate.go 'err := x.requireReason(); err != nil' 'err := x.requireReason(); false && err != nil' ./control
+mutate "plane, clock that jumps" control/clock.go 'if step > jump || step < -jump {' 'if false {' ./control
+mutate "plane, users who left the file" control/declare.go 'row.Source == store.FromFile && !wanted[row.Name]' 'false' ./control
+mutate "plane, secrets are not used twice" security/keys/generations.go 'return nil, ErrKnown' 'return g, nil' ./control ./security/keys
+mutate "plane, revoked keys do not open" control/seal.go 'if err := x.tx.EraseMaterial(k.ID); err != nil {' 'if err := error(nil); err != nil {' ./control
+mutate "plane, rewrap after a crash" control/plane.go 'p.finishRewrap(ctx); err != nil' 'error(nil); err != nil' ./control
+mutate "plane, old keys of the store are destroyed" control/seal.go 'if err := next.DropOld(vault.Columns); err != nil {' 'if false {' ./control
+mutate "plane, who may take a backup" control/snapshot.go 'if err := may(by, access.Superuser' 'if err := may(by, access.None' ./control
+mutate "plane, closed pages" control/recipient.go '!page.Closed.IsZero()' 'false' ./control
+mutate "store, sealed columns are bound to their place" control/store/sealing.go 'p.table + "|" + p.row' 'p.table + "|"' ./control/store/...
+mutate "store, one process" control/store/sqlite/lock.go 'syscall.LOCK_EX' 'syscall.LOCK_SH' ./control/store/sqlite
+mutate "store, newer versions" control/store/sqlite/check.go 'version > newest' 'false' ./control/store/sqlite
+mutate "vault, associated data" security/vault/ring.go 'sealed[prefixSize:], ad)' 'sealed[prefixSize:], nil)' ./security/vault
+mutate "vault, the master key is not printed" security/vault/kek.go 'io.WriteString(s, k.String())' 'io.WriteString(s, k.Encode())' ./security/vault
+mutate "master key, readable by others" config/statedir/masterkey.go 'mode&forbidden != 0' 'mode&forbidden == 0o1777' ./config/statedir
+mutate "backup, hash of the database" control/backup/open.go 'case sumOf(d.sum) != d.want:' 'case false:' ./control/backup
+mutate "backup, logs of the old database" control/backup/restore.go 'x.keepOld, x.clearLogs, x.swap' 'x.keepOld, x.swap' ./control/backup
+mutate "pages, guesses near a right address" control/pages/limits.go '!h.guesses.Take(key, nearGuesses, 0, now).Allowed' 'false && !h.guesses.Take(key, nearGuesses, 0, now).Allowed' ./control/pages
+mutate "pages, rate of strangers" control/pages/limits.go '!h.rates.Check(narrow, h.strangers, now).Allowed' 'false' ./control/pages
+mutate "pages, live addresses stay from the cover site" control/pages/pages.go 'path.replaced(h.mask(path.token))' 'path.replaced(path.token)' ./control/pages
+mutate "pages, plain HTTP in private only" control/pages/serve.go '!private(l.Addr())' 'false' ./control/pages
+mutate "admin, level of a route" control/admin/server.go 'if by := actor(r.Context()); by.Level < least {' 'if by := actor(r.Context()); false {' ./control/admin
+mutate "audit log, chain" security/auditlog/verify.go 'link(c.State.last, row.Canonical) != row.Hash' 'false' ./security/auditlog
+mutate "audit log, checkpoints" security/auditlog/verify.go 'if checkpoint.Root == c.State.Root() {' 'if true {' ./security/auditlog
+mutate "aead, purpose" security/aead/derive.go 'label(useDerive, 0, size, purpose, nil)' 'label(useDerive, 0, size, "x", nil)' ./security/aead
 exit $lived
