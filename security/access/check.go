@@ -113,27 +113,32 @@ func (t *Table) byAddress(a netip.Addr, q *Query) (rule int32, pinned bool) {
 	if !found {
 		at = -1
 	}
-	pinned = at >= 0 && t.slots[at].pinned && t.pinnedAbove(at, q) || t.pinnedList(a, q)
+	listed := t.lists.find(a)
+	pinned = at >= 0 && t.slots[at].pinned && t.pinnedAbove(at, q) || t.pinLists && t.pinnedList(listed, q)
 	rule, bits := int32(noRule), -1
 	for ; at >= 0 && rule == noRule; at = t.slots[at].parent {
 		s := &t.slots[at]
-		for _, i := range t.order[s.from:s.to] {
-			if (!pinned || t.hot[i].source == Operator) && t.counts(i, q) {
-				rule, bits = i, int(s.bits)
-				break
-			}
+		if i := t.firstOf(t.order[s.from:s.to], pinned, q); i != noRule {
+			rule, bits = i, int(s.bits)
 		}
 	}
-	for _, l := range t.lists {
-		if pinned && t.hot[l.rule].source != Operator || !t.counts(l.rule, q) {
-			continue
-		}
-		n, ok := l.list.find(a)
-		if ok && (n > bits || n == bits && t.hot[l.rule].rank < t.hot[rule].rank) {
-			rule, bits = l.rule, n
+	for ; listed.list >= 0 && listed.bits >= bits; listed = t.lists.next(listed) {
+		i := t.firstOf(t.onList[listed.list], pinned, q)
+		if i != noRule && (listed.bits > bits || t.hot[i].rank < t.hot[rule].rank) {
+			rule, bits = i, listed.bits
 		}
 	}
 	return rule, pinned
+}
+
+// firstOf is the first of some rules in their order that counts.
+func (t *Table) firstOf(list []int32, pinned bool, q *Query) int32 {
+	for _, i := range list {
+		if (!pinned || t.hot[i].source == Operator) && t.counts(i, q) {
+			return i
+		}
+	}
+	return noRule
 }
 
 // pinnedAbove tells whether a pinned rule of this slot or one above counts.
@@ -149,10 +154,11 @@ func (t *Table) pinnedAbove(at int32, q *Query) bool {
 	return false
 }
 
-func (t *Table) pinnedList(a netip.Addr, q *Query) bool {
-	for _, l := range t.lists {
-		if t.hot[l.rule].pinned && t.counts(l.rule, q) {
-			if _, ok := l.list.find(a); ok {
+// pinnedList tells whether a pinned rule on a list counts.
+func (t *Table) pinnedList(listed hit, q *Query) bool {
+	for ; listed.list >= 0; listed = t.lists.next(listed) {
+		for _, i := range t.onList[listed.list] {
+			if t.hot[i].pinned && t.counts(i, q) {
 				return true
 			}
 		}

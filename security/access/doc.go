@@ -38,13 +38,16 @@
 //
 //	list, err := access.ParseList(file, access.ListOptions{Name: "drop"}) // all or nothing
 //	table, err := access.Compile(rules, access.Options{Default: access.Standard, Geo: geo, Lists: []*access.List{list}})
-//	d := table.Check(access.Query{Addr: from, Now: now}) // ~50 ns, no allocation
+//	d := table.Check(access.Query{Addr: from, Now: now}) // about 0.1 us, no allocation
 //	ceiling := d.Level
 //
 // Lists and country files are read once into arrays without pointers and shared by
-// all tables made with them; making a table costs what its rules cost.
+// all tables made with them; with Options.Previous, making a table costs what its
+// rules cost. Of a million list entries a lookup waits for memory some three times,
+// however many lists they are in, and they take 11 MiB.
 //
-// The package reads no file and no clock and starts no goroutine. A Level, Match,
+// The package reads no clock, no file but the system's time zones, and starts no
+// goroutine. A Level, Match,
 // Schedule, Rule, List, Geo and Table never changes once made; all of them may be
 // used concurrently.
 package access

@@ -70,9 +70,12 @@ func (e *explainer) onAddress() (list []candidate) {
 			list = append(list, candidate{i, p})
 		}
 	}
-	for _, l := range e.t.lists {
-		if p, ok := l.list.Find(e.addr); ok {
-			list = append(list, candidate{l.rule, p})
+	// Not by the union: an explanation shall not share a mistake with what it explains.
+	for number, l := range e.t.lists.lists {
+		if p, ok := l.Find(e.addr); ok {
+			for _, i := range e.t.onList[number] {
+				list = append(list, candidate{i, p})
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b candidate) int {

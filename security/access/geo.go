@@ -84,6 +84,44 @@ func readRecord(result maxminddb.Result, known map[uintptr]geoRecord) (r geoReco
 	if r, ok := known[result.Offset()]; ok {
 		return r, nil
 	}
+	r, err = readUsual(result)
+	if err != nil {
+		if r, err = readAny(result); err != nil {
+			return r, err
+		}
+	}
+	known[result.Offset()] = r
+	return r, nil
+}
+
+// readUsual reads the fields of MaxMind's own files, and leaves the rest alone.
+func readUsual(result maxminddb.Result) (r geoRecord, err error) {
+	type country struct {
+		Code string `maxminddb:"iso_code"`
+	}
+	var v struct {
+		Country    country `maxminddb:"country"`
+		Registered country `maxminddb:"registered_country"`
+		Other      string  `maxminddb:"country_code"`
+		Number     uint32  `maxminddb:"autonomous_system_number"`
+		ASN        string  `maxminddb:"asn"`
+	}
+	if err := result.Decode(&v); err != nil {
+		return r, err
+	}
+	for _, code := range []string{v.Country.Code, v.Registered.Code, v.Other} {
+		if r.country = packCountry(code); r.country != 0 {
+			break
+		}
+	}
+	if r.asn = v.Number; r.asn == 0 {
+		r.asn = asNumber(v.ASN)
+	}
+	return r, nil
+}
+
+// readAny reads a record whose fields are of other types.
+func readAny(result maxminddb.Result) (r geoRecord, err error) {
 	var value any
 	if err := result.Decode(&value); err != nil {
 		return r, err
@@ -103,7 +141,6 @@ func readRecord(result maxminddb.Result, known map[uintptr]geoRecord) (r geoReco
 			break
 		}
 	}
-	known[result.Offset()] = r
 	return r, nil
 }
 
@@ -221,9 +258,9 @@ func (g *Geo) find(a netip.Addr) (country uint16, asn uint32) {
 
 // origin maps every address to a number: each starts a span that goes to the next.
 type origin struct {
-	v4     ladder[uint32]
+	v4     sorted
 	value4 []uint32
-	v6     ladder6
+	v6     sorted6
 	value6 []uint32
 }
 
@@ -232,11 +269,11 @@ func (o *origin) find(a netip.Addr) uint32 {
 		return 0
 	}
 	if a.Is4() {
-		if i := o.v4.last(words4(a)); i >= 0 {
+		if i, _, _ := o.v4.last(uint64(words4(a))); i >= 0 {
 			return o.value4[i]
 		}
 	} else if a.Is6() {
-		if i := o.v6.last(words6(a)); i >= 0 {
+		if i, _ := o.v6.last(words6(a)); i >= 0 {
 			return o.value6[i]
 		}
 	}
@@ -247,14 +284,13 @@ func (o *origin) memory() int {
 	if o == nil {
 		return 0
 	}
-	return o.v4.memory(4) + 4*len(o.value4) + o.v6.memory() + 4*len(o.value6)
+	return o.v4.memory() + 4*len(o.value4) + o.v6.memory() + 4*len(o.value6)
 }
 
 // originMaker joins networks, which come in order, to spans.
 type originMaker struct {
-	starts4, value4 []uint32
-	hi, lo          []uint64
-	value6          []uint32
+	starts4, hi, lo []uint64
+	value4, value6  []uint32
 	last            netip.Addr // of the last network
 	any             bool       // a value was not 0
 }
@@ -292,14 +328,14 @@ func (m *originMaker) start(a netip.Addr, value uint32) {
 		if n := len(m.value4); n > 0 && m.value4[n-1] == value || n == 0 && value == 0 {
 			return
 		}
-		m.starts4, m.value4 = append(m.starts4, words4(a)), append(m.value4, value)
+		m.starts4, m.value4 = append(m.starts4, uint64(words4(a))), append(m.value4, value)
 		return
 	}
 	if n := len(m.value6); n > 0 && m.value6[n-1] == value || n == 0 && value == 0 {
 		return
 	}
-	hi, lo := words6(a)
-	m.hi, m.lo, m.value6 = append(m.hi, hi), append(m.lo, lo), append(m.value6, value)
+	x := words6(a)
+	m.hi, m.lo, m.value6 = append(m.hi, x.hi), append(m.lo, x.lo), append(m.value6, value)
 }
 
 // origin is nil when no network had a value.
@@ -308,5 +344,5 @@ func (m *originMaker) origin() *origin {
 		return nil
 	}
 	m.close()
-	return &origin{v4: newLadder(m.starts4), value4: m.value4, v6: newLadder6(m.hi, m.lo), value6: m.value6}
+	return &origin{v4: newSorted(m.starts4), value4: fit(m.value4), v6: newSorted6(m.hi, fit(m.lo)), value6: fit(m.value6)}
 }

@@ -11,12 +11,12 @@ import (
 
 // List is a set of addresses under a name. Entries within others are left out, so
 // that what is left does not overlap: finding the entry an address is in is one
-// search in an array, and an IPv4 entry takes 5.3 bytes. ParseList makes lists.
+// search in an array; of a million IPv4 entries
+// each takes 4 bytes. ParseList makes lists.
 type List struct {
 	name    string
-	v4      ladder[uint32]
-	bits4   []uint8
-	v6      ladder6
+	v4      sorted // address<<8 | length
+	v6      sorted6
 	bits6   []uint8
 	lines   int // that held an entry
 	covered int // of the entries: twice there, or within another one
@@ -26,7 +26,7 @@ type List struct {
 func (l *List) Name() string { return l.name }
 
 // Len is how many entries there are, each a prefix.
-func (l *List) Len() int { return len(l.bits4) + len(l.bits6) }
+func (l *List) Len() int { return l.v4.n + l.v6.hi.n }
 
 // Lines is how many lines held an entry.
 func (l *List) Lines() int { return l.lines }
@@ -39,8 +39,8 @@ func (l *List) Covered() int { return l.covered }
 // 2000::/3, whichever is more.
 func (l *List) Share() float64 {
 	var four, six float64
-	for _, bits := range l.bits4 {
-		four += part(int(bits))
+	for _, x := range l.v4.all {
+		four += part(int(x & 0xff))
 	}
 	for _, bits := range l.bits6 {
 		six += part(int(bits) - 3)
@@ -58,21 +58,34 @@ func part(bits int) float64 {
 
 // Memory is about how many bytes the list takes.
 func (l *List) Memory() int {
-	return l.v4.memory(4) + len(l.bits4) + l.v6.memory() + len(l.bits6)
+	return l.v4.memory() + l.v6.memory() + len(l.bits6)
 }
 
 // All are the entries, ascending, IPv4 first.
 func (l *List) All() iter.Seq[netip.Prefix] {
 	return func(yield func(netip.Prefix) bool) {
-		for i, x := range l.v4.keys() {
-			if !yield(netip.PrefixFrom(addr4(x), int(l.bits4[i]))) {
+		for _, x := range l.v4.all {
+			if !yield(netip.PrefixFrom(addr4(uint32(x>>8)), int(x&0xff))) {
 				return
 			}
 		}
-		for i := range l.bits6 {
-			if !yield(netip.PrefixFrom(addr6(l.v6.at(i)), int(l.bits6[i]))) {
+		for e := range l.all6 {
+			if !yield(netip.PrefixFrom(addr6(e.addr128), int(e.bits))) {
 				return
 			}
+		}
+	}
+}
+
+// all6 are the entries of IPv6, ascending.
+func (l *List) all6(yield func(entry6) bool) {
+	for i, hi := range l.v6.hi.all {
+		e := entry6{addr128{hi: hi}, l.bits6[i]}
+		if l.v6.lo != nil {
+			e.lo = l.v6.lo[i]
+		}
+		if !yield(e) {
+			return
 		}
 	}
 }
@@ -92,33 +105,29 @@ func (l *List) Find(a netip.Addr) (netip.Prefix, bool) {
 func (l *List) find(a netip.Addr) (bits int, ok bool) {
 	switch {
 	case a.Is4():
-		x := words4(a)
-		i := l.v4.last(x)
+		x := uint64(words4(a))<<8 | 0xff // above every entry that begins there
+		i, _, entry := l.v4.last(x)
 		if i < 0 {
 			return 0, false
 		}
-		bits = int(l.bits4[i])
-		return bits, uint64(x-l.v4.keys()[i])>>(32-bits) == 0
+		bits = int(entry & 0xff)
+		return bits, (x^entry)>>(40-bits) == 0
 	case a.Is6():
-		hi, lo := words6(a)
-		i := l.v6.last(hi, lo)
+		x := words6(a)
+		i, entry := l.v6.last(x)
 		if i < 0 {
 			return 0, false
 		}
 		bits = int(l.bits6[i])
-		hi0, lo0 := l.v6.at(i)
-		if bits <= 64 {
-			return bits, (hi^hi0)>>(64-bits) == 0
-		}
-		return bits, hi == hi0 && (lo^lo0)>>(128-bits) == 0
+		return bits, x.in(entry, bits)
 	}
 	return 0, false
 }
 
 // entry6 is a prefix of IPv6 in a list that is being made.
 type entry6 struct {
-	hi, lo uint64
-	bits   uint8
+	addr128
+	bits uint8
 }
 
 // listMaker collects entries.
@@ -132,15 +141,14 @@ func (m *listMaker) add(p netip.Prefix) {
 		m.v4 = append(m.v4, uint64(words4(p.Addr()))<<8|uint64(p.Bits()))
 		return
 	}
-	hi, lo := words6(p.Addr())
-	m.v6 = append(m.v6, entry6{hi, lo, uint8(p.Bits())})
+	m.v6 = append(m.v6, entry6{words6(p.Addr()), uint8(p.Bits())})
 }
 
-// list sorts the entries and leaves out those within others.
+// list sorts the entries and leaves out those within others. It uses up the maker.
 func (m *listMaker) list(name string) *List {
 	l := &List{name: name}
 	slices.Sort(m.v4)
-	starts := make([]uint32, 0, len(m.v4))
+	kept := m.v4[:0]
 	end := int64(-1) // last address held so far
 	for _, x := range m.v4 {
 		start, bits := int64(x>>8), uint8(x)
@@ -148,29 +156,32 @@ func (m *listMaker) list(name string) *List {
 			continue
 		}
 		end = start + 1<<(32-bits) - 1
-		starts, l.bits4 = append(starts, uint32(start)), append(l.bits4, bits)
+		kept = append(kept, x)
 	}
-	l.v4 = newLadder(starts)
+	l.covered = len(m.v4) - len(kept)
+	l.v4 = newSorted(kept)
 	slices.SortFunc(m.v6, func(a, b entry6) int {
 		return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.bits, b.bits))
 	})
 	var hi, lo []uint64
 	for _, e := range m.v6 {
-		if n := len(hi); n > 0 && holds6(hi[n-1], lo[n-1], l.bits6[n-1], e) {
+		if n := len(hi); n > 0 && e.in(addr128{hi[n-1], lo[n-1]}, int(l.bits6[n-1])) {
 			continue
 		}
 		hi, lo, l.bits6 = append(hi, e.hi), append(lo, e.lo), append(l.bits6, e.bits)
 	}
-	l.v6 = newLadder6(hi, lo)
-	l.covered = len(m.v4) + len(m.v6) - l.Len()
+	l.v6, l.bits6 = newSorted6(hi, fit(lo)), fit(l.bits6)
+	l.covered += len(m.v6) - len(hi)
 	return l
 }
 
-func holds6(hi, lo uint64, bits uint8, e entry6) bool {
-	if bits <= 64 {
-		return (hi^e.hi)>>(64-bits) == 0
+// fit gives back the room a slice does not use, which for a list that is kept is
+// worth a copy.
+func fit[T any](s []T) []T {
+	if cap(s)-len(s) <= len(s)/16 {
+		return s
 	}
-	return hi == e.hi && (lo^e.lo)>>(128-bits) == 0
+	return append(make([]T, 0, len(s)), s...)
 }
 
 // Errors of Guard, for callers that let a person confirm what they are about.

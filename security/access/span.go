@@ -29,16 +29,10 @@ func lastOf(p netip.Prefix) netip.Addr {
 	if p.Addr().Is4() {
 		return addr4(words4(p.Addr()) | uint32(uint64(1)<<(32-p.Bits())-1))
 	}
-	hi, lo := words6(p.Addr())
-	switch bits := p.Bits(); {
-	case bits == 0:
-		hi, lo = ^uint64(0), ^uint64(0)
-	case bits < 64:
-		hi, lo = hi|(1<<(64-bits)-1), ^uint64(0)
-	default:
-		lo |= lowMask(128 - bits)
-	}
-	return addr6(hi, lo)
+	x := words6(p.Addr())
+	x.hi |= lowMask(max(0, 64-p.Bits()))
+	x.lo |= lowMask(min(64, 128-p.Bits()))
+	return addr6(x)
 }
 
 // lowMask has the n lowest of 64 bits set.

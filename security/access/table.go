@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -48,6 +49,8 @@ const (
 	// MaxGlobs is the most patterns that have to be tried one by one: those with
 	// wildcards, but for "*.name".
 	MaxGlobs = 1000
+	// MaxListRules is the most rules on lists: each is a search of its own.
+	MaxListRules = 64
 )
 
 // Options are what Compile needs beside rules.
@@ -62,6 +65,9 @@ type Options struct {
 	NoGeo bool
 	// Lists are what rules may name, each name once. They are shared, not copied.
 	Lists []*List
+	// Previous is the table that this one is to follow, or nil. If both have the same
+	// lists they share what was made of these, which saves most of the time.
+	Previous *Table
 }
 
 // Table answers what may be done from an address. Make it with Compile. A nil
@@ -73,11 +79,14 @@ type Table struct {
 	prefixes bart.Table[int32]
 	slots    []slot
 	order    []int32 // rules of all slots, one slot after the other
-	lists    []listed
+	lists    *union
+	onList   [][]int32 // of each list of the union, the rules on it by rank
+	pinLists bool      // one of these is pinned
 	asns     map[uint32][]int32
 	codes    map[uint16][]int32
 	names    patterns
 	prints   patterns
+	ids      map[string]int32
 	geo      *Geo
 	deflt    Level
 	timed    bool
@@ -100,11 +109,6 @@ type slot struct {
 	pinned   bool // one here or in a slot above is pinned
 }
 
-type listed struct {
-	list *List
-	rule int32
-}
-
 // builtin are the rules that keep the machine itself in.
 func builtin() []Rule {
 	loopback := func(text string) Rule {
@@ -117,6 +121,18 @@ func builtin() []Rule {
 // rule, and of two operators' rules on the same thing of which the looser would
 // never count because the stricter always does. It keeps a copy of the rules.
 func Compile(rules []Rule, o Options) (*Table, error) {
+	t, err := compile(rules, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.contradictions(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// compile takes contradictory rules too.
+func compile(rules []Rule, o Options) (*Table, error) {
 	if int(o.Default) >= len(levelNames) {
 		return nil, fmt.Errorf("default: %v is none", o.Default)
 	}
@@ -132,15 +148,15 @@ func Compile(rules []Rule, o Options) (*Table, error) {
 		return nil, err
 	}
 	t.rankRules()
-	if err := t.contradictions(); err != nil {
-		return nil, err
-	}
 	var at []placed
 	for i := range t.rules {
-		at = t.place(at, int32(i), lists)
+		at = t.place(at, int32(i))
 	}
 	if len(t.names.globs)+len(t.prints.globs) > MaxGlobs {
 		return nil, fmt.Errorf("%d patterns with wildcards are more than %d", len(t.names.globs)+len(t.prints.globs), MaxGlobs)
+	}
+	if err := t.placeLists(lists, o.Previous); err != nil {
+		return nil, err
 	}
 	t.buildSlots(at)
 	return t, nil
@@ -158,16 +174,16 @@ func byName(lists []*List) (map[string]*List, error) {
 }
 
 func (t *Table) check(lists map[string]*List, o Options) error {
-	seen := make(map[string]bool, t.given)
+	t.ids = make(map[string]int32, t.given)
 	for i := range t.rules[:t.given] {
 		r := &t.rules[i]
 		if err := r.check(); err != nil {
 			return err
 		}
-		if seen[r.ID] {
+		if _, twice := t.ids[r.ID]; twice {
 			return &RuleError{Rule: r.ID, Problem: "there are two with this ID"}
 		}
-		seen[r.ID] = true
+		t.ids[r.ID] = int32(i)
 		problem := ""
 		switch r.Match.kind {
 		case InList:
@@ -228,11 +244,10 @@ type placed struct {
 }
 
 // place puts a rule where Check will find it; prefixes are only collected.
-func (t *Table) place(at []placed, i int32, lists map[string]*List) []placed {
+func (t *Table) place(at []placed, i int32) []placed {
 	m := t.rules[i].Match
 	switch m.kind {
-	case InList:
-		t.lists = append(t.lists, listed{lists[m.text], i})
+	case InList: // by placeLists
 	case InASN:
 		if t.asns == nil {
 			t.asns = make(map[uint32][]int32)
@@ -254,6 +269,34 @@ func (t *Table) place(at []placed, i int32, lists map[string]*List) []placed {
 		}
 	}
 	return at
+}
+
+// placeLists makes one of the lists that rules name, or takes over the previous
+// table's.
+func (t *Table) placeLists(lists map[string]*List, previous *Table) error {
+	on := make(map[string][]int32)
+	n := 0
+	for i := range t.rules {
+		if m := t.rules[i].Match; m.kind == InList {
+			on[m.text] = t.ranked(on[m.text], int32(i))
+			t.pinLists = t.pinLists || t.rules[i].Pinned
+			n++
+		}
+	}
+	if n > MaxListRules {
+		return fmt.Errorf("%d rules on lists are more than %d", n, MaxListRules)
+	}
+	var used []*List
+	for _, name := range slices.Sorted(maps.Keys(on)) {
+		used = append(used, lists[name])
+		t.onList = append(t.onList, on[name])
+	}
+	if previous != nil && slices.Equal(used, previous.lists.lists) {
+		t.lists = previous.lists
+	} else {
+		t.lists = newUnion(used)
+	}
+	return nil
 }
 
 // ranked adds a rule to a list in the order of ranks.
@@ -292,6 +335,10 @@ func (t *Table) buildSlots(at []placed) {
 	}
 }
 
+// maxCompared bounds how many rules on one thing, each with its own time, a further
+// one is compared with.
+const maxCompared = 64
+
 // contradictions finds two operators' rules on the same thing with different levels
 // of which the looser is never in its time without the stricter.
 func (t *Table) contradictions() error {
@@ -317,13 +364,17 @@ func (t *Table) contradictions() error {
 			}
 		}
 		for _, at := range places {
+			covered := false
 			for _, j := range strict[at] {
 				s := &t.rules[j]
-				if s.Level < r.Level && s.covers(r) {
+				covered = covered || s.covers(r)
+				if s.Level < r.Level && covered {
 					return t.contradiction(s, r, at.prefix)
 				}
 			}
-			strict[at] = append(strict[at], i)
+			if !covered && len(strict[at]) < maxCompared {
+				strict[at] = append(strict[at], i)
+			}
 		}
 	}
 	return nil
@@ -349,14 +400,23 @@ func (r *Rule) covers(other *Rule) bool {
 
 // Rule is the rule with this ID.
 func (t *Table) Rule(id string) (Rule, bool) {
-	if t != nil {
-		for i := range t.rules[:t.given] {
-			if t.rules[i].ID == id {
-				return t.rules[i], true
-			}
-		}
+	if t == nil {
+		return Rule{}, false
 	}
-	return Rule{}, false
+	i, ok := t.ids[id]
+	if !ok {
+		return Rule{}, false
+	}
+	return t.rules[i], true
+}
+
+// Rules are the rules given to Compile, in their order. The caller must not change
+// them.
+func (t *Table) Rules() []Rule {
+	if t == nil {
+		return nil
+	}
+	return t.rules[:t.given]
 }
 
 // Len is how many rules were given to Compile.

@@ -1,0 +1,153 @@
+package access
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+)
+
+// listText is n random addresses and prefixes, a tenth of them IPv6.
+func listText(n int, seed uint64) []byte {
+	r := rand.New(rand.NewPCG(seed, 2))
+	var b bytes.Buffer
+	for i := range n {
+		if i%10 == 0 {
+			hi := 0x2000_0000_0000_0000 | r.Uint64()>>3
+			fmt.Fprintln(&b, netip.PrefixFrom(addr6(addr128{hi, r.Uint64()}), 32+r.IntN(97)).Masked())
+			continue
+		}
+		x := addr4(r.Uint32N(0xdfff_ffff-0x0100_0000) + 0x0100_0000)
+		if r.IntN(4) == 0 {
+			fmt.Fprintln(&b, netip.PrefixFrom(x, 24+r.IntN(8)).Masked())
+		} else {
+			fmt.Fprintln(&b, x)
+		}
+	}
+	return b.Bytes()
+}
+
+func parseBench(b testing.TB, name string, text []byte) *List {
+	b.Helper()
+	l, err := ParseList(bytes.NewReader(text), ListOptions{Name: name, MaxShare: 1, MaxEntries: 2_000_000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return l
+}
+
+// million is a million entries in so many lists, and a thousand rules.
+func million(b testing.TB, lists int) (*Table, Options) {
+	o := Options{Default: Standard}
+	list := rules(b, "c 203.0.113.0/24 standard pinned", "d 2001:db8::/32 admin", "e 198.51.100.0/24 none automatic")
+	n := 0
+	for i := range lists {
+		name := fmt.Sprintf("list%d", i)
+		l := parseBench(b, name, listText(1_040_000/lists, uint64(i)))
+		n += l.Len()
+		o.Lists = append(o.Lists, l)
+		list = append(list, rule(b, name+" list:"+name+" none feed"))
+	}
+	if n < 1_000_000 {
+		b.Fatalf("only %d entries", n)
+	}
+	for i := range 1000 {
+		list = append(list, Rule{ID: fmt.Sprintf("x%d", i), Match: AddrMatch(addr4(0x0a000000 + uint32(i)*977)), Source: Automatic})
+	}
+	return table(b, o, list...), o
+}
+
+func queries(n int) []Query {
+	r := rand.New(rand.NewPCG(3, 3))
+	list := make([]Query, n)
+	for i := range list {
+		if i%4 == 0 {
+			list[i].Addr = addr6(addr128{0x2000_0000_0000_0000 | r.Uint64()>>3, r.Uint64()})
+		} else {
+			list[i].Addr = addr4(r.Uint32())
+		}
+	}
+	return list
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+var sink Decision
+
+func BenchmarkCheckMillion(b *testing.B) {
+	for _, lists := range []int{1, 2, 4} {
+		b.Run(fmt.Sprintf("%d lists", lists), func(b *testing.B) {
+			before := heap()
+			t, _ := million(b, lists)
+			mib := float64(heap()-before) / (1 << 20)
+			qs := queries(1 << 16)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				sink = t.Check(qs[i%len(qs)])
+			}
+			p50, p99 := percentiles(t, qs)
+			b.ReportMetric(float64(p50), "p50-ns")
+			b.ReportMetric(float64(p99), "p99-ns")
+			b.ReportMetric(mib, "MiB")
+		})
+	}
+}
+
+// percentiles times single calls, and takes off what reading the clock takes.
+func percentiles(t *Table, qs []Query) (p50, p99 time.Duration) {
+	empty, full := make([]time.Duration, len(qs)), make([]time.Duration, len(qs))
+	for i := range qs {
+		start := time.Now()
+		empty[i] = time.Since(start)
+	}
+	for i := range qs {
+		start := time.Now()
+		sink = t.Check(qs[i])
+		full[i] = time.Since(start)
+	}
+	slices.Sort(empty)
+	slices.Sort(full)
+	clock := empty[len(empty)/2]
+	return full[len(full)/2] - clock, full[len(full)*99/100] - clock
+}
+
+func BenchmarkCheckRules(b *testing.B) {
+	t := table(b, Options{Default: Standard}, rules(b, "a 203.0.113.0/24 none", "b 203.0.113.7 admin", "c 2001:db8::/32 none")...)
+	for _, text := range []string{"203.0.113.7", "192.0.2.1", "2001:db8::1", "127.0.0.1"} {
+		q := Query{Addr: addr(text)}
+		b.Run(text, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				sink = t.Check(q)
+			}
+		})
+	}
+}
+
+func BenchmarkParseList(b *testing.B) {
+	text := listText(500_000, 1)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		parseBench(b, "drop", text)
+	}
+}
+
+// BenchmarkAddRule is what one rule more costs while a million entries and a
+// thousand rules stand.
+func BenchmarkAddRule(b *testing.B) {
+	t, o := million(b, 2)
+	list := append(slices.Clone(t.Rules()), rule(b, "new 192.0.2.1 none"))
+	for b.Loop() {
+		table(b, o, list...)
+	}
+}
