@@ -169,7 +169,7 @@ func audited(t *testing.T, n *node, team []*writer) {
 func serves(t *testing.T, n *node, team []*writer) {
 	t.Helper()
 	taken := func(who string, raw []byte) verdict {
-		v, err := visitSilent(t.Context(), n.addr, append([]byte{0xdd}, raw...))
+		v, err := visitSilent(t.Context(), n.addr, append([]byte{0xdd}, raw...), nil)
 		if err != nil {
 			t.Errorf("%s: %v", who, err)
 		}
@@ -194,12 +194,15 @@ func serves(t *testing.T, n *node, team []*writer) {
 }
 
 // visitSilent tells a client of the init, whom nobody answers, from one who is shown a site.
-func visitSilent(ctx context.Context, addr string, secret []byte) (verdict, error) {
+func visitSilent(ctx context.Context, addr string, secret []byte, dial client.Dial) (verdict, error) {
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	hello, err := greeting(secret)
 	if err != nil {
 		return "", err
 	}
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	c, err := dial(ctx, "tcp", addr)
 	if err != nil {
 		return "", err
 	}

@@ -36,6 +36,27 @@ func TestReloadTakesEffect(t *testing.T) {
 	refused(t, way(t, n.addr, secureSecret, nil), 2)
 }
 
+// TestReloadDoesNotWaitForHandshakes takes a user out of the file who is in the middle of a handshake.
+func TestReloadDoesNotWaitForHandshakes(t *testing.T) {
+	t.Parallel()
+	before := standard(t, someSite(t).Addr().String(), telegram(t, 2))
+	bob := []byte("\x91\x02\x53\xf4\xa5\x66\xc7\x08\x99\x2a\xdb\x7c\x1d\xee\x8f\x30")
+	before.users["bob"] = bob
+	n := start(t, before)
+	slow := catch(t, n, append(append([]byte{0xee}, bob...), coverName...), "127.0.82.1", beforeInit)
+	after := before.clone()
+	after.users = map[string][]byte{"alice": alice}
+	n.configure(after)
+	began := time.Now()
+	if err := n.reload(); err != nil {
+		t.Errorf("after %v: %v", time.Since(began).Round(time.Millisecond), err)
+	}
+	slow.goOn(t)
+	if got := slow.rest(t); len(got) > 0 {
+		t.Errorf("somebody who is no user any more got %d bytes", len(got))
+	}
+}
+
 // TestBadReloadKeepsTheOldConfiguration reloads files that cannot be taken, with a session open and new clients
 // afterwards.
 func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
