@@ -1,5 +1,7 @@
 package pages
 
+//lint:file-ignore ST1018 Persian is written with the zero-width non-joiner, and escaped text cannot be proofread.
+
 import "html/template"
 
 // words is all that a page says in one language. A text with %s, or %[1]s and %[2]s, takes dates or times. Names of menus and buttons are
