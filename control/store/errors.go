@@ -6,13 +6,13 @@ import "errors"
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
-	ErrConflict = errors.New("changed meanwhile")                        // the row's Rev is not the one given
-	ErrErased   = errors.New("was erased")                               // key material that is gone for good
-	ErrSealed   = errors.New("the store has no keys to seal with yet")   // before SetSealer
-	ErrLocked   = errors.New("in use by another process")                // the text names it, where it is known
-	ErrNewer    = errors.New("written by a newer version of mtguard")    // and not touched
-	ErrCorrupt  = errors.New("damaged")                                  // the file, or one row of it, which the text names
-	ErrFull     = errors.New("no room to write, or no permission to do") // the change was refused; everything before it is intact
+	ErrConflict = errors.New("changed meanwhile")                      // the row's Rev is not the one given
+	ErrErased   = errors.New("was erased")                             // key material that is gone for good
+	ErrSealed   = errors.New("the store has no keys to seal with yet") // before SetSealer
+	ErrLocked   = errors.New("in use by another process")              // the text names it, where it is known
+	ErrNewer    = errors.New("written by a newer version of mtguard")  // and not touched
+	ErrCorrupt  = errors.New("damaged")                                // the file, or one row of it, which the text names
+	ErrFull     = errors.New("no room to write, or no right to")       // the change was refused; everything before it is intact
 	ErrClosed   = errors.New("the store is closed")
 )
 

@@ -14,8 +14,17 @@ func (tx *Tx) Setting(name string) ([]byte, error) {
 	return value, nil
 }
 
-// PutSetting sets a setting; nil takes it out. It is no place for secrets.
+// PutSetting sets a setting. It is no place for secrets.
 func (tx *Tx) PutSetting(name string, value []byte) error { return tx.putSetting(name, value, false) }
+
+// DropSetting takes a setting out. One that is not there is no error.
+func (tx *Tx) DropSetting(name string) error {
+	n, err := tx.exec(`DELETE FROM settings WHERE name = ? AND sealed = 0`, name)
+	if n > 0 {
+		tx.next()
+	}
+	return err
+}
 
 // SecretSetting returns the value that PutSecretSetting put under the name. The names
 // of secret settings are apart from those of the others.
@@ -28,11 +37,8 @@ func (tx *Tx) SecretSetting(name string) ([]byte, error) {
 	return tx.unseal(settingPlace(name), sealed)
 }
 
-// PutSecretSetting sets a secret setting; nil takes it out.
+// PutSecretSetting sets a secret setting.
 func (tx *Tx) PutSecretSetting(name string, value []byte) error {
-	if value == nil {
-		return tx.putSetting(name, nil, true)
-	}
 	sealed, err := tx.seal(settingPlace(name), value)
 	if err != nil {
 		return err
@@ -50,11 +56,7 @@ func (tx *Tx) putSetting(name string, value []byte, sealed bool) error {
 		return errors.New("setting has no name")
 	}
 	if value == nil {
-		n, err := tx.exec(`DELETE FROM settings WHERE name = ? AND sealed = ?`, name, sealed)
-		if n > 0 {
-			tx.next()
-		}
-		return err
+		value = []byte{} // nil would be NULL
 	}
 	_, err := tx.exec(`INSERT INTO settings (name, sealed, value, rev) VALUES (?, ?, ?, ?)
 		ON CONFLICT (name, sealed) DO UPDATE SET value = excluded.value, rev = excluded.rev`, name, sealed, value, tx.next())

@@ -31,8 +31,9 @@ func (tx *Tx) PutSightings(key keys.ID, kind string, list []usage.Sighting) erro
 	if err := tx.usableForChange(); err != nil {
 		return err
 	}
-	if _, err := tx.Key(key); err != nil {
-		return err
+	var there int
+	if err := tx.row(`SELECT 1 FROM keys WHERE id = ?`, []any{key}, &there); err != nil {
+		return fmt.Errorf("key %s: %w", key, err)
 	}
 	room := -1 // unknown
 	for _, s := range list {

@@ -242,9 +242,9 @@ const chunk = 512
 // no statement is open while the caller works with a row, whatever he changes. The
 // last two placeholders of text are for the place of the last row and the limit; scan
 // returns the place of each row.
-func list[T, P any](tx *Tx, text string, from P, scan func(scanner, *T) (P, error), args ...any) iter.Seq2[T, error] {
+func list[T, P any](tx *Tx, text string, start P, scan func(scanner, *T) (P, error), args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		got := make([]T, 0, 16)
+		from, got := start, make([]T, 0, 16)
 		for more := true; more; {
 			got = got[:0]
 			err := tx.rows(text, func(r scanner) error {

@@ -12,6 +12,7 @@ import (
 	"mtguard/security/access"
 	"mtguard/security/auditlog"
 	"mtguard/security/keys"
+	"mtguard/security/usage"
 )
 
 const benchUsers = 10_000
@@ -166,6 +167,26 @@ func BenchmarkOneChange(b *testing.B) {
 			}
 			_, err = tx.Audit(auditlog.Entry{Time: benchStart, Actor: "uid 0", Action: "user.set", Outcome: auditlog.Done})
 			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCountAll is a flush of the usage of 10,000 users who all used something.
+func BenchmarkCountAll(b *testing.B) {
+	s := openFull(b)
+	n := int64(0)
+	for b.Loop() {
+		n++
+		_, err := s.Update(b.Context(), func(tx *store.Tx) error {
+			for id := range int64(benchUsers) {
+				if err := tx.Count(id+1, 20260301, "run", usage.Totals{Up: n, Down: n, Sessions: n}); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			b.Fatal(err)

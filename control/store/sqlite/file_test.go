@@ -43,9 +43,6 @@ func TestASecondOpenIsToldByWhomTheStoreIsUsed(t *testing.T) {
 	if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint("pid ", child.Process.Pid)) {
 		t.Errorf("while another process has it: %v", err)
 	}
-	if err := sqlite.Restore(t.Context(), path, path); err == nil {
-		t.Error("a store in use was replaced")
-	}
 	child.Process.Kill()
 	child.Wait()
 	closed(t, open(t, path)) // what the dead one left is no obstacle
@@ -211,69 +208,6 @@ func TestCheckRefusesWhatIsNoWholeStore(t *testing.T) {
 	update(t, s, func(tx *store.Tx) error { return tx.PutSetting("s", nil) })
 	if _, err := sqlite.Check(t.Context(), filepath.Join(dir, "used.db")); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("one in use: %v", err)
-	}
-}
-
-func TestRestorePutsACopyInThePlaceOfTheStore(t *testing.T) {
-	dir := t.TempDir()
-	path, copied := filepath.Join(dir, "a.db"), filepath.Join(dir, "copy.db")
-	sealer := fill(t, path, 3)
-	s := openSealed(t, path, sealer)
-	if err := s.Snapshot(t.Context(), copied); err != nil {
-		t.Fatal(err)
-	}
-	update(t, s, func(tx *store.Tx) error { return audit(tx, 3) })
-	if err := sqlite.Restore(t.Context(), path, copied); !errors.Is(err, store.ErrLocked) {
-		t.Errorf("while it is open: %v", err)
-	}
-	// A process that was killed leaves its log, which must not get into the new file.
-	killed := filepath.Join(dir, "killed.db")
-	for _, suffix := range []string{"", "-wal"} {
-		b, err := os.ReadFile(path + suffix)
-		if err == nil {
-			err = os.WriteFile(killed+suffix, b, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	closed(t, s)
-	for name, at := range map[string]string{"closed": path, "killed": killed, "none": filepath.Join(dir, "none.db")} {
-		if err := sqlite.Restore(t.Context(), at, copied); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		s := openSealed(t, at, sealer)
-		if report := verify(t, s); report.Err() != nil || report.Intact != 3 {
-			t.Errorf("%s: %+v", name, report)
-		}
-		closed(t, s)
-		if name == "none" {
-			continue
-		}
-		s = openSealed(t, at+".old", sealer)
-		if report := verify(t, s); report.Err() != nil || report.Intact != 4 {
-			t.Errorf("%s: what was there before has %+v", name, report)
-		}
-		closed(t, s)
-	}
-	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := sqlite.Restore(t.Context(), path, copied); err != nil {
-		t.Errorf("over a damaged one: %v", err)
-	}
-	if old, err := os.ReadFile(path + ".old"); err != nil || string(old) != "damaged" {
-		t.Errorf("the damaged one is kept as %q, %v", old, err)
-	}
-	before, _ := os.ReadFile(path)
-	if err := os.WriteFile(copied, before[:len(before)/2], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := sqlite.Restore(t.Context(), path, copied); !errors.Is(err, store.ErrCorrupt) {
-		t.Errorf("from a damaged one: %v", err)
-	}
-	if after, _ := os.ReadFile(path); string(after) != string(before) {
-		t.Error("the store was changed nevertheless")
 	}
 }
 

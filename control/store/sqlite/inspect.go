@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -104,73 +103,4 @@ func ask(ctx context.Context, conn *sql.Conn, query, fine string) error {
 		return fmt.Errorf("%w: %s", store.ErrCorrupt, strings.Join(found, "; "))
 	}
 	return nil
-}
-
-// Restore puts a copy of the file from, which Check must find to be whole, in the place
-// of the store at path, which no process may have open, or that is not there. What was
-// there before, also if it is damaged, is kept as PATH.old, in the place of an older
-// one. A crash leaves the store that was there or the new one.
-func Restore(ctx context.Context, path, from string) error {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	if _, err := Check(ctx, from); err != nil {
-		return err
-	}
-	lock, err := acquire(path + ".lock")
-	if err == nil {
-		err = errors.Join(restore(ctx, path, from), lock.release())
-	}
-	if err != nil {
-		return fmt.Errorf("store %s: %w", path, translate(err))
-	}
-	return nil
-}
-
-func restore(ctx context.Context, path, from string) error {
-	fresh := path + ".new"
-	if err := copyFile(fresh, from); err != nil {
-		return err
-	}
-	if err := keepOld(ctx, path); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// keepOld gives what is at path a second name, and takes the log away, which would be
-// played into the file that comes in its place.
-func keepOld(ctx context.Context, path string) error {
-	old := path + ".old"
-	for _, name := range []string{old, old + "-wal"} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	if _, err := os.Stat(path); err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		return err
-	}
-	foldLog(ctx, path)
-	for _, name := range []struct{ from, to string }{{path + "-wal", old + "-wal"}, {path + "-shm", old + "-shm"}} {
-		if err := os.Rename(name.from, name.to); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	os.Remove(old + "-shm") // made anew from the log
-	return os.Link(path, old)
-}
-
-// foldLog writes what stands in the log of a process that was killed into the file.
-// When the file is damaged it may not work, and then the log is kept beside it.
-func foldLog(ctx context.Context, path string) {
-	db := connect(path, url.Values{}, 1)
-	db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-	db.Close()
 }

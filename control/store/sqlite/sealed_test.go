@@ -1,6 +1,8 @@
 package sqlite_test
 
 import (
+	"bytes"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -124,6 +126,36 @@ func TestAnotherSealerOpensNothingAndSpoilsNothing(t *testing.T) {
 	}
 	if report := verify(t, s); report.Err() != nil || report.Intact != 3 {
 		t.Errorf("%+v", report)
+	}
+}
+
+func TestErasedMaterialIsOverwritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	sealer := fill(t, path, 1)
+	var sealed []byte
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.QueryRow(`SELECT material FROM keys WHERE id = '0000000000000000'`).Scan(&sealed); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	there := func() bool {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(content, sealed)
+	}
+	if !there() {
+		t.Fatal("it is not there to begin with")
+	}
+	s := openSealed(t, path, sealer)
+	update(t, s, func(tx *store.Tx) error { return tx.EraseMaterial("0000000000000000") })
+	closed(t, s)
+	if there() {
+		t.Error("the sealed bytes are still there")
 	}
 }
 

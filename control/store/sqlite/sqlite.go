@@ -99,6 +99,7 @@ func open(ctx context.Context, o Options, steps []migration) (_ *database, err e
 			"synchronous(FULL)",
 			"cache_size(-" + strconv.Itoa(writerCache) + ")",
 			"journal_size_limit(" + strconv.Itoa(logLimit) + ")",
+			"secure_delete(1)", // what is erased is overwritten
 			"max_page_count(" + strconv.FormatInt(maxPages(o.MaxBytes), 10) + ")",
 		},
 	}, 1)
@@ -175,10 +176,18 @@ func (db *database) close() error {
 }
 
 // private makes sure that the file is there and, when it is made now, that only its
-// owner can read it. SQLite gives the files beside it the same rights.
+// owner can read it, and that its name survives a power cut: SQLite sees to both only for
+// files that it makes itself. It gives the files beside this one the same rights.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case err == nil:
+		return errors.Join(syncDir(filepath.Dir(path)), f.Close())
+	case !errors.Is(err, os.ErrExist):
+		return err
+	}
+	// SQLite would open what cannot be written, for reading.
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
 		return err
 	}
 	return f.Close()

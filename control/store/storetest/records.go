@@ -91,18 +91,14 @@ var pageTests = []test{
 var settingTests = []test{
 	{"settings are kept, replaced and taken out", func(t *testing.T, open Open) {
 		f := fresh(t, open)
-		missing := func() {
-			t.Helper()
-			f.view(func(tx *store.Tx) error {
-				_, err1 := tx.Setting("s")
-				_, err2 := tx.SecretSetting("s")
-				if !errors.Is(err1, store.ErrNotFound) || !errors.Is(err2, store.ErrNotFound) {
-					t.Errorf("%v, %v", err1, err2)
-				}
-				return nil
-			})
-		}
-		missing()
+		f.view(func(tx *store.Tx) error {
+			_, err1 := tx.Setting("s")
+			_, err2 := tx.SecretSetting("s")
+			if !errors.Is(err1, store.ErrNotFound) || !errors.Is(err2, store.ErrNotFound) {
+				t.Errorf("%v, %v", err1, err2)
+			}
+			return nil
+		})
 		for _, value := range []string{"one", "", "two"} {
 			f.update(func(tx *store.Tx) error {
 				return errors.Join(tx.PutSetting("s", []byte(value)), tx.PutSecretSetting("s", []byte("secret "+value)))
@@ -116,8 +112,24 @@ var settingTests = []test{
 				return errors.Join(err1, err2)
 			})
 		}
-		f.update(func(tx *store.Tx) error { return errors.Join(tx.PutSetting("s", nil), tx.PutSecretSetting("s", nil)) })
-		missing()
+		f.update(func(tx *store.Tx) error { return tx.PutSetting("s", nil) })
+		f.view(func(tx *store.Tx) error {
+			if value, err := tx.Setting("s"); err != nil || len(value) != 0 {
+				t.Errorf("nothing is %q, %v", value, err)
+			}
+			return nil
+		})
+		gone := f.update(func(tx *store.Tx) error { return tx.DropSetting("s") })
+		if again := f.update(func(tx *store.Tx) error { return tx.DropSetting("s") }); again != gone {
+			t.Error("taking out what is not there changed something")
+		}
+		f.view(func(tx *store.Tx) error {
+			if _, err := tx.Setting("s"); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("it is there: %v", err)
+			}
+			_, err := tx.SecretSetting("s")
+			return err
+		})
 	}},
 	{"keysets are replaced together", func(t *testing.T, open Open) {
 		f := bare(t, open) // they come before the sealer

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 	"testing"
 
@@ -253,6 +255,22 @@ var transactionTests = []test{
 			}
 			if seen != n {
 				t.Errorf("%d of %d users seen", seen, n)
+			}
+			return nil
+		})
+	}},
+	{"a list may be read twice, and given up", func(t *testing.T, open Open) {
+		f := fresh(t, open)
+		f.user("a")
+		f.user("b")
+		f.view(func(tx *store.Tx) error {
+			for _, users := range []iter.Seq2[store.User, error]{tx.Users(0), tx.Users(-1)} {
+				for range users {
+					break
+				}
+				if first, second := list(t, users), list(t, users); len(first) != 2 || !slices.Equal(first, second) {
+					t.Errorf("%+v, and then %+v", first, second)
+				}
 			}
 			return nil
 		})
