@@ -38,18 +38,19 @@ func ParseMode(text string) (Mode, error) {
 	return Off, fmt.Errorf("mode %q: want off, monitor or enforce", text)
 }
 
-// Names of the built-in controls. A control has one name everywhere: check, metric label, event, configuration.
-const (
-	// ConnsTotal bounds all client connections together. It is a memory bound.
-	ConnsTotal = "conns.total"
-	// HalfOpen bounds the connections that have not finished their handshake. It is a memory bound, and no check: the oldest gives way.
-	HalfOpen = "conns.half_open"
-	// ConnsAddr bounds the connections of one client address, or of one /64 for IPv6.
-	ConnsAddr = "conns.addr"
-	// RateAccept bounds new connections per time and address prefix.
-	RateAccept = "rate.accept"
-)
+// MarshalText is String; a number that is no mode is an error.
+func (m Mode) MarshalText() ([]byte, error) {
+	if int(m) >= len(modeNames) {
+		return nil, fmt.Errorf("%v is none", m)
+	}
+	return []byte(m.String()), nil
+}
 
-// MemoryBound reports whether a control keeps the process within its memory. Such a control is always enforced, whatever the policy says:
-// with it in monitor, a flood would take the process down and every user with it.
-func MemoryBound(control string) bool { return control == ConnsTotal || control == HalfOpen }
+// UnmarshalText is ParseMode.
+func (m *Mode) UnmarshalText(text []byte) error {
+	parsed, err := ParseMode(string(text))
+	if err == nil {
+		*m = parsed
+	}
+	return err
+}
