@@ -14,7 +14,7 @@ type Page struct {
 	Hash   [32]byte // of the token, to find the page by; no two pages have the same
 	Opened time.Time
 	Closed time.Time // zero: open
-	Views  int64     // counted by CountView; PutPage does not write it
+	Views  int64     // counted by CountViews; PutPage does not write it
 	Rev    Revision
 }
 
@@ -141,21 +141,11 @@ func (tx *Tx) changePage(p *Page, sealed []byte) error {
 	return ErrConflict
 }
 
-// CountView counts that a page was looked at.
-func (tx *Tx) CountView(userID int64) error {
-	n, err := tx.exec(`UPDATE pages SET views = views + 1 WHERE user_id = ?`, userID)
+// CountViews counts that a page was looked at so often.
+func (tx *Tx) CountViews(userID, views int64) error {
+	n, err := tx.exec(`UPDATE pages SET views = views + ? WHERE user_id = ?`, views, userID)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("page of user %d: %w", userID, ErrNotFound)
-	}
-	return err
-}
-
-// DropPage takes a user's page out, as for a user that is removed in the same Update; a
-// page that is not there changes nothing.
-func (tx *Tx) DropPage(userID int64) error {
-	n, err := tx.exec(`DELETE FROM pages WHERE user_id = ?`, userID)
-	if n > 0 {
-		tx.next()
 	}
 	return err
 }

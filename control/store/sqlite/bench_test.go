@@ -226,3 +226,18 @@ func BenchmarkReadChanges(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOpen is opening, with the check of the whole file, and closing.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "copy.db")
+	if err := openFull(b).Snapshot(b.Context(), path); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s, err := sqlite.Open(b.Context(), sqlite.Options{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
+}

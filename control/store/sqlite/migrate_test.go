@@ -205,7 +205,7 @@ func TestConnectionsAreAsAsked(t *testing.T) {
 		of   *sql.DB
 		want map[string]string
 	}{
-		{db.writer, map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "query_only": "0", "cache_size": "-1024", "temp_store": "2", "trusted_schema": "0"}},
+		{db.writer, map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "query_only": "0", "secure_delete": "1", "cache_size": "-1024", "temp_store": "2", "trusted_schema": "0"}},
 		{db.readers, map[string]string{"journal_mode": "wal", "foreign_keys": "1", "query_only": "1", "cache_size": "-512", "temp_store": "2", "trusted_schema": "0"}},
 	} {
 		for pragma, want := range c.want {

@@ -162,7 +162,7 @@ var transactionTests = []test{
 			k := newKey("k1", u.ID, 1)
 			for name, err := range map[string]error{
 				"PutUser": tx.PutUser(&u), "PutKey": tx.PutKey(&k, []byte("m")), "PutSetting": tx.PutSetting("s", []byte("v")),
-				"CountView": tx.CountView(u.ID), "DropKeys": tx.DropKeys(u.ID), "PutOnce": tx.PutOnce("k", nil, at),
+				"CountViews": tx.CountViews(u.ID, 1), "DropKeys": tx.DropKeys(u.ID), "PutOnce": tx.PutOnce("k", nil, at),
 			} {
 				if err == nil {
 					t.Errorf("%s worked in a view", name)
