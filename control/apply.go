@@ -12,7 +12,6 @@ import (
 
 	"mtguard/control/store"
 	"mtguard/security/auditlog"
-	"mtguard/security/keys"
 )
 
 // onceFor is how long an idempotency key is remembered.
@@ -28,8 +27,7 @@ type transaction struct {
 	now     time.Time
 	result  Result
 	details []auditlog.Detail
-	about   string    // the user whom the result shows as he is afterwards
-	cut     []keys.ID // keys whose sessions must have ended when Apply returns
+	about   string // the user whom the result shows as he is afterwards
 	// What has to follow on the commit, or on giving the change up before it;
 	// either may be nil.
 	committed  func() error
@@ -56,6 +54,12 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 		err := &Error{Kind: Denied, Text: fmt.Sprintf("%s needs the level %v, and %s has %v", c.action(), c.least(), by.Name, by.Level)}
 		return Result{}, p.refuse(x, c, err)
 	}
+	if _, ok := c.(keysetChange); ok {
+		p.keysets.Lock()
+		defer p.keysets.Unlock()
+	}
+	p.applying.RLock()
+	defer p.applying.RUnlock()
 	committing := false // from then on an error says nothing about what is on disk
 	revision, err := p.store.Update(ctx, func(tx *store.Tx) error {
 		x.tx, x.result, x.details = tx, Result{}, nil
@@ -98,8 +102,8 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 	}
 	ended, err := p.follow(ctx, revision)
 	x.result.Ended = ended
-	if err == nil && len(x.cut) > 0 {
-		err = p.awaitCut(ctx, x.cut)
+	if err == nil {
+		err = p.awaitCut(ctx)
 	}
 	if err == nil {
 		err = p.show(ctx, x)
@@ -137,23 +141,26 @@ func (p *Plane) follow(ctx context.Context, revision store.Revision) (ended int,
 // cutWithin bounds how long Apply waits for the relay to let go.
 const cutWithin = 5 * time.Second
 
-// awaitCut returns when no session holds these keys any more.
-func (p *Plane) awaitCut(ctx context.Context, cut []keys.ID) error {
+// awaitCut returns when every session that may not go on has ended. A connection
+// that has no session yet does not count: it looks at its key once more before it
+// forwards anything.
+func (p *Plane) awaitCut(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, cutWithin)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for _, id := range cut {
-		for p.leases(id) > 0 {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return fmt.Errorf("key %s: some of its sessions have not ended yet", id)
-			}
+	for len(p.parts.Sessions.List(mustEnd, 1)) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("some sessions that may not go on have not ended yet")
 		}
 	}
 	return nil
 }
+
+// keysetChange is a change of what the store is sealed under.
+type keysetChange interface{ changesKeysets() }
 
 // refuse writes down that somebody was refused something, where that tells of
 // an attempt and not of a slip, and returns why.

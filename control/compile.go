@@ -29,6 +29,9 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 	for _, u := range news.users {
 		p.takeUser(u)
 	}
+	for _, page := range news.pages {
+		p.takePage(page)
+	}
 	touched := news.touched
 	for _, k := range news.keys {
 		if k.Purpose == store.ForSeal {
@@ -45,7 +48,9 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 		}
 	}
 	p.compiled = news.revision
-	p.due = time.Time{} // look anew
+	if len(touched) > 0 || news.schedule {
+		p.due = time.Time{} // look anew
+	}
 	p.publish()
 	return p.cut(now), nil
 }
@@ -55,10 +60,12 @@ type news struct {
 	revision  store.Revision
 	users     []store.User
 	keys      []store.Key
+	pages     []store.Page
 	materials map[keys.ID]keys.Secret
 	sightings map[keys.ID][]usage.Sighting
 	trips     map[keys.ID][]usage.Sighting
 	touched   map[int64]bool
+	schedule  bool // it changed
 }
 
 func (p *Plane) read(ctx context.Context) (*news, error) {
@@ -87,7 +94,13 @@ func (p *Plane) read(ctx context.Context) (*news, error) {
 				return err
 			}
 		}
-		return p.readSchedule(tx)
+		for page, err := range tx.Pages(p.compiled) {
+			if err != nil {
+				return err
+			}
+			n.pages = append(n.pages, page)
+		}
+		return p.readSchedule(tx, n)
 	})
 	return n, err
 }
@@ -141,7 +154,7 @@ const (
 	sightTrip = "trip"
 )
 
-func (p *Plane) readSchedule(tx *store.Tx) error {
+func (p *Plane) readSchedule(tx *store.Tx, n *news) error {
 	text, err := tx.Setting(settingSchedule)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -153,6 +166,7 @@ func (p *Plane) readSchedule(tx *store.Tx) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("schedule: %w", err)
 	}
+	n.schedule = s != p.schedule
 	p.schedule = s
 	return nil
 }
@@ -166,12 +180,27 @@ func (p *Plane) takeUser(row store.User) {
 	} else if p.names[u.row.Name] == u {
 		delete(p.names, u.row.Name)
 	}
-	if u.row.QuotaPer != row.QuotaPer {
-		u.period = 0 // read anew
+	if u.row.QuotaPer != row.QuotaPer || row.QuotaBytes == 0 {
+		u.period = 0 // what was used is read anew
 	}
 	u.row = row
 	if row.Removed.IsZero() {
 		p.names[row.Name] = u
+	}
+}
+
+// takePage brings a page into the model, where it is found without the store.
+func (p *Plane) takePage(page store.Page) {
+	u := p.users[page.UserID]
+	if u == nil {
+		return
+	}
+	if p.pages[u.page] == u {
+		delete(p.pages, u.page)
+	}
+	u.page = page.Hash
+	if page.Closed.IsZero() {
+		p.pages[page.Hash] = u
 	}
 }
 
@@ -195,7 +224,7 @@ func (p *Plane) arrange(u *user, n *news, now time.Time) error {
 		u.keys = nil
 		return nil
 	}
-	u.standing = u.judge(now)
+	u.standing = p.judge(u, now)
 	u.account.Set(u.limits(), u.standing)
 	for _, k := range u.keys {
 		secret, fresh := n.materials[k.ID]
@@ -207,6 +236,7 @@ func (p *Plane) arrange(u *user, n *news, now time.Time) error {
 			secret = live.Secret()
 			if k.State == keys.Retiring && live.State() != keys.Retiring {
 				live.Use().Reset() // from now on it counts who is left on it
+				p.forgotten = append(p.forgotten, k.ID)
 			}
 		}
 		err := p.ring.Put(keys.Spec{
@@ -257,9 +287,13 @@ func (p *Plane) cut(now time.Time) int {
 			}
 		}
 	}
-	return p.parts.Sessions.Kill(func(s *auth.Session) bool {
-		key := s.Key()
-		state := key.State()
-		return state == keys.Revoked || state == keys.Expired || key.Account().Standing() != usage.Allowed || overdue[key.ID()]
-	}, "not served any more")
+	return p.parts.Sessions.Kill(func(s *auth.Session) bool { return mustEnd(s) || overdue[s.Key().ID()] }, "not served any more")
+}
+
+// mustEnd reports whether a session may not go on: its key was taken back, or its
+// user is not served any more.
+func mustEnd(s *auth.Session) bool {
+	key := s.Key()
+	state := key.State()
+	return state == keys.Revoked || state == keys.Expired || key.Account().Standing() != usage.Allowed
 }

@@ -97,6 +97,7 @@ func (c declareUsers) apply(x *transaction) error {
 			return &Error{Kind: Exists, Text: fmt.Sprintf("user %s is declared in the file, and exists already since a command made it", d.Name),
 				Fix: "take it out of the file, or remove the other: mtguard user rm " + d.Name}
 		case newest[row.ID] != d.Secret.ID():
+			x.o.Force = true // the file is the operator's word: the oldest of three makes room
 			if err := x.succeed(&row, d.Secret, store.InFile, time.Time{}, x.overlap()); err != nil {
 				return err
 			}

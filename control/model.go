@@ -15,6 +15,7 @@ type user struct {
 	row     store.User
 	keys    []store.Key // ascending generations
 	account *usage.Account
+	page    [32]byte // hash of its page's address
 
 	standing usage.Refusal
 	// Of the quota: bytes of the period up to the totals at mark.
@@ -47,16 +48,22 @@ func (p *Plane) generations(list []store.Key) keys.Generations {
 	return all
 }
 
-// judge says whether the user is served, apart from limits of what is open.
-func (u *user) judge(now time.Time) usage.Refusal {
+// judge says whether the user is served, apart from limits of what is open. While
+// the clock is not believed, nobody expires by it. A quota counts once what was
+// used of it is known. The caller holds mu.
+func (p *Plane) judge(u *user, now time.Time) usage.Refusal {
+	expired := !u.row.Expires.IsZero() && !now.Before(u.row.Expires)
+	if p.held != "" {
+		expired = expired && u.standing == usage.Expired
+	}
 	switch {
 	case u.row.Disabled:
 		return usage.Disabled
-	case !u.row.Expires.IsZero() && !now.Before(u.row.Expires):
+	case expired:
 		return usage.Expired
 	case u.row.Level == access.None:
 		return usage.NoAccess
-	case u.row.QuotaBytes > 0 && u.used() >= u.row.QuotaBytes:
+	case u.row.QuotaBytes > 0 && u.period != 0 && u.used() >= u.row.QuotaBytes:
 		return usage.OverQuota
 	}
 	return usage.Allowed

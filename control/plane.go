@@ -69,25 +69,35 @@ type Plane struct {
 	signer  note.Signer
 	origin  string // public half of signer
 
-	rewrapping sync.Mutex // held by finishRewrap
-	signing    sync.Mutex // held by checkpoint; guards signed
-	signed     signedState
+	// Held while keysets change, from the first look at them until the vault and
+	// the master key follow; and while a copy of the store is taken together with
+	// the key it is sealed under. Taken before anything of the store's.
+	keysets sync.Mutex
+	// Read-held by Apply until its change is in force, so that the watch does not
+	// compile it first and take the count of ended sessions away.
+	applying sync.RWMutex
+	signing  sync.Mutex // held by checkpoint; guards signed
+	signed   signedState
 
-	mu       sync.Mutex // guards what follows
-	base     policy.Snapshot
-	loaded   bool // base is set
-	compiled store.Revision
-	serial   uint64
-	users    map[int64]*user
-	names    map[string]*user // those that are not removed
-	sealKeys []store.Key
-	ring     *keys.Ring
-	schedule Schedule
-	pseudo   [32]byte // key of the pseudonyms of addresses
-	due      time.Time
-	clock    clock
-	held     string
-	flushed  flushState
+	mu        sync.Mutex // guards what follows
+	base      policy.Snapshot
+	loaded    bool // base is set
+	compiled  store.Revision
+	serial    uint64
+	users     map[int64]*user
+	names     map[string]*user   // those that are not removed
+	pages     map[[32]byte]*user // with an open page
+	views     map[int64]int64    // of pages, by user, not in the store yet
+	forgotten []keys.ID          // whose sightings begin anew, and those in the store have to go
+	sealKeys  []store.Key
+	ring      *keys.Ring
+	schedule  Schedule
+	pseudo    [32]byte // key of the pseudonyms of addresses
+	due       time.Time
+	clock     clock
+	held      string
+	flushed   flushState
+	folded    int // day of the last fold; of Run's goroutine
 }
 
 // New reads the store and makes what it lacks. Nothing is served before Load.
@@ -105,14 +115,15 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	rand.Read(run[:])
 	p := &Plane{
 		parts: parts, store: parts.Store, log: parts.Log, started: parts.Now(), run: hex.EncodeToString(run[:]),
-		users: make(map[int64]*user), names: make(map[string]*user), ring: keys.NewRing(), schedule: defaultSchedule,
+		users: make(map[int64]*user), names: make(map[string]*user), pages: make(map[[32]byte]*user), views: make(map[int64]int64), ring: keys.NewRing(), schedule: defaultSchedule,
 	}
 	if err := p.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.finishRewrap(ctx); err != nil {
+	if err := p.finishRewrap(ctx); err != nil { // nobody else is here yet
 		return nil, err
 	}
+	p.sweepCopies()
 	if _, err := p.follow(ctx, p.store.Revision()+1); err != nil {
 		return nil, err
 	}
@@ -215,7 +226,9 @@ func (p *Plane) Run(ctx context.Context) {
 func (p *Plane) watch(ctx context.Context) {
 	for revision, err := range p.store.Watch(ctx, 0) {
 		if err == nil {
+			p.applying.Lock()
 			_, err = p.follow(ctx, revision)
+			p.applying.Unlock()
 		}
 		p.report("watch", err)
 	}

@@ -1,10 +1,8 @@
 package control
 
 import (
-	"context"
 	"time"
 
-	"mtguard/control/store"
 	"mtguard/security/keys"
 )
 
@@ -24,19 +22,11 @@ type Recipient struct {
 
 // Recipient finds the page with that token. ok is false for a token that no page
 // has or had.
-func (p *Plane) Recipient(ctx context.Context, token string) (r Recipient, ok bool) {
-	var page store.Page
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
-		page, err = tx.PageByHash(pageHash(token))
-		return err
-	})
-	if err != nil || !page.Closed.IsZero() {
-		return r, false
-	}
+func (p *Plane) Recipient(token string) (r Recipient, ok bool) {
 	now := p.parts.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u := p.users[page.UserID]
+	u := p.pages[pageHash(token)]
 	if u == nil || !u.row.Removed.IsZero() {
 		return r, false
 	}
@@ -72,14 +62,12 @@ func (p *Plane) Recipient(ctx context.Context, token string) (r Recipient, ok bo
 	return r, true
 }
 
-// Viewed counts that a page was looked at: how often, never by whom.
-func (p *Plane) Viewed(ctx context.Context, token string) {
-	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
-		page, err := tx.PageByHash(pageHash(token))
-		if err != nil {
-			return err
-		}
-		return tx.CountView(page.UserID)
-	})
-	p.report("page view", err)
+// Viewed counts that a page was looked at: how often, never by whom. It is written
+// down with the usage.
+func (p *Plane) Viewed(token string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.pages[pageHash(token)]; u != nil {
+		p.views[u.row.ID]++
+	}
 }

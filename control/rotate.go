@@ -94,6 +94,9 @@ func (x *transaction) rotateOne(row *store.User, c RotateKeys, overlap time.Dura
 	if err != nil {
 		return err
 	}
+	if err := x.tx.PutUser(row); err != nil { // a new revision: who saw the old one saw another key
+		return err
+	}
 	x.about = row.Name
 	x.detail("key", secret.ID())
 	x.result.Affected = 1
@@ -329,7 +332,6 @@ func (c RevokeKey) apply(x *transaction) error {
 	}
 	x.about = row.Name
 	x.detail("user", row.Name)
-	x.cut = []keys.ID{k.ID}
 	x.result.Affected = 1
 	x.result.Summary = fmt.Sprintf("key %s of user %s is revoked%s", k.ID, row.Name, x.result.Summary)
 	return nil
@@ -388,6 +390,9 @@ func (c SetSchedule) apply(x *transaction) error {
 	x.detail("every", s.Every)
 	x.detail("overlap", s.Overlap)
 	x.detail("window", s.Window)
+	x.detail("announce", s.Announce)
+	x.detail("idle", s.Idle)
+	x.detail("tripwire", s.Tripwire)
 	x.result.Summary = "secrets do not rotate by themselves"
 	if s.Every > 0 {
 		x.result.Summary = fmt.Sprintf("secrets rotate every %v, the old one works for another %v", s.Every, s.Overlap)

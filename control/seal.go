@@ -239,6 +239,9 @@ type Master interface {
 	Discard()
 }
 
+func (RotateMasterKey) changesKeysets() {}
+func (RotateStoreKey) changesKeysets()  {}
+
 func (RotateMasterKey) action() string      { return "key.rotate" }
 func (RotateMasterKey) object() string      { return "master key" }
 func (RotateMasterKey) least() access.Level { return access.Superuser }
@@ -316,10 +319,8 @@ func (x *transaction) putVault(v *vault.Vault) error {
 const rewrapAtOnce = 500
 
 // finishRewrap takes a rotation of the store's key to its end, if one is under
-// way. Every step can be repeated.
+// way. Every step can be repeated. The caller holds keysets.
 func (p *Plane) finishRewrap(ctx context.Context) error {
-	p.rewrapping.Lock()
-	defer p.rewrapping.Unlock()
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		_, err := tx.Setting(settingRewrap)
 		return err

@@ -12,6 +12,7 @@ import (
 	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/auditlog"
+	"mtguard/security/vault"
 )
 
 // BackupTarget says who can open a backup: age recipients, or whoever has the
@@ -67,16 +68,16 @@ func (p *Plane) Backup(ctx context.Context, by Actor, to BackupTarget, w io.Writ
 		return err
 	}
 	p.report("checkpoint", p.checkpoint(ctx, true)) // the copy then proves all of its rows
-	dir, err := os.MkdirTemp(p.parts.Dir, ".backup-")
+	dir, err := os.MkdirTemp(p.parts.Dir, copyPrefix)
 	if err != nil {
 		return &Error{Kind: Unavailable, Text: err.Error(), Fix: "make room in the state directory"}
 	}
 	defer os.RemoveAll(dir)
 	copied := filepath.Join(dir, "store.db")
-	if err := p.store.Snapshot(ctx, copied); err != nil {
+	kek, err := p.copyTo(ctx, copied)
+	if err != nil {
 		return explain(err)
 	}
-	kek, _ := p.parts.Master.Current()
 	now := p.parts.Now()
 	if _, err := backup.Create(w, backup.Source{DB: copied, KEK: kek, Made: now, Version: p.parts.Version}, recipient); err != nil {
 		return err
@@ -85,4 +86,23 @@ func (p *Plane) Backup(ctx context.Context, by Actor, to BackupTarget, w io.Writ
 		return tx.PutSetting(settingBackup, []byte(now.UTC().Format(time.RFC3339)))
 	})
 	return explain(err)
+}
+
+// copyPrefix begins the names of directories in which a copy stands for a moment.
+const copyPrefix = ".backup-"
+
+// copyTo makes a copy of the store, and returns the key that it is sealed under.
+func (p *Plane) copyTo(ctx context.Context, path string) (vault.KEK, error) {
+	p.keysets.Lock()
+	defer p.keysets.Unlock()
+	kek, _ := p.parts.Master.Current()
+	return kek, p.store.Snapshot(ctx, path)
+}
+
+// sweepCopies removes copies that a crash has left.
+func (p *Plane) sweepCopies() {
+	left, _ := filepath.Glob(filepath.Join(p.parts.Dir, copyPrefix+"*"))
+	for _, dir := range left {
+		p.report("copies of before", os.RemoveAll(dir))
+	}
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,10 @@ func (p *Plane) tick(ctx context.Context) {
 		}
 	}
 	p.held = held
+	if p.compiled < p.store.Revision() { // a compilation failed
+		_, err := p.catchUp(ctx)
+		p.report("compile", err)
+	}
 	stale := p.quotas(now)
 	var work []int64
 	if held == "" && !now.Before(p.due) {
@@ -56,6 +61,22 @@ func (p *Plane) tick(ctx context.Context) {
 		p.report("usage", p.flush(ctx))
 	}
 	p.report("checkpoint", p.checkpoint(ctx, false))
+	if today := dayOf(now); held == "" && today != p.folded {
+		p.folded = today
+		p.report("fold", p.fold(ctx, now))
+	}
+}
+
+// keptDays is how long usage is kept by the day: two months, for quotas of a month.
+const keptDays = 62
+
+// fold puts the usage of older days together.
+func (p *Plane) fold(ctx context.Context, now time.Time) error {
+	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.FoldUsage(dayOf(now.AddDate(0, 0, -keptDays)))
+		return err
+	})
+	return err
 }
 
 // quotas notices users who are served from now on, or not any more: an expiry, a
@@ -67,14 +88,11 @@ func (p *Plane) quotas(now time.Time) (stale bool) {
 		if u.row.Expires.IsZero() && u.row.QuotaBytes == 0 {
 			continue
 		}
-		if u.row.QuotaBytes > 0 && u.period != u.periodStart(now) {
+		if u.row.QuotaBytes > 0 && u.period != u.periodStart(now) && (p.held == "" || u.period == 0) {
 			stale = true
 			continue
 		}
-		if p.held != "" {
-			continue
-		}
-		if standing := u.judge(now); standing != u.standing {
+		if standing := p.judge(u, now); standing != u.standing {
 			u.standing = standing
 			u.account.Set(u.limits(), standing)
 			changed = true
@@ -164,6 +182,9 @@ func (p *Plane) takesOver(u *user, g keys.Generations) time.Time {
 		}
 	}
 	latest := active.Activated.Add(time.Duration(p.schedule.Every))
+	if free := placeAt(g); free.After(latest) {
+		return free
+	}
 	window := time.Duration(p.schedule.Window)
 	if window <= 0 {
 		return latest
@@ -171,6 +192,21 @@ func (p *Plane) takesOver(u *user, g keys.Generations) time.Time {
 	phase := spread(u.row.ID, time.Time{}, window).Sub(time.Time{})
 	back := (time.Duration(latest.UnixNano())%window - phase + window) % window
 	return latest.Add(-back)
+}
+
+// placeAt is when one secret less retires than may, if that is later than now.
+func placeAt(g keys.Generations) (at time.Time) {
+	n := 0
+	for _, k := range g {
+		if k.State == keys.Retiring {
+			n++
+			at = earlier(at, k.RetireBy)
+		}
+	}
+	if n < keys.MaxRetiring {
+		return time.Time{}
+	}
+	return at
 }
 
 // sweepKeys does what is due for these users' keys.
@@ -215,9 +251,6 @@ func (x *transaction) sweepUser(row *store.User, counts map[string]int) error {
 	after, done := g.Sweep(x.now, rules)
 	for _, t := range done {
 		counts[t.To.String()]++
-		if t.To == keys.Expired {
-			x.cut = append(x.cut, t.ID)
-		}
 	}
 	if err := x.write(row, before, after, keys.Secret{}, ""); err != nil {
 		return err
@@ -243,8 +276,11 @@ func (x *transaction) rotateDue(row *store.User, g keys.Generations, counts map[
 	if at.IsZero() || at.Add(-announce).After(x.now) {
 		return nil
 	}
-	counts["pending"]++
 	_, err := x.rotateUser(row, at, overlap)
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Refused {
+		return nil // there will be room when an older one has retired
+	}
+	counts["pending"]++
 	return err
 }
 

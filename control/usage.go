@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type flushState struct {
 	totals     map[int64]usage.Totals // as the store has them, of this run
 	marks      map[keys.ID][2]time.Time
 	left       map[sightingsOf][]usage.Sighting // not written, since the store failed
+	views      map[int64]int64                  // of pages, by user
+	anew       []keys.ID                        // whose sightings in the store go first
 }
 
 type sightingsOf struct {
@@ -36,22 +39,32 @@ func (p *Plane) flush(ctx context.Context) error {
 	now := p.parts.Now()
 	p.flushed.at = now
 	totals, marks, sightings := p.collect()
-	if len(totals)+len(marks)+len(sightings) == 0 {
+	if len(totals)+len(marks)+len(sightings)+len(p.flushed.views)+len(p.flushed.anew) == 0 {
 		return nil
 	}
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		for _, id := range p.flushed.anew {
+			if err := tx.DropSightings(id, sightUse); err != nil {
+				return err
+			}
+		}
+		for id, n := range p.flushed.views {
+			if err := tx.CountViews(id, n); err != nil && !gone(err) {
+				return err
+			}
+		}
 		for id, t := range totals {
 			if err := tx.Count(id, dayOf(now), p.run, t); err != nil {
 				return err
 			}
 		}
 		for id, m := range marks {
-			if err := tx.MarkUsed(id, m[0], m[1]); err != nil {
+			if err := tx.MarkUsed(id, m[0], m[1]); err != nil && !gone(err) {
 				return err
 			}
 		}
 		for of, list := range sightings {
-			if err := tx.PutSightings(of.key, of.kind, list); err != nil {
+			if err := tx.PutSightings(of.key, of.kind, list); err != nil && !gone(err) {
 				return err
 			}
 		}
@@ -61,11 +74,14 @@ func (p *Plane) flush(ctx context.Context) error {
 		p.flushed.left = sightings
 		return err
 	}
-	p.flushed.left = nil
+	p.flushed.left, p.flushed.views, p.flushed.anew = nil, nil, nil
 	maps.Copy(p.flushed.totals, totals)
 	maps.Copy(p.flushed.marks, marks)
 	return nil
 }
+
+// gone reports that a row was taken out since the model was asked.
+func gone(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 // collect gathers what differs from what the store has.
 func (p *Plane) collect() (totals map[int64]usage.Totals, marks map[keys.ID][2]time.Time, sightings map[sightingsOf][]usage.Sighting) {
@@ -76,6 +92,14 @@ func (p *Plane) collect() (totals map[int64]usage.Totals, marks map[keys.ID][2]t
 	totals, marks, sightings = make(map[int64]usage.Totals), make(map[keys.ID][2]time.Time), make(map[sightingsOf][]usage.Sighting)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if f.views == nil {
+		f.views = make(map[int64]int64)
+	}
+	for id, n := range p.views {
+		f.views[id] += n
+	}
+	clear(p.views)
+	f.anew, p.forgotten = append(f.anew, p.forgotten...), nil
 	for id, u := range p.users {
 		if t := u.account.Totals(); t != f.totals[id] {
 			totals[id] = t
@@ -126,7 +150,7 @@ func (p *Plane) readUsage(ctx context.Context) error {
 			spent = byMonth[id]
 		}
 		u.period, u.spent, u.mark = u.periodStart(now), spent.Up+spent.Down, p.flushed.totals[id]
-		u.standing = u.judge(now)
+		u.standing = p.judge(u, now)
 		u.account.Set(u.limits(), u.standing)
 	}
 	p.cut(now)

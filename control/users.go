@@ -35,7 +35,6 @@ const (
 	maxQuota       = 1 << 60
 	minQuota       = 1 << 10
 	latestExpiry   = 9999
-	maxUsers       = 1_000_000
 	maxResultItems = 100
 )
 
@@ -60,7 +59,7 @@ func (c AddUser) apply(x *transaction) error {
 			return err
 		}
 	}
-	if err := x.checkUser(&row, true); err != nil {
+	if err := x.checkUser(&row, true, true); err != nil {
 		return err
 	}
 	if err := x.insertUser(&row, secret, source); err != nil {
@@ -135,7 +134,7 @@ func (c SetUser) apply(x *transaction) error {
 	if len(x.details) == 0 {
 		return invalid("", "nothing to set: name at least one property")
 	}
-	if err := x.checkUser(&row, c.Expires != nil); err != nil {
+	if err := x.checkUser(&row, c.Expires != nil, c.Domain != nil); err != nil {
 		return err
 	}
 	if err := x.tx.PutUser(&row); err != nil {
@@ -197,7 +196,6 @@ func (x *transaction) removeUser(row *store.User) error {
 				return err
 			}
 		}
-		x.cut = append(x.cut, k.ID)
 	}
 	if err := x.tx.DropKeys(row.ID); err != nil {
 		return err
@@ -223,9 +221,10 @@ func (x *transaction) user(name string) (store.User, error) {
 	return row, err
 }
 
-// checkUser says what is wrong with a row. Expiry must lie ahead when it was
-// given now.
-func (x *transaction) checkUser(u *store.User, expiryGiven bool) error {
+// checkUser says what is wrong with a row. What was set earlier may have become
+// wrong since, which is no reason to refuse another change: an expiry that is over,
+// a name that cover.domains lacks now.
+func (x *transaction) checkUser(u *store.User, expiryGiven, domainGiven bool) error {
 	switch {
 	case !userName.MatchString(u.Name):
 		return invalid("name", "a name has 1 to 64 letters, digits, dots, dashes or underscores")
@@ -248,7 +247,7 @@ func (x *transaction) checkUser(u *store.User, expiryGiven bool) error {
 	case len(u.Note) > maxNote || strings.ContainsFunc(u.Note, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return invalid("note", "a note is one line of at most %d bytes", maxNote)
 	}
-	if u.Domain != "" {
+	if u.Domain != "" && domainGiven {
 		if _, err := keys.NewSecret(rand.Reader, u.Domain); err != nil {
 			return invalid("domain", "%v", err)
 		}

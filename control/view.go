@@ -60,7 +60,7 @@ type KeyInfo struct {
 	Created    *time.Time     `json:"created,omitempty"`
 	NotBefore  *time.Time     `json:"not_before,omitempty" doc:"of a pending key: when it takes over"`
 	Activated  *time.Time     `json:"activated,omitempty"`
-	RetireBy   *time.Time     `json:"retire_by,omitempty" doc:"of a retiring key: until when it works"`
+	RetireBy   *time.Time     `json:"retire_by,omitempty" doc:"of a retiring key: until when it works; of a pending one: until when the one before it will"`
 	NotAfter   *time.Time     `json:"not_after,omitempty"`
 	Ended      *time.Time     `json:"ended,omitempty"`
 	FirstUsed  *time.Time     `json:"first_used,omitempty"`

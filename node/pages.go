@@ -27,8 +27,7 @@ func (n *Node) servePages(ctx context.Context, work *sync.WaitGroup) {
 		return
 	}
 	file := n.File()
-	views := make(chan string, 64)
-	source := &recipients{n: n, views: views}
+	source := &recipients{n: n}
 	handler := pages.NewHandler(pages.Options{
 		Source: source,
 		QR:     links.SVG,
@@ -39,7 +38,6 @@ func (n *Node) servePages(ctx context.Context, work *sync.WaitGroup) {
 		BehindProxy: file.Pages.CertFile == "",
 		Log:         n.log,
 	})
-	work.Go(func() { source.count(ctx) })
 	work.Go(func() {
 		defer handler.Close()
 		o := pages.ServeOptions{CertFile: file.Pages.CertFile, KeyFile: file.Pages.KeyFile, Log: n.log}
@@ -59,14 +57,11 @@ func (n *Node) PagesAt() netip.AddrPort {
 }
 
 // recipients is the control plane as the pages see it.
-type recipients struct {
-	n     *Node
-	views chan string
-}
+type recipients struct{ n *Node }
 
 // Page is what the page with that token shows.
-func (r *recipients) Page(ctx context.Context, token string) (pages.Page, bool) {
-	who, ok := r.n.plane.Recipient(ctx, token)
+func (r *recipients) Page(_ context.Context, token string) (pages.Page, bool) {
+	who, ok := r.n.plane.Recipient(token)
 	if !ok {
 		return pages.Page{}, false
 	}
@@ -88,24 +83,7 @@ func (r *recipients) Page(ctx context.Context, token string) (pages.Page, bool) 
 	return page, true
 }
 
-// Viewed notes a view; of a burst some may not be counted.
-func (r *recipients) Viewed(token string) {
-	select {
-	case r.views <- token:
-	default:
-	}
-}
-
-// count writes views down until ctx ends.
-func (r *recipients) count(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case token := <-r.views:
-			r.n.plane.Viewed(ctx, token)
-		}
-	}
-}
+// Viewed counts a view.
+func (r *recipients) Viewed(token string) { r.n.plane.Viewed(token) }
 
 var _ pages.Source = (*recipients)(nil)

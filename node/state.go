@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"sync"
 
 	"mtguard/config/statedir"
 	"mtguard/control/store"
@@ -98,10 +99,12 @@ func (st *state) create(ctx context.Context) (err error) {
 	return err
 }
 
-// master is the key-encryption key and the file it came from. It is changed by
-// one act at a time, inside of the store's transaction.
+// master is the key-encryption key and the file it came from. One act at a time
+// changes it: the plane sees to that.
 type master struct {
-	dir  *statedir.Dir
+	dir *statedir.Dir
+
+	mu   sync.Mutex // guards what follows
 	kek  vault.KEK
 	file statedir.MasterKey
 	next statedir.MasterKey
@@ -132,11 +135,17 @@ func findMaster(dir *statedir.Dir, explicit, kekID string) (*master, error) {
 }
 
 // Current is the key in use.
-func (m *master) Current() (vault.KEK, string) { return m.kek, m.file.Path }
+func (m *master) Current() (vault.KEK, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kek, m.file.Path
+}
 
 // Next makes a key durable beside the one in use, or reads the one that the
 // operator has put into a file.
 func (m *master) Next(file string) (vault.KEK, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var err error
 	switch {
 	case file != "":
@@ -154,6 +163,8 @@ func (m *master) Next(file string) (vault.KEK, error) {
 
 // Commit puts the next key in the place of the one in use.
 func (m *master) Commit(next vault.KEK) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	fresh := m.next
 	m.kek, m.file, m.next = next, fresh, statedir.MasterKey{}
 	if !fresh.Managed {
@@ -171,6 +182,8 @@ func (m *master) Commit(next vault.KEK) error {
 
 // Discard forgets the next key.
 func (m *master) Discard() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.next.Managed {
 		m.dir.SettleMasterKey(m.file)
 	}

@@ -31,7 +31,7 @@ type Generation struct {
 	Created   time.Time
 	NotBefore time.Time // Pending until then
 	Activated time.Time
-	RetireBy  time.Time // Retiring until then
+	RetireBy  time.Time // Retiring until then; of a Pending one: until when the one before it retires then
 	NotAfter  time.Time // Expired from then on
 	Ended     time.Time // when it was no longer accepted
 
@@ -57,14 +57,21 @@ func (g Generations) Active() (Generation, bool) {
 // the active one retires, for as long as overlap says; at 0 it is retired at once. With NotBefore in the future the fresh key is pending, and
 // takes over in a Sweep.
 //
-// When the fresh key is the active or the pending one already, nothing changes: a retry is no second rotation. Otherwise Rotate fails with
-// ErrPending when one is pending, ErrRetiring when too many would retire (Retire the oldest first), ErrKnown when the key was one before.
+// When the fresh key is the active or the pending one already, nothing changes: a retry is no second rotation. When it is retiring, it becomes
+// the active one again. Otherwise Rotate fails with ErrPending when one is pending, ErrRetiring when too many would retire (Retire the oldest
+// first), ErrKnown when the key was one before.
 func (g Generations) Rotate(fresh Generation, now time.Time, overlap time.Duration) (Generations, error) {
 	if fresh.ID == "" {
 		return nil, fmt.Errorf("rotate to a key without an ID: %w", ErrUnknown)
 	}
 	if i := g.find(fresh.ID); i >= 0 {
-		if g[i].State == Active || g[i].State == Pending {
+		switch g[i].State {
+		case Active, Pending:
+			return g, nil
+		case Retiring:
+			g = slices.Clone(g)
+			g[i].RetireBy = time.Time{}
+			g.takeOver(i, now, overlap)
 			return g, nil
 		}
 		return nil, ErrKnown
@@ -84,6 +91,7 @@ func (g Generations) Rotate(fresh Generation, now time.Time, overlap time.Durati
 	}
 	g = append(slices.Clone(g), next)
 	if fresh.NotBefore.After(now) {
+		g[len(g)-1].RetireBy = fresh.NotBefore.Add(overlap)
 		return g, nil
 	}
 	if overlap > 0 && g.index(Active) >= 0 && g.count(Retiring) >= MaxRetiring {
@@ -142,7 +150,7 @@ func (g Generations) end(i int, state State, reason string, now time.Time) {
 
 // Sweep is what Sweep needs to know beside the time.
 type Sweep struct {
-	// Overlap is for how long the active key stays accepted when a pending one takes over.
+	// Overlap is for how long the active key stays accepted when a pending one takes over that does not say so itself.
 	Overlap time.Duration
 	// Idle ends an overlap early: when the old key was not used for so long, while the new one is active and has been used. 0 never does.
 	Idle time.Duration
@@ -164,10 +172,14 @@ func (g Generations) Sweep(now time.Time, s Sweep) (Generations, []Transition) {
 		}
 	}
 	if i := next.index(Pending); i >= 0 && due(next[i].NotBefore, now) {
-		if next.index(Active) >= 0 && s.Overlap > 0 && next.count(Retiring) >= MaxRetiring {
+		overlap := s.Overlap
+		if x := &next[i]; !x.RetireBy.IsZero() {
+			overlap, x.RetireBy = x.RetireBy.Sub(x.NotBefore), time.Time{}
+		}
+		if next.index(Active) >= 0 && overlap > 0 && next.count(Retiring) >= MaxRetiring {
 			next.end(next.index(Retiring), Retired, "made room for a younger one", now)
 		}
-		next.takeOver(i, now, s.Overlap)
+		next.takeOver(i, now, overlap)
 	}
 	active, _ := next.Active()
 	for i := range next {

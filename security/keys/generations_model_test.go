@@ -106,8 +106,28 @@ func (h *history) rotate(t *rapid.T) {
 	if x := h.g[had]; x.ID != fresh.ID || (x.State == Pending) != at || (x.State == Active) == at {
 		t.Fatalf("the new one is %+v", x)
 	}
+	if i := h.g.index(Retiring); i >= 0 && rapid.Bool().Draw(t, "take back") && h.g.index(Pending) < 0 {
+		h.takeBack(t, i, overlap)
+		return
+	}
 	if again, err := h.g.Rotate(fresh, h.now, overlap); err != nil || !reflect.DeepEqual(again, h.g) {
 		t.Fatalf("a retry gives %v, %v", states(again), err)
+	}
+}
+
+// takeBack rotates to a key that retires.
+func (h *history) takeBack(t *rapid.T, i int, overlap time.Duration) {
+	before := slices.Clone(h.g)
+	was, had := h.g.Active()
+	next, err := h.g.Rotate(Generation{ID: h.g[i].ID}, h.now, overlap)
+	if !h.become(t, before, next, err) {
+		return
+	}
+	if x := h.g[i]; x.State != Active || !x.RetireBy.IsZero() {
+		t.Fatalf("taken back: %+v", x)
+	}
+	if old := h.g.find(was.ID); had && (h.g[old].State != Retiring) == (overlap > 0) {
+		t.Fatalf("the one before it: %+v", h.g[old])
 	}
 }
 
@@ -169,6 +189,10 @@ func (h *history) sweep(t *rapid.T) {
 
 // explain checks that the transitions are those that happened, and that each had its reason.
 func (h *history) explain(t *rapid.T, before Generations, done []Transition, s Sweep) {
+	overlap := s.Overlap
+	if i := before.index(Pending); i >= 0 { // it was said when the rotation was
+		overlap = before[i].RetireBy.Sub(before[i].NotBefore)
+	}
 	for i, old := range before {
 		x := h.g[i]
 		if x.State == old.State {
@@ -185,11 +209,11 @@ func (h *history) explain(t *rapid.T, before Generations, done []Transition, s S
 		case x.State == Active:
 			ok = old.State == Pending && due(old.NotBefore, h.now)
 		case x.State == Retiring:
-			ok = x.RetireBy == h.now.Add(s.Overlap)
+			ok = x.RetireBy == h.now.Add(overlap)
 		case x.Reason == "overlap ended":
 			ok = due(old.RetireBy, h.now)
 		case x.Reason == "replaced":
-			ok = old.State == Active && s.Overlap == 0
+			ok = old.State == Active && overlap == 0
 		case x.Reason == "made room for a younger one":
 			ok = before.count(Retiring) == 2 && h.g.count(Retiring) <= 2
 		default:

@@ -99,11 +99,11 @@ func TestAPendingKeyTakesOverWhenItIsTime(t *testing.T) {
 		t.Errorf("two pending: %v", err)
 	}
 	later := at.Add(time.Hour)
-	g, done := g.Sweep(later, Sweep{Overlap: 2 * day})
+	g, done := g.Sweep(later, Sweep{Overlap: 2 * day}) // the rotation itself said a day
 	want := []Transition{
 		{"a", Retiring, Retired, "made room for a younger one"}, {"c", Active, Retiring, "replaced"}, {"d", Pending, Active, ""},
 	}
-	if !slices.Equal(done, want) || g[2].RetireBy != later.Add(2*day) || g[3].Activated != later || g[3].NotAfter != at.Add(90*day) {
+	if !slices.Equal(done, want) || g[2].RetireBy != later.Add(day) || g[3].Activated != later || g[3].NotAfter != at.Add(90*day) {
 		t.Errorf("%v, %+v", done, g)
 	}
 }

@@ -16,7 +16,8 @@ func TestStatesOnlyGoForward(t *testing.T) {
 	forward := map[[2]State]bool{}
 	for from, to := range map[State][]State{
 		Pending: {Active, Retiring, Retired, Expired, Revoked}, Active: {Retiring, Retired, Expired, Revoked},
-		Retiring: {Retired, Expired, Revoked}, Retired: {Revoked}, Expired: {Revoked}, Revoked: nil,
+		Retiring: {Active, Retired, Expired, Revoked}, // taken back in time
+		Retired:  {Revoked}, Expired: {Revoked}, Revoked: nil,
 	} {
 		forward[[2]State{from, from}] = true
 		for _, to := range to {

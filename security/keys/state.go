@@ -5,9 +5,10 @@ import (
 	"strconv"
 )
 
-// State is where a key stands in its life. Along the way the number only rises.
+// State is where a key stands in its life. Along the way the number only rises, but
+// for a retiring key that becomes the active one again.
 //
-//	Pending → Active → Retiring → Retired
+//	Pending → Active ⇄ Retiring → Retired
 //	                            ↘ Expired, Revoked: from any state before, Revoked also from Retired and Expired
 type State uint8
 
@@ -70,6 +71,9 @@ func (s State) known() bool { return s >= Pending && s <= Revoked }
 
 // leadsTo tells whether a key may go from s to next, whatever states it skips.
 func (s State) leadsTo(next State) bool {
+	if s == Retiring && next == Active {
+		return true // taken back in time: both are accepted
+	}
 	if !next.known() || next < s {
 		return false
 	}

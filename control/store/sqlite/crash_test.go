@@ -123,12 +123,12 @@ func (s sealedFixed) Open(sealed, ad []byte) ([]byte, error) {
 
 func (sealedFixed) Stale([]byte) bool { return false }
 
-// rounds is 20, and 1,000 where MTGUARD_LONG is set.
+// rounds is 50, and 1,000 where MTGUARD_LONG is set.
 func rounds() int {
 	if os.Getenv("MTGUARD_LONG") != "" {
 		return 1000
 	}
-	return 20
+	return 50
 }
 
 func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
