@@ -159,7 +159,9 @@ func (w *world) removeUser(rt *rapid.T) {
 }
 
 func (w *world) setSchedule(rt *rapid.T) {
-	days := func(name string, most int) Duration { return Duration(time.Duration(rapid.IntRange(0, most).Draw(rt, name)) * day) }
+	days := func(name string, most int) Duration {
+		return Duration(time.Duration(rapid.IntRange(0, most).Draw(rt, name)) * day)
+	}
 	w.try(rt, SetSchedule{Schedule{Every: days("every", 5), Overlap: days("overlap", 3), Window: days("window", 2), Announce: days("announce", 2), Idle: days("idle", 2), Tripwire: days("tripwire", 3)}}, Options{})
 }
 

@@ -272,3 +272,24 @@ func TestAFaultEndsTheRequestAndNamesNobody(t *testing.T) {
 		t.Errorf("the log says %s", got)
 	}
 }
+
+func TestOnePageCanBeLookedAtSoOftenFromOnePlace(t *testing.T) {
+	now := start
+	h := newTest(t, Options{Now: func() time.Time { return now }})
+	refused := 0
+	for range 100 {
+		if a := do(t, h, request("GET", Path(right))); a.StatusCode == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if want := 100 - readings.Burst; refused != want {
+		t.Errorf("%d of 100 readings were refused, want %d", refused, want)
+	}
+	if a := do(t, h, from(request("GET", Path(right)), "198.51.100.8")); a.StatusCode != http.StatusOK {
+		t.Errorf("another address gets %d", a.StatusCode)
+	}
+	now = now.Add(time.Second)
+	if a := do(t, h, request("GET", Path(right))); a.StatusCode != http.StatusOK {
+		t.Errorf("a second later: %d", a.StatusCode)
+	}
+}

@@ -128,6 +128,9 @@ const (
 // nearGuesses limits wrong tokens that share a half, see the package's comment.
 var nearGuesses = ratelimit.Limit{Events: 10, Per: time.Minute, Burst: 10}
 
+// readings limits how often one prefix may look at one page: a code is drawn each time.
+var readings = ratelimit.Limit{Events: 5, Per: time.Second, Burst: 60}
+
 // Handler answers all requests of the pages' listener. Use NewHandler.
 type Handler struct {
 	source      Source
@@ -136,6 +139,7 @@ type Handler struct {
 	behindProxy bool
 	strangers   ratelimit.Limit
 	rates       *ratelimit.Limiter // strangers by prefix
+	readers     *ratelimit.Limiter // of one page, by prefix
 	guesses     *ratelimit.Limiter // wrong tokens by prefix and half
 	maskKey     [32]byte
 	now         func() time.Time
@@ -146,7 +150,7 @@ type Handler struct {
 func NewHandler(o Options) *Handler {
 	h := &Handler{
 		source: o.Source, qr: o.QR, behindProxy: o.BehindProxy, strangers: o.Strangers, now: o.Now, log: o.Log,
-		rates: ratelimit.New(prefixes), guesses: ratelimit.New(prefixes),
+		rates: ratelimit.New(prefixes), guesses: ratelimit.New(prefixes), readers: ratelimit.New(prefixes),
 	}
 	if h.strangers == (ratelimit.Limit{}) {
 		h.strangers = DefaultStrangers
@@ -182,7 +186,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found = found && search
 	switch {
 	case found && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		h.show(w, r, path, page, now)
+		h.show(w, r, client, path, page, now)
 	case found, path.token != "" && !search:
 		// It is, or may be, a token in use: the cover site is asked for another one.
 		h.stranger(w, r, client, path.replaced(h.mask(path.token)), now)
@@ -214,8 +218,13 @@ func (h *Handler) mask(token string) string {
 }
 
 // show answers with the page, for people or for programs.
-func (h *Handler) show(w http.ResponseWriter, r *http.Request, path pagePath, page Page, now time.Time) {
+func (h *Handler) show(w http.ResponseWriter, r *http.Request, client netip.Addr, path pagePath, page Page, now time.Time) {
 	setHeaders(w.Header())
+	if !h.readers.Check(guessKeys(client, path.token)[0], readings, now).Allowed {
+		w.Header().Set("Retry-After", "1") // whoever asks has the address: there is nothing to hide from him
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
+	}
 	if path.document || prefersJSON(r.Header.Values("Accept")) {
 		h.showDocument(w, r, page)
 		return
