@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"mtguard/mtproto"
+)
+
+// complaint is what is wrong with the value at a path.
+type complaint struct{ path, message, hint string }
+
+// Validate refuses a document that cannot be used, with all its problems. The error is an *Error.
+func (d *Document) Validate() error {
+	var problems []Problem
+	if d.Preset != "" && !isPreset(d.Preset) {
+		problems = append(problems, Problem{Origin: d.name, Key: "preset", Message: "preset cannot be " + quote(d.Preset)})
+	}
+	for _, c := range d.problems() {
+		problems = append(problems, Problem{Origin: d.name, Key: c.path, Message: shownPath(c.path) + " " + c.message, Hint: c.hint})
+	}
+	return report(problems)
+}
+
+func (d *Document) problems() (found []complaint) {
+	for _, name := range slices.Sorted(maps.Keys(d.Controls)) {
+		if MemoryBound(name) {
+			found = append(found, complaint{controlPath(name), "has no mode: it bounds memory and is always enforced", "remove it"})
+		} else if !slices.Contains(controlNames, name) {
+			found = append(found, complaint{controlPath(name), "is no control", ""})
+		}
+	}
+	for _, f := range d.fields() {
+		if problem, hint := f.check(); problem != "" {
+			found = append(found, complaint{f.path, problem, hint})
+		}
+	}
+	if len(found) > 0 {
+		return found
+	}
+	return d.contradictions()
+}
+
+// contradictions are values that are right each for itself and not together.
+func (d *Document) contradictions() (found []complaint) {
+	refuse := func(path, hint, format string, args ...any) {
+		found = append(found, complaint{path, fmt.Sprintf(format, args...), hint})
+	}
+	for t := mtproto.Classic; t <= mtproto.FakeTLS; t++ {
+		if !d.Encryption.Until[t].IsZero() && !slices.Contains(d.Encryption.Transports, t) {
+			refuse("encryption.until."+t.String(), "remove it, or add the transport to encryption.transports", "gives an end to a transport that is not allowed")
+		}
+	}
+	if best := slices.Max(d.Encryption.Transports); d.Protocol.MinTransport > best {
+		refuse("protocol.min_transport", "no client could connect", "is %v, and encryption.transports allows nothing above %v", d.Protocol.MinTransport, best)
+	}
+	if d.Protocol.RequireKeyShare && !slices.Contains(d.Encryption.Transports, mtproto.FakeTLS) {
+		refuse("protocol.require_key_share", "only fake-TLS hellos have key shares", "needs the transport faketls, which is not allowed")
+	}
+	c := d.Connections
+	below := func(path string, n int, wider string, m int) {
+		if m > 0 && n > m {
+			refuse(path, "it would never be reached", "is above %s, which is %d", wider, m)
+		}
+	}
+	below("connections.per_address", c.PerAddress, "connections.per_prefix", c.PerPrefix)
+	below("connections.per_key", c.PerKey, "connections.per_user", c.PerUser)
+	below("connections.read_only", c.ReadOnly, "connections.per_user", c.PerUser)
+	for _, m := range d.Geography.Block {
+		if slices.Contains(d.Geography.Allow, m) {
+			refuse("geography.block", "take it out of one of them", "holds %s, and so does geography.allow", m)
+		}
+	}
+	return found
+}
+
+// try applies the candidate of a control, and returns the path of the value that cannot be, with the rest of the sentence and a hint.
+func (d *Document) try(control string) (path, problem, hint string) {
+	known := d.candidates(control)
+	for _, key := range slices.Sorted(maps.Keys(d.Controls[control].Candidate)) {
+		i := slices.IndexFunc(known, func(f field) bool { return f.key() == key })
+		if i < 0 {
+			return key, "is unknown", ""
+		}
+		v, err := literal(d.Controls[control].Candidate[key])
+		if err != nil {
+			return known[i].path, "is no value: " + err.Error(), ""
+		}
+		if problem, hint = known[i].read(v); problem == "" {
+			problem, hint = known[i].check()
+		}
+		if problem != "" {
+			return known[i].path, problem, hint
+		}
+	}
+	if found := d.contradictions(); len(found) > 0 {
+		return found[0].path, found[0].message, found[0].hint
+	}
+	return "", "", ""
+}
