@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/gotd/td v0.162.0
+	golang.org/x/sys v0.49.0
 	mtguard v0.0.0-00010101000000-000000000000
 )
 
@@ -57,7 +58,6 @@ require (
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect

@@ -19,6 +19,7 @@ import (
 	"github.com/gotd/td/mtproxy"
 	"github.com/gotd/td/mtproxy/faketls"
 	"github.com/gotd/td/mtproxy/obfuscated2"
+	"golang.org/x/sys/unix"
 
 	"mtguard/control/admin"
 	"mtguard/e2e/client"
@@ -129,7 +130,7 @@ func TestRevocationReachesHandshakes(t *testing.T) {
 	if took > time.Second {
 		t.Errorf("clients in their handshakes delayed the revocation by %v", took)
 	}
-	slow.open()
+	slow.open(t)
 	for _, c := range half {
 		c.goOn(t)
 		if got := c.rest(t); !bytes.Equal(got, site.answer) {
@@ -285,14 +286,24 @@ func startSlowDC(t *testing.T) *slowDC {
 }
 
 // open lets everybody in from now on, and counts what they say.
-func (d *slowDC) open() {
+func (d *slowDC) open(t *testing.T) {
+	t.Helper()
+	fd, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(os.NewSyscallError("dup", err))
+	}
 	for _, c := range d.fill {
 		c.Close()
 	}
 	d.fill = nil
-	file := os.NewFile(uintptr(d.fd), "slow DC")
-	d.ln, _ = net.FileListener(file)
-	syscall.Listen(d.fd, 128)
+	file := os.NewFile(uintptr(fd), "slow DC") // which owns what it is given, so it gets a descriptor of its own
+	defer file.Close()
+	if d.ln, err = net.FileListener(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(d.fd, 128); err != nil {
+		t.Fatal(os.NewSyscallError("listen", err))
+	}
 	d.in.Go(func() {
 		for {
 			c, err := d.ln.Accept()
