@@ -29,7 +29,9 @@ const maxNetworks = 32 << 20
 // country.iso_code, else registered_country.iso_code, else country_code or country
 // as two letters; AS numbers from autonomous_system_number, else asn. A file that
 // holds neither, or is broken anywhere, is an error. It does not keep data.
-func LoadGeo(data []byte) (*Geo, error) {
+func LoadGeo(data []byte) (*Geo, error) { return loadGeo(data, maxNetworks) }
+
+func loadGeo(data []byte, most int) (*Geo, error) {
 	db, err := maxminddb.OpenBytes(data)
 	if err != nil {
 		return nil, fmt.Errorf("no country file: %w", err)
@@ -42,8 +44,8 @@ func LoadGeo(data []byte) (*Geo, error) {
 	// Networks without data count too, so that a file whose branches meet again and
 	// again cannot keep us walking.
 	for result := range db.Networks(maxminddb.IncludeNetworksWithoutData()) {
-		if n++; n > maxNetworks {
-			return nil, fmt.Errorf("country file has more than %d networks", maxNetworks)
+		if n++; n > most {
+			return nil, fmt.Errorf("country file has more than %d networks", most)
 		}
 		record, err := readRecord(result, records)
 		if err != nil {

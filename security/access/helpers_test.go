@@ -119,14 +119,24 @@ func countryFile(t testing.TB, o mmdbwriter.Options, records map[string]mmdbtype
 		t.Fatal(err)
 	}
 	for network, record := range records {
-		_, ipnet, err := net.ParseCIDR(network)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := tree.Insert(ipnet, record); err != nil {
-			t.Fatal(err)
-		}
+		insert(t, tree, network, record)
 	}
+	return written(t, tree)
+}
+
+func insert(t testing.TB, tree *mmdbwriter.Tree, network string, record mmdbtype.DataType) {
+	t.Helper()
+	_, ipnet, err := net.ParseCIDR(network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Insert(ipnet, record); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func written(t testing.TB, tree *mmdbwriter.Tree) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	if _, err := tree.WriteTo(&b); err != nil {
 		t.Fatal(err)

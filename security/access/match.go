@@ -60,9 +60,11 @@ type Match struct {
 }
 
 // PrefixMatch is the match of a prefix, host bits cleared and IPv4-mapped
-// prefixes as IPv4; the zero Match if the prefix is none.
+// prefixes as IPv4; the zero Match if the prefix is none, or is wider than the
+// IPv4-mapped ones.
 func PrefixMatch(p netip.Prefix) Match {
-	if p, ok := plainPrefix(p.Masked()); ok {
+	if p, ok := plainPrefix(p); ok {
+		p = p.Masked()
 		return Match{kind: InPrefix, from: p.Addr(), bits: uint8(p.Bits())}
 	}
 	return Match{}

@@ -72,16 +72,16 @@ func hint(text string) string {
 	low := strings.ToLower(text)
 	if number, ok := strings.CutPrefix(low, "as"); ok {
 		if _, err := strconv.ParseUint(number, 10, 32); err == nil {
-			return ": for an AS number write asn:" + number
+			return ": for an AS number write asn:" + clip(number)
 		}
 	}
 	switch {
 	case len(text) == 2 && letters(low):
 		return ": for a country write country:" + strings.ToUpper(text)
-	case len(low) > 4 && (strings.HasPrefix(low, "t1") || strings.HasPrefix(low, "q1")) && strings.Contains(low, "_"):
-		return ": for a fingerprint write ja4:" + low
+	case strings.HasPrefix(low, "t1") && strings.Contains(low, "_") && checkGlob(low, ja4Bytes) == nil:
+		return ": for a fingerprint write ja4:" + clip(low)
 	case strings.Contains(text, ".") && checkGlob(low, nameBytes) == nil && strings.ContainsAny(low, "abcdefghijklmnopqrstuvwxyz"):
-		return ": for a server name write sni:" + low
+		return ": for a server name write sni:" + clip(low)
 	}
 	return ": want one like 203.0.113.7, 2001:db8::1 or 203.0.113.0/24"
 }
@@ -94,7 +94,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%s is no prefix: want one like 203.0.113.0/24 or 2001:db8::/32", quote(text))
 	}
 	if a.Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("%s has a zone, which means something on one machine only: write %v/%s", quote(text), a.WithZone(""), size)
+		return netip.Prefix{}, fmt.Errorf("%s has a zone, which means something on one machine only: leave out what is between %% and /", quote(text))
 	}
 	bits, err := strconv.ParseUint(size, 10, 8)
 	if err != nil || len(size) > 1 && size[0] == '0' || int(bits) > a.BitLen() {
@@ -175,7 +175,10 @@ func parseWildcard(text string) (Match, error) {
 		return Match{}, fmt.Errorf("%s: wildcards are for IPv4, for IPv6 write a prefix like 2001:db8::/32", quote(text))
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return (r < '0' || r > '9') && r != '.' && r != '*' }) {
-		return Match{}, fmt.Errorf("%s is no address wildcard like 203.0.113.*: for a server name write sni:%s", quote(text), strings.ToLower(clip(text)))
+		if low := strings.ToLower(text); checkGlob(low, nameBytes) == nil {
+			return Match{}, fmt.Errorf("%s is no address wildcard like 203.0.113.*: for a server name write sni:%s", quote(text), clip(low))
+		}
+		return Match{}, fmt.Errorf("%s is no address wildcard like 203.0.113.*", quote(text))
 	}
 	bits := 0
 	for bits < len(parts) && parts[bits] != "*" {

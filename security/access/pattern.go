@@ -29,6 +29,9 @@ func parseServerName(text string) (Match, error) {
 	if err := checkGlob(glob, nameBytes); err != nil {
 		return Match{}, fmt.Errorf("server name: %w, as in sni:*.example.com", err)
 	}
+	if strings.Contains(glob, "..") || strings.HasPrefix(glob, ".") || strings.HasSuffix(glob, ".") {
+		return Match{}, fmt.Errorf("server name %s has an empty part", quote(glob))
+	}
 	if len(glob) > 253 {
 		return Match{}, fmt.Errorf("server name %s is longer than 253 bytes", quote(glob))
 	}
