@@ -28,6 +28,9 @@ func Parse(name string, data []byte) (*Document, error) {
 	for _, c := range p.doc.problems() {
 		p.locate(c)
 	}
+	if len(p.problems) == 0 {
+		p.problems = secondOpinion(src)
+	}
 	if err := report(p.problems); err != nil {
 		return nil, err
 	}
@@ -79,6 +82,9 @@ func (p *parser) begin(values []*value) {
 		}
 	}
 	p.doc = New(preset)
+	if preset != "" {
+		p.doc.mark("preset", p.src.line(p.places["preset"].start))
+	}
 }
 
 // index makes the paths that a document may have.
@@ -112,6 +118,8 @@ func (p *parser) take(v *value) {
 		p.once(v.parts[0]+" ", v) // begin has read it
 	case top:
 		p.refuse(v.key, v.parts[0], v.parts[0]+" is no section", "write "+v.parts[0]+" = … above the first section")
+	case v.double && (known || p.sections[joined(v.parts)] != nil || v.parts[0] == "controls"):
+		p.refuse(v.key, pathOf(v.parts)+" doubled", pathOf(v.parts)+" cannot be given several times", "write ["+pathOf(v.parts)+"] in single brackets")
 	case v.parts[0] == "controls":
 		p.control(v)
 	case known && v.header:
@@ -154,7 +162,7 @@ func (p *parser) unknown(v *value) {
 	}
 	section := v.parts[:depth]
 	if f, leaf := p.byPath[joined(v.parts[:depth+1])]; leaf {
-		p.refuse(v.key, pathOf(v.parts), f.path+" has no keys of its own", "")
+		p.refuse(v.key, f.path, f.path+" has no keys of its own", "")
 		return
 	}
 	word, known, what := v.parts[depth], p.sections[joined(section)], "key"
@@ -162,10 +170,10 @@ func (p *parser) unknown(v *value) {
 		what = "section"
 	}
 	hint := ""
-	if near := nearest(word, known); near != "" {
-		hint = "did you mean " + near + "?"
-	} else if home := p.homeOf(word); home != "" {
+	if home := p.homeOf(word); home != "" {
 		hint = "it belongs to [" + home + "]"
+	} else if near := nearest(word, known); near != "" {
+		hint = "did you mean " + near + "?"
 	} else if len(known) > 0 {
 		hint = "known: " + strings.Join(known, ", ")
 	}
@@ -185,18 +193,14 @@ func (p *parser) homeOf(key string) (home string) {
 	return home
 }
 
-// locate turns a problem of the document into one of the text: it points at the value, at the section around it, or at the preset.
+// locate turns a problem of the document into one of the text: it points at the value, at what it contradicts, or at the preset.
 func (p *parser) locate(c complaint) {
 	message := shownPath(c.path) + " " + c.message
-	for at := c.path; at != ""; at = at[:max(0, strings.LastIndexByte(at, '.'))] {
-		if where, ok := p.places[at]; ok {
+	for _, path := range []string{c.path, c.other, "preset"} {
+		if where, ok := p.places[path]; ok {
 			p.refuse(where, c.path, message, c.hint)
 			return
 		}
-	}
-	if where, ok := p.places["preset"]; ok {
-		p.refuse(where, c.path, message, c.hint)
-		return
 	}
 	p.problems = append(p.problems, Problem{Origin: p.src.name, Key: c.path, Message: message, Hint: c.hint, order: len(p.src.data)})
 }

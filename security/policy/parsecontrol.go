@@ -21,6 +21,8 @@ func (p *parser) control(v *value) {
 	shown := shownPath(controlPath(name))
 	switch key := strings.Join(v.parts[2:], "."); {
 	case len(v.parts) == 2 && v.header, len(v.parts) == 3 && v.header && key == "candidate":
+	case len(v.parts) == 3 && key == "candidate":
+		p.refuse(v.place(), candidatePath(name), shown+".candidate must be a section, not "+v.kind.String(), "write ["+shown+".candidate] on a line of its own")
 	case len(v.parts) == 2:
 		p.refuse(v.place(), controlPath(name), shown+" must be a section, not "+v.kind.String(), "write ["+shown+`] and mode = "enforce" below it`)
 	case key == "mode" && !v.header:

@@ -68,7 +68,6 @@ func (d *Document) community() {
 	d.Rates.NewPerPrefix = ratelimit.Limit{Events: 40, Per: time.Second, Burst: 120}
 	d.Connections = Connections{PerAddress: 512, PerPrefix: 4096, PerUser: 64, PerKey: 64, ReadOnly: 8, AddressesPerUser: 8}
 	d.Bandwidth.PerUser = ByteRate{PerSecond: 8 << 20, Burst: 128 << 20}
-	d.Protocol.MinTransport = mtproto.Secure
 }
 
 // organisation is for users with a name and apps that are kept up to date.

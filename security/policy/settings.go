@@ -188,23 +188,23 @@ func (s span) looser(than setting) bool {
 	return looserBound(a, b)
 }
 
-// flag is a yes or no.
-type flag struct {
+// yesNo is a yes or no.
+type yesNo struct {
 	p     *bool
 	loose bool // the value that admits more
 }
 
-func (f flag) read(v *value) (problem, hint string) {
+func (f yesNo) read(v *value) (problem, hint string) {
 	if v.kind != kindBool {
 		return v.wrong("true or false"), "one of these words, without quotes"
 	}
 	*f.p = v.text == "true"
 	return "", ""
 }
-func (f flag) check() (problem, hint string) { return "", "" }
-func (f flag) text() string                  { return strconv.FormatBool(*f.p) }
-func (f flag) take(other setting)            { *f.p = *other.(flag).p }
-func (f flag) looser(than setting) bool      { return *f.p != *than.(flag).p && *f.p == f.loose }
+func (f yesNo) check() (problem, hint string) { return "", "" }
+func (f yesNo) text() string                  { return strconv.FormatBool(*f.p) }
+func (f yesNo) take(other setting)            { *f.p = *other.(yesNo).p }
+func (f yesNo) looser(than setting) bool      { return *f.p != *than.(yesNo).p && *f.p == f.loose }
 
 // unknown is what happens to addresses without a country.
 type unknown struct{ deny *bool }
@@ -313,6 +313,7 @@ func readList[T any](v *value, what, example string, parse func(string) (T, erro
 	for _, item := range v.items {
 		entry, err := parse(item.text)
 		if item.kind != kindString || err != nil {
+			v.where = item.where // that is what to show
 			return nil, "holds " + item.shown() + ", which is no " + what, example
 		}
 		list = append(list, entry)

@@ -34,8 +34,8 @@ type value struct {
 	items []*value
 	key   place
 	where place
-	// header says that this is no value but a section that begins here.
-	header bool
+	// header says that this is no value but a section that begins here, double that it stands in [[double]] brackets.
+	header, double bool
 }
 
 // wrong is the rest of the sentence about a value of another kind.
@@ -63,7 +63,7 @@ type reader struct {
 	src      *source
 	parser   unstable.Parser
 	section  []string
-	skip     bool // the section cannot be
+	skip     bool // the section is in double brackets, and no document has one
 	values   []*value
 	problems []Problem
 }
@@ -91,9 +91,6 @@ func readTOML(src *source) ([]*value, []Problem) {
 		}
 		return r.values, r.problems
 	}
-	if len(r.problems) == 0 {
-		r.secondOpinion()
-	}
 	return r.values, r.problems
 }
 
@@ -101,8 +98,10 @@ func (r *reader) notTOML(where place, message string) {
 	r.problems = append(r.problems, r.src.problem(where, "", "not TOML: "+message, ""))
 }
 
-// secondOpinion lets the library's own decoder refuse what the list accepts but TOML does not, such as a section given twice.
-func (r *reader) secondOpinion() {
+// secondOpinion lets the library's own decoder refuse what the list accepts but TOML does not, such as a section given twice. It comes after
+// everything else, whose messages are better.
+func secondOpinion(src *source) []Problem {
+	r := &reader{src: src}
 	var all map[string]any
 	err := toml.Unmarshal(r.src.data, &all)
 	var refused *toml.DecodeError
@@ -118,16 +117,13 @@ func (r *reader) secondOpinion() {
 	default:
 		r.notTOML(place{}, strings.TrimPrefix(err.Error(), "toml: "))
 	}
+	return r.problems
 }
 
 func (r *reader) header(e *unstable.Node) {
 	parts, where := keyOf(e.Key())
 	r.section, r.skip = parts, e.Kind == unstable.ArrayTable
-	if r.skip {
-		r.problems = append(r.problems, r.src.problem(where, pathOf(parts), "["+pathOf(parts)+"] stands in single brackets", "there is one of it"))
-		return
-	}
-	r.values = append(r.values, &value{parts: parts, key: where, header: true})
+	r.values = append(r.values, &value{parts: parts, key: where, header: true, double: r.skip})
 }
 
 func (r *reader) keyValue(section []string, e *unstable.Node) {
@@ -198,7 +194,11 @@ func placeOf(r unstable.Range) place { return place{int(r.Offset), int(r.Offset 
 
 // literal reads one value as a document writes it.
 func literal(text string) (*value, error) {
-	values, problems := readTOML(newSource("", []byte("x = "+text)))
+	src := newSource("", []byte("x = "+text))
+	values, problems := readTOML(src)
+	if len(problems) == 0 {
+		problems = secondOpinion(src)
+	}
 	if len(problems) > 0 {
 		return nil, errors.New(problems[0].Message)
 	}

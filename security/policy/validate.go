@@ -8,8 +8,8 @@ import (
 	"mtguard/mtproto"
 )
 
-// complaint is what is wrong with the value at a path.
-type complaint struct{ path, message, hint string }
+// complaint is what is wrong with the value at a path, perhaps together with another.
+type complaint struct{ path, message, hint, other string }
 
 // Validate refuses a document that cannot be used, with all its problems. The error is an *Error.
 func (d *Document) Validate() error {
@@ -26,50 +26,60 @@ func (d *Document) Validate() error {
 func (d *Document) problems() (found []complaint) {
 	for _, name := range slices.Sorted(maps.Keys(d.Controls)) {
 		if MemoryBound(name) {
-			found = append(found, complaint{controlPath(name), "has no mode: it bounds memory and is always enforced", "remove it"})
+			found = append(found, complaint{path: controlPath(name), message: "has no mode: it bounds memory and is always enforced", hint: "remove it"})
 		} else if !slices.Contains(controlNames, name) {
-			found = append(found, complaint{controlPath(name), "is no control", ""})
+			found = append(found, complaint{path: controlPath(name), message: "is no control"})
 		}
 	}
 	for _, f := range d.fields() {
 		if problem, hint := f.check(); problem != "" {
-			found = append(found, complaint{f.path, problem, hint})
+			found = append(found, complaint{path: f.path, message: problem, hint: hint})
 		}
 	}
 	if len(found) > 0 {
 		return found
 	}
-	return d.contradictions()
+	found = d.contradictions()
+	for t := mtproto.Classic; t < d.Protocol.MinTransport; t++ {
+		if !d.Encryption.Until[t].IsZero() {
+			found = append(found, complaint{
+				path: "encryption.until." + t.String(), other: "protocol.min_transport", hint: "lower protocol.min_transport until then",
+				message: "gives an end to a transport below protocol.min_transport, which is " + d.Protocol.MinTransport.String(),
+			})
+		}
+	}
+	return found
 }
 
-// contradictions are values that are right each for itself and not together.
+// contradictions are values that are right each for itself and not together, not even to try them out.
 func (d *Document) contradictions() (found []complaint) {
-	refuse := func(path, hint, format string, args ...any) {
-		found = append(found, complaint{path, fmt.Sprintf(format, args...), hint})
+	refuse := func(path, other, hint, format string, args ...any) {
+		found = append(found, complaint{path, fmt.Sprintf(format, args...), hint, other})
 	}
+	const allowed = "encryption.transports"
 	for t := mtproto.Classic; t <= mtproto.FakeTLS; t++ {
 		if !d.Encryption.Until[t].IsZero() && !slices.Contains(d.Encryption.Transports, t) {
-			refuse("encryption.until."+t.String(), "remove it, or add the transport to encryption.transports", "gives an end to a transport that is not allowed")
+			refuse("encryption.until."+t.String(), allowed, "remove it, or add the transport to "+allowed, "gives an end to a transport that is not allowed")
 		}
 	}
 	if best := slices.Max(d.Encryption.Transports); d.Protocol.MinTransport > best {
-		refuse("protocol.min_transport", "no client could connect", "is %v, and encryption.transports allows nothing above %v", d.Protocol.MinTransport, best)
+		refuse("protocol.min_transport", allowed, "no client could connect", "is %v, and %s has nothing above %v", d.Protocol.MinTransport, allowed, best)
 	}
 	if d.Protocol.RequireKeyShare && !slices.Contains(d.Encryption.Transports, mtproto.FakeTLS) {
-		refuse("protocol.require_key_share", "only fake-TLS hellos have key shares", "needs the transport faketls, which is not allowed")
+		refuse("protocol.require_key_share", allowed, "only fake-TLS hellos have key shares", "needs the transport faketls, which is not allowed")
 	}
-	c := d.Connections
 	below := func(path string, n int, wider string, m int) {
 		if m > 0 && n > m {
-			refuse(path, "it would never be reached", "is above %s, which is %d", wider, m)
+			refuse(path, wider, "it would never be reached", "is %d, above %s, which is %d", n, wider, m)
 		}
 	}
+	c := d.Connections
 	below("connections.per_address", c.PerAddress, "connections.per_prefix", c.PerPrefix)
 	below("connections.per_key", c.PerKey, "connections.per_user", c.PerUser)
 	below("connections.read_only", c.ReadOnly, "connections.per_user", c.PerUser)
 	for _, m := range d.Geography.Block {
 		if slices.Contains(d.Geography.Allow, m) {
-			refuse("geography.block", "take it out of one of them", "holds %s, and so does geography.allow", m)
+			refuse("geography.block", "geography.allow", "take it out of one of them", "holds %s, and so does geography.allow", m)
 		}
 	}
 	return found
