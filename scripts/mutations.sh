@@ -178,4 +178,11 @@ mutate "admin, level of a route" control/admin/server.go 'if by := actor(r.Conte
 mutate "audit log, chain" security/auditlog/verify.go 'link(c.State.last, row.Canonical) != row.Hash' 'false' ./security/auditlog
 mutate "audit log, checkpoints" security/auditlog/verify.go 'if checkpoint.Root == c.State.Root() {' 'if true {' ./security/auditlog
 mutate "aead, purpose" security/aead/derive.go 'label(useDerive, 0, size, purpose, nil)' 'label(useDerive, 0, size, "x", nil)' ./security/aead
+# The seed's 4.1, 4.2 and 6.x: who may do how much.
+mutate "guard, budget of bytes" security/ratelimit/bytes.go 'return time.Duration(max(next-covered, 0))' 'return 0' ./security/ratelimit ./proxy/relay
+mutate "guard, budget of bytes, debt at a new rate" security/ratelimit/bytes.go 'if old == word || old == 0 || word == 0 {' 'if true {' ./security/ratelimit
+mutate "guard, pause of a direction" proxy/relay/pause_linux.go 's.way[w].until = int64(now + pause)' '_ = pause' ./proxy/relay
+mutate "guard, pause of a direction, without loops" proxy/relay/goroutine.go 'p.pause(b.Spent(count, time.Now()), budget)' 'p.pause(0*b.Spent(count, time.Now()), budget)' ./proxy/relay
+mutate "guard, pause ends with its budget" proxy/relay/pause_linux.go '&& budget.Spent(0, at) > 0 {' '{' ./proxy/relay
+mutate "guard, pause is no silence" proxy/relay/session_linux.go 's.last = l.now // a pause' '_ = 0 // a pause' ./proxy/relay
 exit $lived

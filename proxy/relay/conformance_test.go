@@ -67,7 +67,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // tcp returns the two ends of a loopback connection.
-func tcp(t *testing.T) (near, far *net.TCPConn) {
+func tcp(t testing.TB) (near, far *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mtguard/mtproto/faketls"
+	"mtguard/security/ratelimit"
 )
 
 // Goroutines is the engine for systems without an event loop, and the plainest
@@ -29,7 +30,7 @@ func NewGoroutines() *Goroutines {
 
 // Start implements Engine.
 func (g *Goroutines) Start(s Session) Handle {
-	p := &pair{Session: s, reason: Closed}
+	p := &pair{Session: s, reason: Closed, over: make(chan struct{})}
 	p.last.Store(time.Now().UnixNano())
 	g.mu.Lock()
 	closed := g.closed
@@ -79,6 +80,7 @@ type pair struct {
 	// failed is the Reason of a write that failed, Closed if none did.
 	failed atomic.Uint32
 	once   sync.Once
+	over   chan struct{} // closed by end
 	// reason is written once, by end, before the connections are closed, and
 	// read after both copies have returned.
 	reason Reason
@@ -86,8 +88,8 @@ type pair struct {
 
 func (p *pair) run() {
 	var wg sync.WaitGroup
-	wg.Go(func() { p.copy(0, p.Client, p.Server, &p.Up) })
-	wg.Go(func() { p.copy(1, p.Server, p.Client, &p.Down) })
+	wg.Go(func() { p.copy(0, p.Client, p.Server, &p.Up, p.Throttle.Up) })
+	wg.Go(func() { p.copy(1, p.Server, p.Client, &p.Down, p.Throttle.Down) })
 	wg.Wait()
 	p.end(Reason(p.failed.Load()))
 }
@@ -100,6 +102,7 @@ func (p *pair) moved() (up, down int64) { return p.bytes[0].Load(), p.bytes[1].L
 func (p *pair) end(r Reason) {
 	p.once.Do(func() {
 		p.reason = r
+		close(p.over)
 		if r == Reset {
 			abort(p.Client)
 			abort(p.Server)
@@ -109,11 +112,16 @@ func (p *pair) end(r Reason) {
 	})
 }
 
-// copy moves one direction until its source ends, then passes the end on.
-func (p *pair) copy(dir int, src, dst net.Conn, f *Flow) {
+// copy moves one direction until its source ends, then passes the end on. budget
+// gives what its bytes are taken from at present, if anything.
+func (p *pair) copy(dir int, src, dst net.Conn, f *Flow, budget func() *ratelimit.Pair) {
 	buf := make([]byte, recordSize)
 	for {
-		n, err := p.read(src, buf[faketls.HeaderSize:])
+		most := faketls.MaxPayload
+		if b := budget(); b != nil {
+			most = min(most, b.Portion())
+		}
+		n, err := p.read(src, buf[faketls.HeaderSize:faketls.HeaderSize+most])
 		if n > 0 {
 			out := buf[faketls.HeaderSize : faketls.HeaderSize+n]
 			if f.Wrap {
@@ -133,6 +141,9 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow) {
 				return // the other direction hears what dst said last, and its end
 			}
 			p.bytes[dir].Add(int64(count))
+			if b := budget(); b != nil && err == nil { // it may have come while the reading waited
+				p.pause(b.Spent(count, time.Now()), budget)
+			}
 		}
 		if errors.Is(err, io.EOF) {
 			if p.failed.Load() == 0 { // else this end is only what a reset leaves behind
@@ -146,6 +157,26 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow) {
 		}
 	}
 }
+
+// pause waits so long, but not longer than what was spent has to be waited for. It
+// looks twice a second, as budgets may be changed or taken away.
+func (p *pair) pause(d time.Duration, budget func() *ratelimit.Pair) {
+	for until := time.Now().Add(d); d > 0; d = time.Until(until) {
+		select {
+		case <-p.over:
+			return
+		case <-time.After(min(d, lookAgain)):
+		}
+		p.last.Store(time.Now().UnixNano()) // a pause is ours, not the peers' silence
+		if b := budget(); b == nil || b.Spent(0, time.Now()) <= 0 {
+			return
+		}
+	}
+}
+
+// lookAgain is how long a direction pauses before its budget is looked at again,
+// which may have been taken away or changed.
+const lookAgain = time.Second / 2
 
 // read waits for bytes for as long as the session, not this direction, is idle.
 func (p *pair) read(src net.Conn, b []byte) (int, error) {

@@ -19,7 +19,8 @@ import (
 //	session_linux.go  the session's directions that can move are run
 //	move_linux.go     one turn of one direction: splice, or read, transform, write
 //	pipe_linux.go     where bytes wait inside the kernel between two splices
-//	wheel.go          who has been idle for how long
+//	pause_linux.go    who has used a budget up and is not read until when
+//	wheel_linux.go    who has been idle for how long
 //
 // The epoll descriptor of a loop is itself waited for in Go's poller
 // ("nested"), so that no thread ever blocks in epoll_wait and the scheduler
@@ -84,12 +85,14 @@ type loop struct {
 	ready   []*session // have something to move, take turns
 	spare   []*session // the other half of ready
 	wheel   wheel
+	pauses  pauses
 	pipes   pipes
 	buf     []byte // one turn's bytes
 	iov     [turnRecords]unix.Iovec
 	started time.Time
-	now     uint32 // seconds since started
-	rounds  uint   // since the start, of those without a pause
+	now     uint32        // seconds since started
+	wakes   time.Duration // since started, when the wait ends if nothing comes
+	rounds  uint          // since the start, of those without a pause
 	stopped bool
 
 	active atomic.Int64
@@ -152,7 +155,7 @@ const wakeEvent = -1
 
 // start takes the descriptors out of Go's poller and hands them to the loop.
 func (l *loop) start(s Session) Handle {
-	p := &session{loop: l, up: s.Up, down: s.Down, done: s.Done, idle: uint32((s.Idle + time.Second - 1) / time.Second)}
+	p := &session{loop: l, up: s.Up, down: s.Down, done: s.Done, throttle: s.Throttle, idle: uint32((s.Idle + time.Second - 1) / time.Second)}
 	p.serial = l.serial.Add(1)
 	var err error
 	if p.fd[client], err = detach(s.Client); err == nil {
@@ -248,6 +251,8 @@ func (l *loop) pollNow() (n int) {
 	l.raw.Control(func(fd uintptr) { n = l.poll(int(fd)) })
 	if l.clock() != l.now {
 		l.tick()
+	} else if l.pauses.n > 0 {
+		l.resume()
 	}
 	return n
 }
@@ -277,14 +282,27 @@ func (l *loop) breathe() {
 
 func (l *loop) clock() uint32 { return uint32(time.Since(l.started) / time.Second) }
 
-// tick looks at the wheel once a second.
+// tick looks at the wheel once a second, and at the pauses that are over.
 func (l *loop) tick() {
 	l.now = l.clock()
 	l.wheel.advance(l.now)
+	l.resume()
 	l.rearm()
 }
 
-func (l *loop) rearm() { l.epoll.SetReadDeadline(time.Now().Add(time.Second)) }
+func (l *loop) rearm() {
+	when := time.Since(l.started) + time.Second
+	if l.pauses.n > 0 {
+		when = min(when, l.pauses.next())
+	}
+	l.wakeAt(when)
+}
+
+// wakeAt sets when the wait ends if nothing comes.
+func (l *loop) wakeAt(when time.Duration) {
+	l.wakes = when
+	l.epoll.SetReadDeadline(l.started.Add(when))
+}
 
 func (l *loop) dispatch(e *unix.EpollEvent) {
 	if e.Fd == wakeEvent {

@@ -40,21 +40,33 @@ func (l *loop) move(s *session, w way) (more bool, reason Reason, ok bool) {
 			return false, 0, true
 		}
 	}
-	if !s.readable[in] {
+	if !s.readable[in] || d.until != 0 {
 		return false, 0, true
 	}
-	f := s.flow(w)
+	budget := s.budget(w)
+	if budget == nil {
+		reason, ok = l.read(s, w, pipeBytes)
+	} else {
+		before := d.bytes.n.Load()
+		reason, ok = l.read(s, w, budget.Portion())
+		l.charge(s, w, budget, int(d.bytes.n.Load()-before))
+	}
+	return ok && s.readable[in] && s.writable[out] && !d.ended && d.until == 0, reason, ok
+}
+
+// read reads at most so many bytes, in the way that is cheapest for them, and
+// passes them on.
+func (l *loop) read(s *session, w way, most int) (Reason, bool) {
+	d, f := &s.way[w], s.flow(w)
 	switch {
 	case d.last >= spliceFrom && f.plain():
-		reason, ok = l.spliceTurn(s, w)
+		return l.spliceTurn(s, w, most)
 	case d.last >= spliceFrom && d.last <= faketls.MaxPayload && d.full < 2 && f.onlyWraps():
-		reason, ok = l.recordTurn(s, w)
+		return l.recordTurn(s, w, most)
 	case f.Wrap:
-		reason, ok = l.wrapTurn(s, w, f)
-	default:
-		reason, ok = l.copyTurn(s, w, f)
+		return l.wrapTurn(s, w, f, most)
 	}
-	return ok && s.readable[in] && s.writable[out] && !d.ended, reason, ok
+	return l.copyTurn(s, w, f, most)
 }
 
 // flush writes what an earlier turn could not.
@@ -123,7 +135,7 @@ func (s *session) took(w way, n int, full, drained bool) {
 		// was announced already.
 		s.readable[in] = false
 	}
-	d.last = n
+	d.last = int32(n)
 	if full {
 		d.full = min(d.full+1, 2)
 	} else {
@@ -158,9 +170,9 @@ func (s *session) failed(w way, errno unix.Errno) (Reason, bool) {
 }
 
 // copyTurn reads, takes records off, changes the cipher, and writes.
-func (l *loop) copyTurn(s *session, w way, f *Flow) (Reason, bool) {
+func (l *loop) copyTurn(s *session, w way, f *Flow, most int) (Reason, bool) {
 	d := &s.way[w]
-	asked := d.want() * faketls.MaxPayload
+	asked := min(d.want()*faketls.MaxPayload, most)
 	n, errno := rawRead(s.fd[w.source()], l.buf[:asked])
 	if errno != 0 {
 		return s.failed(w, errno)
@@ -183,14 +195,13 @@ func (l *loop) copyTurn(s *session, w way, f *Flow) (Reason, bool) {
 
 // wrapTurn reads into a buffer with a hole before each record's payload, fills
 // the headers in, and writes all records at once.
-func (l *loop) wrapTurn(s *session, w way, f *Flow) (Reason, bool) {
+func (l *loop) wrapTurn(s *session, w way, f *Flow, most int) (Reason, bool) {
 	d := &s.way[w]
-	records := d.want()
-	n, errno := l.readGapped(s.fd[w.source()], records)
+	asked := min(d.want()*faketls.MaxPayload, most)
+	n, errno := l.readGapped(s.fd[w.source()], asked)
 	if errno != 0 {
 		return s.failed(w, errno)
 	}
-	asked := records * faketls.MaxPayload
 	s.took(w, n, n == asked, n < asked)
 	if n == 0 {
 		return 0, true
@@ -203,19 +214,26 @@ func (l *loop) wrapTurn(s *session, w way, f *Flow) (Reason, bool) {
 	return 0, true
 }
 
-func (l *loop) readGapped(fd, records int) (int, unix.Errno) {
+// readGapped reads at most so many bytes, of which each record's payload finds its
+// place behind the hole for its header.
+func (l *loop) readGapped(fd, most int) (int, unix.Errno) {
 	if l.iov[0].Base == nil {
 		for i := range l.iov {
 			l.iov[i].Base = &l.buf[i*recordSize+faketls.HeaderSize]
 			l.iov[i].SetLen(faketls.MaxPayload)
 		}
 	}
-	return rawReadv(fd, l.iov[:records])
+	records := (most + faketls.MaxPayload - 1) / faketls.MaxPayload
+	last := &l.iov[records-1]
+	last.SetLen(most - (records-1)*faketls.MaxPayload)
+	n, errno := rawReadv(fd, l.iov[:records])
+	last.SetLen(faketls.MaxPayload)
+	return n, errno
 }
 
 // spliceTurn moves bytes that nobody has to look at inside the kernel.
-func (l *loop) spliceTurn(s *session, w way) (Reason, bool) {
-	if n, reason, ok := l.fillPipe(s, w, pipeBytes); n == 0 {
+func (l *loop) spliceTurn(s *session, w way, most int) (Reason, bool) {
+	if n, reason, ok := l.fillPipe(s, w, min(pipeBytes, most)); n == 0 {
 		return reason, ok
 	}
 	return Reset, l.drainPipe(s, w)
@@ -223,8 +241,8 @@ func (l *loop) spliceTurn(s *session, w way) (Reason, bool) {
 
 // recordTurn does the same for one record: its header goes ahead, held back by
 // the kernel until the bytes follow.
-func (l *loop) recordTurn(s *session, w way) (Reason, bool) {
-	n, reason, ok := l.fillPipe(s, w, faketls.MaxPayload)
+func (l *loop) recordTurn(s *session, w way, most int) (Reason, bool) {
+	n, reason, ok := l.fillPipe(s, w, min(faketls.MaxPayload, most))
 	if n == 0 {
 		return reason, ok
 	}

@@ -24,7 +24,8 @@
 // What both engines promise: order and completeness of the bytes; half-close
 // in both directions (the end of one stream is passed on after its last byte,
 // the other direction goes on); a reset is passed on as a reset; back pressure
-// (while one side does not take bytes, the other is not read); memory per
+// (while one side does not take bytes, the other is not read); a budget that is
+// kept (while a direction has used it up, it is not read); memory per
 // session that does not depend on what is offered; an end after Idle without a
 // byte in either direction. All methods may be called concurrently.
 package relay
@@ -38,6 +39,7 @@ import (
 
 	"mtguard/mtproto/faketls"
 	"mtguard/mtproto/obfs2"
+	"mtguard/security/ratelimit"
 )
 
 // Session describes two connected peers. The engine owns both connections from
@@ -46,7 +48,10 @@ type Session struct {
 	Client, Server net.Conn
 	Up             Flow          // client to server
 	Down           Flow          // server to client
-	Idle           time.Duration // without a byte either way; 0 is never
+	Idle           time.Duration // without a byte either way, pauses not counted; 0 is never
+	// Throttle, unless it is nil, slows the session down. It may be set while the
+	// session runs, which takes effect within a second.
+	Throttle *ratelimit.Throttle
 	// Done is called exactly once, after both connections were closed, possibly
 	// before Start has returned. It runs on the engine's goroutine: it must not
 	// block.

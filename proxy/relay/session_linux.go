@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"mtguard/security/ratelimit"
 )
 
 // side names a descriptor of a session, way a direction.
@@ -30,6 +32,7 @@ type session struct {
 	up, down Flow
 	way      [2]direction
 	done     func(Result)
+	throttle *ratelimit.Throttle // nil: nothing is ever held back
 
 	// What epoll last said. Edge-triggered: a bit stays until a system call
 	// shows that it is no longer true.
@@ -51,8 +54,9 @@ type direction struct {
 	bytes counter
 	pipe  *pipe  // bytes that wait in the kernel; nil when none do
 	left  []byte // bytes that wait here, ready to be written; nil when none do
+	until int64  // it pauses until then, in nanoseconds of the loop; 0 when it does not
+	last  int32  // bytes of the last reading
 	turn  uint8  // records a turn may read: grows while all goes well
-	last  int    // bytes of the last reading
 	full  uint8  // readings in a row that got all they asked for
 	ended bool   // the source has said its end and it was passed on
 }
@@ -156,6 +160,9 @@ const restAfter = 2
 // expire is called by the wheel when s's time has come, and returns when to
 // look at it again; 0 when it has ended.
 func (l *loop) expire(s *session) uint32 {
+	if s.way[up].until != 0 || s.way[down].until != 0 {
+		s.last = l.now // a pause is ours, not the peers' silence
+	}
 	if s.idle > 0 && s.last+s.idle <= l.now {
 		l.finish(s, Idled)
 		return 0

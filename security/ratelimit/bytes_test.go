@@ -1,0 +1,247 @@
+package ratelimit
+
+import (
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestParseByteRate(t *testing.T) {
+	for text, want := range map[string]ByteRate{
+		"0":                    {},
+		"8KiB/s":               {PerSecond: 8 << 10},
+		"8KiB/s burst 256KiB":  {8 << 10, 256 << 10},
+		" 1MB/s burst 500kB ":  {1e6, 500e3},
+		"1B/s burst 1B":        {1, 1},
+		"3GiB/s burst 3GiB":    {3 << 30, 3 << 30},
+		"4294967295B/s":        {MaxByteRate, 0},
+		"100MiB/s burst 10MiB": {100 << 20, 10 << 20},
+	} {
+		if got, err := ParseByteRate(text); err != nil || got != want {
+			t.Errorf("%q: got %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                        "bytes per second",
+		"8KiB":                    "bytes per second",
+		"8KiB/m":                  "bytes per second",
+		"8/s":                     "whole number and a unit",
+		"8kib/s":                  "whole number and a unit",
+		"0KiB/s":                  "whole number and a unit",
+		"-1B/s":                   "whole number and a unit",
+		"+1B/s":                   "whole number and a unit",
+		"1.5MiB/s":                "whole number and a unit",
+		"4GiB/s":                  "below 4GiB",
+		"99999999999999999999B/s": "whole number and a unit",
+		"8KiB/s burst 0B":         "burst: want",
+		"8KiB/s burst":            "bytes per second",
+	} {
+		if _, err := ParseByteRate(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want an error with %q", text, err, want)
+		}
+	}
+}
+
+func FuzzParseByteRate(f *testing.F) {
+	for _, s := range []string{"8KiB/s burst 256KiB", "0", "1B/s", "1MB/s burst 7B", "x", "1B/s burst  2B"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := ParseByteRate(text)
+		if err != nil {
+			if r != (ByteRate{}) {
+				t.Errorf("%q: an error and %+v", text, r)
+			}
+			return
+		}
+		if again, err := ParseByteRate(r.String()); err != nil || again != r {
+			t.Errorf("%q: %+v became %+v, %v by way of %q", text, r, again, err, r.String())
+		}
+	})
+}
+
+func TestBytesStory(t *testing.T) {
+	var b Bytes
+	spent := func(after time.Duration, n int, want time.Duration) {
+		t.Helper()
+		if got := b.Spent(n, start.Add(after)); got != want {
+			t.Errorf("after %v, %d bytes: pause %v, want %v", after, n, got, want)
+		}
+	}
+	spent(0, 1<<30, 0) // no limit yet
+	b.Set(ByteRate{PerSecond: 1000, Burst: 3000}, start)
+	spent(0, 3000, 0) // what went before has no price
+	spent(0, 0, 0)
+	spent(0, 500, 500*time.Millisecond)
+	spent(0, 500, time.Second) // the next in the row waits for the one before it
+	spent(0, 0, time.Second)
+	spent(500*time.Millisecond, 0, 500*time.Millisecond)
+	spent(time.Second, 0, 0)
+	spent(time.Second, 1, time.Millisecond)
+	spent(time.Hour, 3000, 0) // quiet times give the burst back, and no more
+	spent(time.Hour, 1000, time.Second)
+}
+
+func TestBytesWithoutALimit(t *testing.T) {
+	var none *Bytes
+	var zero Bytes
+	for _, b := range []*Bytes{none, &zero} {
+		if b.Spent(math.MaxInt, start) != 0 || b.Portion() != math.MaxInt || b.Rate() != (ByteRate{}) {
+			t.Errorf("%v holds back", b)
+		}
+	}
+	zero.Set(ByteRate{PerSecond: 1}, start)
+	zero.Spent(100, start)
+	zero.Set(ByteRate{PerSecond: -1, Burst: 7}, start)
+	if zero.Spent(100, start) != 0 || !zero.Rate().Unlimited() {
+		t.Error("a limit that was taken away holds back")
+	}
+}
+
+// Debt is in bytes: whoever gets a faster rate does not pay for a slow one.
+func TestDebtFollowsTheRate(t *testing.T) {
+	var b Bytes
+	b.Set(ByteRate{PerSecond: 1000, Burst: 1000}, start)
+	if got := b.Spent(21_000, start); got != 20*time.Second {
+		t.Fatalf("pause %v", got)
+	}
+	b.Set(ByteRate{PerSecond: 10_000, Burst: 1000}, start)
+	if got := b.Spent(0, start); got != 2*time.Second {
+		t.Errorf("ten times as fast: pause %v, want 2s", got)
+	}
+	b.Set(ByteRate{PerSecond: 1000, Burst: 1000}, start.Add(time.Second))
+	if got := b.Spent(0, start.Add(time.Second)); got != 10*time.Second {
+		t.Errorf("as slow as before, a second later: pause %v, want 10s", got)
+	}
+}
+
+// A clock that was set back by a day holds nobody up for a day.
+func TestBytesRecoverFromAClockSetBack(t *testing.T) {
+	var b Bytes
+	b.Set(ByteRate{PerSecond: 1000, Burst: 1000}, start)
+	b.Spent(5000, start)
+	if got := b.Spent(1, start.Add(-24*time.Hour)); got > time.Duration(maxDebt) {
+		t.Errorf("pause %v", got)
+	}
+}
+
+// Any number of connections that pause as they are told get no more than the rate and the burst, a portion each, and no less than the rate.
+func TestBytesKeepTheRate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rate := ByteRate{PerSecond: rapid.Int64Range(1, 1<<30).Draw(t, "rate"), Burst: rapid.Int64Range(1, 1<<30).Draw(t, "burst")}
+		var b Bytes
+		b.Set(rate, start)
+		portion := b.Portion()
+		conns := make([]time.Time, rapid.IntRange(1, 20).Draw(t, "connections"))
+		for i := range conns {
+			conns[i] = start
+		}
+		now, sum, most := start, int64(0), 0
+		for range 400 {
+			next := 0
+			for i := range conns {
+				if conns[i].Before(conns[next]) {
+					next = i
+				}
+			}
+			if now.Before(conns[next]) {
+				now = conns[next]
+			}
+			n := rapid.IntRange(1, portion).Draw(t, "bytes")
+			most = max(most, n)
+			sum += int64(n)
+			pause := b.Spent(n, now)
+			if pause > time.Duration(maxDebt) {
+				t.Fatalf("pause %v", pause)
+			}
+			if int64(pause) == maxDebt {
+				return // so slow that debts are forgiven
+			}
+			conns[next] = now.Add(pause)
+			elapsed := now.Sub(start).Seconds()
+			if allowed := float64(rate.Burst) + elapsed*float64(rate.PerSecond) + float64(len(conns)*portion); float64(sum) > allowed*1.001+1 {
+				t.Fatalf("%d bytes in %v s, %v allowed", sum, elapsed, allowed)
+			}
+		}
+		if latest := now.Sub(start).Seconds(); float64(sum) < float64(rate.PerSecond)*latest*0.999-float64(most) {
+			t.Fatalf("only %d bytes in %v s at %+v", sum, latest, rate)
+		}
+	})
+}
+
+// With many at once no byte is lost.
+func TestBytesAreCountedOnce(t *testing.T) {
+	var b Bytes
+	b.Set(ByteRate{PerSecond: 1e6, Burst: 1}, start)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				b.Spent(1000, start)
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := b.Spent(0, start), 8*time.Second-time.Microsecond; got != want {
+		t.Errorf("pause %v, want %v", got, want)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	var none *Throttle
+	if none.Up() != nil || none.Down() != nil {
+		t.Error("no throttle holds back")
+	}
+	var x Throttle
+	if x.Up() != nil || x.Budgets() != nil {
+		t.Error("the zero throttle holds back")
+	}
+	var user, level Bytes
+	x.Set(&Budgets{Up: Pair{&user, &level}, Down: Pair{&user}})
+	if x.Up() != nil || x.Down() != nil {
+		t.Error("budgets without a limit hold back")
+	}
+	level.Set(ByteRate{PerSecond: 1000, Burst: 1000}, start)
+	up := x.Up()
+	if up == nil || x.Down() != nil {
+		t.Fatal("a limit of one direction holds back the other, or none")
+	}
+	if got := up.Spent(2000, start); got != time.Second || up.Portion() != 4096 {
+		t.Errorf("pause %v, portion %d", got, up.Portion())
+	}
+	user.Set(ByteRate{PerSecond: 100, Burst: 1000}, start)
+	if got := x.Down().Spent(1500, start); got != 5*time.Second {
+		t.Errorf("down: pause %v", got)
+	}
+	if got := up.Spent(0, start); got != 5*time.Second {
+		t.Errorf("the longer pause counts: %v", got)
+	}
+	x.Set(nil)
+	if x.Up() != nil {
+		t.Error("a throttle that was taken off holds back")
+	}
+	if n := testing.AllocsPerRun(100, func() { up.Spent(1, start); up.Portion(); x.Up() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkSpent(b *testing.B) {
+	var x Bytes
+	x.Set(ByteRate{PerSecond: 1 << 30}, start)
+	b.Run("one", func(b *testing.B) {
+		for b.Loop() {
+			x.Spent(16384, start)
+		}
+	})
+	b.Run("shared", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				x.Spent(16384, start)
+			}
+		})
+	})
+}
