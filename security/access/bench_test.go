@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/maxmind/mmdbwriter"
 )
 
 // listText is n random addresses and prefixes, a tenth of them IPv6.
@@ -142,12 +144,59 @@ func BenchmarkParseList(b *testing.B) {
 	}
 }
 
-// BenchmarkAddRule is what one rule more costs while a million entries and a
-// thousand rules stand.
-func BenchmarkAddRule(b *testing.B) {
+// BenchmarkCompile is what one rule more costs while a million entries and a
+// thousand rules stand, and what new lists cost.
+func BenchmarkCompile(b *testing.B) {
 	t, o := million(b, 2)
 	list := append(slices.Clone(t.Rules()), rule(b, "new 192.0.2.1 none"))
-	for b.Loop() {
-		table(b, o, list...)
+	b.Run("one rule more", func(b *testing.B) {
+		o := o
+		o.Previous = t
+		for b.Loop() {
+			table(b, o, list...)
+		}
+	})
+	b.Run("new lists", func(b *testing.B) {
+		for b.Loop() {
+			table(b, o, list...)
+		}
+	})
+	many := slices.Clone(list)
+	for i := range 100_000 {
+		many = append(many, Rule{ID: fmt.Sprintf("y%d", i), Match: AddrMatch(addr4(0x0b000000 + uint32(i)*977)), Source: Automatic, Until: epoch})
 	}
+	b.Run("of 100,000 rules", func(b *testing.B) {
+		o := o
+		o.Previous = t
+		for b.Loop() {
+			table(b, o, many...)
+		}
+	})
+}
+
+// BenchmarkLoadGeo reads a file of 200,000 networks, of which every fifth has an
+// equal neighbour.
+func BenchmarkLoadGeo(b *testing.B) {
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "x", IncludeReservedNetworks: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(4, 4))
+	for range 200_000 {
+		country := string([]byte{'A' + byte(r.IntN(15)), 'A' + byte(r.IntN(15))})
+		insert(b, tree, netip.PrefixFrom(addr4(r.Uint32()), 16+r.IntN(9)).Masked().String(), where{"", country, 1 + r.Uint32N(60_000)}.record())
+	}
+	data := written(b, tree)
+	b.ReportMetric(float64(len(data))/(1<<20), "file-MiB")
+	var g *Geo
+	for b.Loop() {
+		if g, err = LoadGeo(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(g.Memory())/(1<<20), "MiB")
+	t := table(b, Options{Default: Standard, Geo: g}, rules(b, "a country:DE none", "b asn:7 none")...)
+	p50, p99 := percentiles(t, queries(1<<16))
+	b.ReportMetric(float64(p50), "check-p50-ns")
+	b.ReportMetric(float64(p99), "check-p99-ns")
 }

@@ -37,15 +37,16 @@ type Decision struct {
 const noRule = -1
 
 // Check says what may be done. It allocates nothing.
-func (t *Table) Check(q Query) Decision {
+func (t *Table) Check(q Query) (d Decision) {
+	d.Control = ControlLevel
 	if q.Local {
-		return Decision{Level: Superuser, Control: ControlLevel, Pinned: true}
+		d.Level, d.Pinned = Superuser, true
+		return d
 	}
 	if t == nil {
 		t = empty
 	}
 	a := plain(q.Addr)
-	d := Decision{Control: ControlLevel}
 	var country uint16
 	if t.geo != nil {
 		country, d.ASN = t.geo.find(a)
@@ -122,10 +123,10 @@ func (t *Table) byAddress(a netip.Addr, q *Query) (rule int32, pinned bool) {
 			rule, bits = i, int(s.bits)
 		}
 	}
-	for ; listed.list >= 0 && listed.bits >= bits; listed = t.lists.next(listed) {
+	for ; listed.i >= 0 && int(listed.bits) >= bits; listed = t.lists.next(listed) {
 		i := t.firstOf(t.onList[listed.list], pinned, q)
-		if i != noRule && (listed.bits > bits || t.hot[i].rank < t.hot[rule].rank) {
-			rule, bits = i, listed.bits
+		if i != noRule && (int(listed.bits) > bits || t.hot[i].rank < t.hot[rule].rank) {
+			rule, bits = i, int(listed.bits)
 		}
 	}
 	return rule, pinned
@@ -156,7 +157,7 @@ func (t *Table) pinnedAbove(at int32, q *Query) bool {
 
 // pinnedList tells whether a pinned rule on a list counts.
 func (t *Table) pinnedList(listed hit, q *Query) bool {
-	for ; listed.list >= 0; listed = t.lists.next(listed) {
+	for ; listed.i >= 0; listed = t.lists.next(listed) {
 		for _, i := range t.onList[listed.list] {
 			if t.hot[i].pinned && t.counts(i, q) {
 				return true

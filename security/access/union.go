@@ -36,15 +36,15 @@ func (o *outers) of(i int) int {
 
 // hit is an entry an address is in.
 type hit struct {
-	list  int // in union.lists; -1 when there is none
-	bits  int
-	i     int // of the entry
-	part  int // where it was found, to go on from
-	six   bool
+	i     int32 // of the entry; -1 when there is none
+	part  int32 // where it was found, to go on from
+	list  uint8 // in union.lists
+	bits  uint8
 	outer uint8
+	six   bool
 }
 
-var noHit = hit{list: -1}
+func noHit() hit { return hit{i: -1} }
 
 // newUnion takes at most 256 lists.
 func newUnion(lists []*List) *union {
@@ -145,7 +145,7 @@ func (u *union) find(a netip.Addr) hit {
 		i, entry := u.v6.last(x)
 		for i >= 0 {
 			h := u.hit6(i)
-			if x.in(entry, h.bits) {
+			if x.in(entry, int(h.bits)) {
 				return h
 			}
 			if i = u.outer6(h); i >= 0 {
@@ -153,7 +153,7 @@ func (u *union) find(a netip.Addr) hit {
 			}
 		}
 	}
-	return noHit
+	return noHit()
 }
 
 // next is the narrowest entry that another one is in.
@@ -162,16 +162,16 @@ func (u *union) next(h hit) hit {
 		if i := u.outer6(h); i >= 0 {
 			return u.hit6(i)
 		}
-		return noHit
+		return noHit()
 	}
 	if i, part, entry := u.outer4(h); i >= 0 {
 		return hit4(i, part, entry)
 	}
-	return noHit
+	return noHit()
 }
 
 func hit4(i, part int, entry uint64) hit {
-	return hit{list: int(entry >> 2 & 0xff), bits: bits4(entry), i: i, part: part, outer: uint8(entry & 3)}
+	return hit{i: int32(i), part: int32(part), list: uint8(entry >> 2), bits: uint8(bits4(entry)), outer: uint8(entry & 3)}
 }
 
 func (u *union) outer4(h hit) (i, part int, entry uint64) {
@@ -179,17 +179,17 @@ func (u *union) outer4(h hit) (i, part int, entry uint64) {
 	case outerNone:
 		return -1, 0, 0
 	case outerBefore:
-		i = h.i - 1
+		i = int(h.i) - 1
 	default:
-		i = u.outer.of(h.i)
+		i = u.outer.of(int(h.i))
 	}
-	part, entry = u.v4.key(i, h.part)
+	part, entry = u.v4.key(i, int(h.part))
 	return i, part, entry
 }
 
 func (u *union) hit6(i int) hit {
 	info := u.info6[i]
-	return hit{list: int(info >> 2 & 0xff), bits: int(info >> 10), i: i, six: true, outer: uint8(info & 3)}
+	return hit{i: int32(i), list: uint8(info >> 2), bits: uint8(info >> 10), outer: uint8(info & 3), six: true}
 }
 
 func (u *union) outer6(h hit) int {
@@ -197,9 +197,9 @@ func (u *union) outer6(h hit) int {
 	case outerNone:
 		return -1
 	case outerBefore:
-		return h.i - 1
+		return int(h.i) - 1
 	}
-	return u.out6.of(h.i)
+	return u.out6.of(int(h.i))
 }
 
 func (u *union) memory() int {
