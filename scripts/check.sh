@@ -20,4 +20,6 @@ if ! command -v "$($GO env CC)" >/dev/null 2>&1; then
 	echo "skipped: the race detector, which needs a C compiler ($($GO env CC)); the tests run without it"
 	race=
 fi
-$GO test $race ./...
+# A program with the race detector waits a second before it exits, for reports
+# of other threads: every command of a script, every package.
+GORACE=atexit_sleep_ms=20 $GO test $race ./...

@@ -44,6 +44,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("DEFAULT_CONFIG", filepath.Join(env.WorkDir, "etc", "mtguard.toml"))
 			env.Setenv("DEFAULT_SOCKET", filepath.Join(env.WorkDir, "run", "admin.sock"))
 			env.Setenv("TZ", "UTC")
+			// A program with the race detector waits a second before it exits.
+			env.Setenv("GORACE", "atexit_sleep_ms=20")
 			// Nothing leaves the machine: no cover site, no fixed port for metrics.
 			env.Setenv("MTGUARD__COVER__FALL_BACK_TO", "127.0.0.1:1")
 			env.Setenv("MTGUARD__METRICS__LISTEN", "")
