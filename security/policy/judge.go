@@ -46,6 +46,9 @@ func (s *Snapshot) ModeFor(control string, a netip.Addr) Mode {
 	return s.mode(control, Subject{Addr: a})
 }
 
+// Mode is Judge without exceptions and broken glass, of which nothing is counted: what a control that allows is in.
+func (s *Snapshot) Mode(control string, subj Subject) Mode { return s.mode(control, subj) }
+
 func (s *Snapshot) mode(control string, subj Subject) Mode {
 	if MemoryBound(control) {
 		return Enforce

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 )
@@ -27,8 +28,8 @@ type Value struct {
 }
 
 // Merge lays documents over each other: the preset is that of the last layer that names one, and each value is from the last layer that gives
-// it. mode and percent of a control come together, and so do the values of a candidate. It fails, with an *Error, when the result
-// contradicts itself. A layer without a document says nothing.
+// it. mode and percent of a control come together, and so do the values of a candidate. It fails, with an *Error that names origins,
+// when the result contradicts itself. A layer without a document says nothing.
 func Merge(layers ...Layer) (*Effective, error) {
 	preset, from := "", ""
 	layers = slices.DeleteFunc(slices.Clone(layers), func(l Layer) bool { return l.Document == nil })
@@ -53,7 +54,13 @@ func Merge(layers ...Layer) (*Effective, error) {
 			e.mark(f.path, l.Document.given[f.path])
 		}
 	}
-	if err := e.Validate(); err != nil {
+	err := e.Validate()
+	if refused, ok := errors.AsType[*Error](err); ok {
+		for i := range refused.Problems {
+			refused.Problems[i].Origin = e.origins[refused.Problems[i].Key]
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return e, nil
