@@ -106,6 +106,12 @@ func TestExceptionsCountAcrossRecompiles(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if id, ok := second.Find(ConnsUser, Subject{User: "nadia"}, noon); id != "a" || !ok {
+		t.Errorf("found %q", id)
+	}
+	if id, ok := second.Find(ConnsUser, Subject{User: "omar"}, noon); ok {
+		t.Errorf("found %q for a stranger", id)
+	}
 	if n, last := second.Hits("a"); n != 400 || !last.Equal(noon) {
 		t.Errorf("a was hit %d times, last at %v; want 400 at %v", n, last, noon)
 	}

@@ -22,13 +22,14 @@ type Subject struct {
 	Country string
 }
 
-// Judge says what a refusal by the control means for a subject at now, and which exception it is that spares the subject, if one does.
+// Judge says what a refusal by the control means for a subject at now, and which exception it is that spares the subject, if one does. That
+// exception counts it.
 //
 // Memory bounds are always in Enforce, and have no exceptions. Every other control is in the mode of the policy, or in Monitor where the
 // policy does not name it. A control in Off is not asked, so nobody is an exception to it. For the subject of an exception it is in Monitor,
 // and so for everybody until Glass, and for a subject outside the control's percentage.
 func (s *Snapshot) Judge(control string, subj Subject, now time.Time) (m Mode, exception string) {
-	m = s.mode(control, subj)
+	m = s.Mode(control, subj)
 	if s == nil || m == Off || MemoryBound(control) {
 		return m, ""
 	}
@@ -41,15 +42,9 @@ func (s *Snapshot) Judge(control string, subj Subject, now time.Time) (m Mode, e
 	return m, ""
 }
 
-// ModeFor is Judge for somebody unknown at address a, without exceptions and broken glass.
-func (s *Snapshot) ModeFor(control string, a netip.Addr) Mode {
-	return s.mode(control, Subject{Addr: a})
-}
-
-// Mode is Judge without exceptions and broken glass, of which nothing is counted: what a control that allows is in.
-func (s *Snapshot) Mode(control string, subj Subject) Mode { return s.mode(control, subj) }
-
-func (s *Snapshot) mode(control string, subj Subject) Mode {
+// Mode is the control's mode for a subject, without exceptions and broken glass. It counts nothing: ask Judge what to do about a refusal,
+// so that exceptions count the refusals they spare somebody and not the connections.
+func (s *Snapshot) Mode(control string, subj Subject) Mode {
 	if MemoryBound(control) {
 		return Enforce
 	}

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// maxDocument bounds the text of a document in bytes.
-const maxDocument = 1 << 20
+// maxDocument bounds the text of a document in bytes. Full lists take a fifth of it.
+const maxDocument = 256 << 10
 
 // Parse reads a document. name is what the text is called in messages, such as its file. It refuses a document with any problem, and the
 // error is an *Error that names all of them with their places.
 func Parse(name string, data []byte) (*Document, error) {
 	src := newSource(name, data)
 	if len(data) > maxDocument {
-		return nil, report([]Problem{{Origin: name, Message: fmt.Sprintf("the document has %d bytes", len(data)), Hint: "at most 1 MiB"}})
+		return nil, report([]Problem{{Origin: name, Message: fmt.Sprintf("the document has %d bytes", len(data)), Hint: "at most 256 KiB"}})
 	}
 	values, problems := readTOML(src)
 	p := &parser{src: src, problems: problems, places: map[string]place{}}
@@ -23,7 +23,9 @@ func Parse(name string, data []byte) (*Document, error) {
 	p.doc.name = name
 	p.index()
 	for _, v := range values {
-		p.take(v)
+		if p.take(v); len(p.problems) > 10*maxProblems {
+			break // this is no policy
+		}
 	}
 	for _, c := range p.doc.problems() {
 		p.locate(c)

@@ -26,7 +26,7 @@ import (
 	"mtguard/security/keys"
 )
 
-// Snapshot is one complete policy. It is read only from Publish on. A nil *Snapshot answers ModeFor with the defaults.
+// Snapshot is one complete policy. It is read only from Publish on. A nil *Snapshot answers Mode with the defaults.
 type Snapshot struct {
 	// Revision numbers the snapshots of a process, rising.
 	Revision uint64

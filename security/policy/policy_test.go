@@ -25,6 +25,16 @@ func TestModeText(t *testing.T) {
 	if got := Mode(7).String(); got != "mode(7)" {
 		t.Errorf("mode 7: got %q", got)
 	}
+	if text, err := Enforce.MarshalText(); err != nil || string(text) != "enforce" {
+		t.Errorf("marshalled as %q, %v", text, err)
+	}
+	if _, err := Mode(7).MarshalText(); err == nil {
+		t.Error("mode 7 is marshalled")
+	}
+	var read Mode
+	if err := read.UnmarshalText([]byte("monitor")); err != nil || read != Monitor || read.UnmarshalText([]byte("on")) == nil || read != Monitor {
+		t.Errorf("unmarshalled as %v, %v", read, err)
+	}
 	for _, text := range []string{"", "Enforce", "on", "mode(7)"} {
 		if m, err := ParseMode(text); err == nil || m != Off || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) {
 			t.Errorf("ParseMode(%q): got %v, %v, want an error that names it", text, m, err)
@@ -32,7 +42,7 @@ func TestModeText(t *testing.T) {
 	}
 }
 
-func TestModeFor(t *testing.T) {
+func TestMode(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.7")
 	all := func(m Mode) *Snapshot {
 		c := make(map[string]Control)
@@ -58,7 +68,7 @@ func TestModeFor(t *testing.T) {
 		{"monitor", all(Monitor), ConnsAddr, Monitor},
 		{"enforce", all(Enforce), RateAccept, Enforce},
 	} {
-		if got := c.s.ModeFor(c.control, addr); got != c.want {
+		if got := c.s.Mode(c.control, Subject{Addr: addr}); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -74,7 +84,7 @@ func TestPercentBounds(t *testing.T) {
 	for _, m := range []Mode{Off, Monitor} {
 		s := &Snapshot{Controls: map[string]Control{"x": {Mode: m, Percent: 50}}}
 		for i := range 100 {
-			if got := s.ModeFor("x", client(i)); got != m {
+			if got := s.Mode("x", Subject{Addr: client(i)}); got != m {
 				t.Fatalf("%v with a percentage: got %v", m, got)
 			}
 		}
@@ -91,7 +101,7 @@ func client(i int) netip.Addr {
 func enforced(s *Snapshot, control string, percent int) (n int) {
 	s.Controls = map[string]Control{control: {Mode: Enforce, Percent: percent}}
 	for i := range 1000 {
-		if s.ModeFor(control, client(i)) == Enforce {
+		if s.Mode(control, Subject{Addr: client(i)}) == Enforce {
 			n++
 		}
 	}
@@ -125,14 +135,14 @@ func TestPercentIsSticky(t *testing.T) {
 		if rapid.Bool().Draw(t, "ipv4") {
 			addr = netip.AddrFrom4([4]byte(b[:4]))
 		}
-		before, after := at(low, 1).ModeFor(control, addr), at(high, 2).ModeFor(control, addr)
+		before, after := at(low, 1).Mode(control, Subject{Addr: addr}), at(high, 2).Mode(control, Subject{Addr: addr})
 		if before == Enforce && after != Enforce {
 			t.Fatalf("%v was enforced at %d %% and is %v at %d %%", addr, low, after, high)
 		}
 		if before == Off || after == Off {
 			t.Fatalf("%v: the control is off for a client outside the share", addr)
 		}
-		if again := at(low, 3).ModeFor(control, addr); again != before {
+		if again := at(low, 3).Mode(control, Subject{Addr: addr}); again != before {
 			t.Fatalf("%v: %v first, %v in a later snapshot", addr, before, again)
 		}
 		sibling := addr
@@ -142,7 +152,7 @@ func TestPercentIsSticky(t *testing.T) {
 		} else if addr.Is4() {
 			sibling = netip.AddrFrom16(addr.As16())
 		}
-		if got := at(low, 1).ModeFor(control, sibling); got != before {
+		if got := at(low, 1).Mode(control, Subject{Addr: sibling}); got != before {
 			t.Fatalf("%v is %v and %v, the same client, is %v", addr, before, sibling, got)
 		}
 	})
@@ -153,7 +163,7 @@ func TestPercentIsSticky(t *testing.T) {
 func TestSharesAreIndependent(t *testing.T) {
 	both := func(a, b *Snapshot, controlA, controlB string) (n int) {
 		for i := range 1000 {
-			if a.ModeFor(controlA, client(i)) == Enforce && b.ModeFor(controlB, client(i)) == Enforce {
+			if a.Mode(controlA, Subject{Addr: client(i)}) == Enforce && b.Mode(controlB, Subject{Addr: client(i)}) == Enforce {
 				n++
 			}
 		}
@@ -169,11 +179,11 @@ func TestSharesAreIndependent(t *testing.T) {
 	}
 }
 
-func TestModeForDoesNotAllocate(t *testing.T) {
+func TestModeDoesNotAllocate(t *testing.T) {
 	s := &Snapshot{Controls: map[string]Control{ConnsAddr: {Enforce, 50}}}
 	addr := netip.MustParseAddr("2001:db8::1")
-	if n := testing.AllocsPerRun(100, func() { s.ModeFor(ConnsAddr, addr) }); n != 0 {
-		t.Errorf("ModeFor: %v allocations, want none", n)
+	if n := testing.AllocsPerRun(100, func() { s.Mode(ConnsAddr, Subject{Addr: addr}) }); n != 0 {
+		t.Errorf("Mode: %v allocations, want none", n)
 	}
 }
 
@@ -228,7 +238,7 @@ func TestLivePublishesWholeSnapshots(t *testing.T) {
 	}
 }
 
-func BenchmarkModeFor(b *testing.B) {
+func BenchmarkMode(b *testing.B) {
 	addr := netip.MustParseAddr("2001:db8::1")
 	for name, s := range map[string]*Snapshot{
 		"all":   {Controls: map[string]Control{ConnsAddr: {Enforce, 0}}},
@@ -237,7 +247,7 @@ func BenchmarkModeFor(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				s.ModeFor(ConnsAddr, addr)
+				s.Mode(ConnsAddr, Subject{Addr: addr})
 			}
 		})
 	}
