@@ -31,7 +31,7 @@ func (n *Node) wire(file *config.File) {
 		guard.PerAddress{},
 		guard.NewAcceptRate(acceptPrefixes),
 	}
-	pipeline := guard.NewPipeline(checks, nil, n.bus, &n.stats)
+	pipeline := guard.NewPipeline(guard.Stages{Accept: checks}, n.bus, &n.stats)
 	pipeline.OnPanic = func(control string, value any) {
 		n.log.Error("a check panicked; the connection went on", "control", control, "panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
 	}

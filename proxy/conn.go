@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"mtguard/mtproto"
+	"mtguard/mtproto/faketls"
 	"mtguard/mtproto/obfs2"
 	"mtguard/proxy/auth"
 	"mtguard/proxy/guard"
 	"mtguard/proxy/handshake"
 	"mtguard/proxy/relay"
+	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/telemetry/event"
@@ -23,8 +25,9 @@ import (
 // conn is a connection on its way through this file, from top to bottom:
 //
 //	serveConn   PROXY header, counting, judgement at the door
-//	identify    handshake; who fails goes to mask.go
-//	connect     judgement of the client, the way to its DC, the first bytes
+//	identify    handshake, with judgement of the hello and of the client; who
+//	            fails goes to mask.go
+//	connect     the way to its DC, the first bytes
 //	relay       the relay takes the pair; no goroutine is left behind
 //	ended       the relay calls back: everything is given back and counted
 //
@@ -60,10 +63,10 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	var client *handshake.Client
 	var failure *handshake.Failure
 	if err == nil {
-		_, x.FromAddr = s.Occupancy.Enter(x.Addr.Addr())
-		x.counted = true
-		if verdict = s.Guard.Admit(&x.Conn); verdict.Action == guard.Allow {
+		if verdict = x.admit(); verdict.Action == guard.Allow {
 			client, failure = x.identify(early)
+		} else {
+			s.Guard.Conclude(&x.Conn, stats.ResultRefused)
 		}
 	}
 	s.Stats.HalfOpen.Dec()
@@ -84,6 +87,35 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	}
 }
 
+// admit counts the connection and has it judged by its address.
+func (x *conn) admit() guard.Verdict {
+	addr := x.Addr.Addr()
+	_, x.FromAddr, x.FromPrefix = x.s.Occupancy.Enter(addr)
+	x.counted = true
+	x.Known = x.s.Auth.Knows(addr)
+	x.Access = x.Policy.Access.Check(access.Query{Addr: addr, Now: x.At})
+	return x.s.Guard.Admit(&x.Conn)
+}
+
+// Hello implements handshake.Judge.
+func (x *conn) Hello(h *faketls.ClientHello) bool {
+	x.Transport, x.ServerName, x.KeyShare = mtproto.FakeTLS, h.ServerName(), h.Offers(faketls.X25519MLKEM768)
+	if _, wanted := x.Policy.Access.Patterns(); wanted {
+		x.JA4 = h.JA4()
+	}
+	return x.s.Guard.Hello(&x.Conn).Action == guard.Allow
+}
+
+// Client implements handshake.Judge.
+func (x *conn) Client(g *auth.Grant, t mtproto.Transport) bool {
+	x.key = g.Key()
+	account := x.key.Account()
+	x.User, x.Key, x.Transport = x.key.User(), string(x.key.ID()), t
+	x.UserOpen, x.UserAddrs = account.Open()
+	x.KeyOpen = x.key.Leases()
+	return x.s.Guard.Authorize(&x.Conn).Action == guard.Allow
+}
+
 // identify does the handshake and counts how it went.
 func (x *conn) identify(early []byte) (*handshake.Client, *handshake.Failure) {
 	c := x.c
@@ -92,20 +124,21 @@ func (x *conn) identify(early []byte) (*handshake.Client, *handshake.Failure) {
 	}
 	buf := x.s.buffers.Get().(*[]byte)
 	defer x.s.buffers.Put(buf)
-	client, failure := handshake.Accept(c, x.Policy, x.s.Auth, x.s.Cover, x.Addr.Addr(), (*buf)[:0])
+	a := handshake.Acceptor{Policy: x.Policy, Auth: x.s.Auth, Cover: x.s.Cover, Judge: x}
+	client, failure := a.Accept(c, x.Addr.Addr(), (*buf)[:0])
 	took := time.Since(x.At)
 	if failure != nil {
+		x.s.Guard.Conclude(&x.Conn, failure.Result)
 		x.s.Stats.Handshake(failure.Transport.String(), failure.Result, took)
 		failure.Read = append([]byte(nil), failure.Read...) // buf goes back
 		x.Transport = failure.Transport
 		x.key = failure.Key
 		return nil, failure
 	}
+	x.s.Guard.Conclude(&x.Conn, stats.ResultOK)
 	x.s.Stats.Handshake(client.Transport.String(), stats.ResultOK, took)
 	client.Payload = append([]byte(nil), client.Payload...)
-	x.grant, x.key = client.Grant, client.Grant.Key()
-	x.User, x.Key = x.key.User(), string(x.key.ID())
-	x.Transport, x.DC = client.Transport, client.Header.DC
+	x.grant, x.DC = client.Grant, client.Header.DC
 	return client, nil
 }
 
@@ -117,18 +150,14 @@ func (x *conn) refuse(f *handshake.Failure) {
 	switch f.Result {
 	case stats.ResultRevoked:
 		x.emit(event.Tripwire, f.Reason(), relay.Result{})
-	case stats.ResultUser:
+	case stats.ResultUser, stats.ResultRefused:
 		outcome = stats.OutcomeLimited
 	}
 	x.mask(f, outcome)
 }
 
-// connect judges the client that is known now, and opens its way to Telegram.
+// connect opens the client's way to Telegram.
 func (x *conn) connect(client *handshake.Client) {
-	if x.s.Guard.Authorize(&x.Conn).Action != guard.Allow {
-		x.discard(stats.OutcomeLimited) // it was answered: no site could take over now
-		return
-	}
 	if x.lost() { // the client took its time
 		return
 	}

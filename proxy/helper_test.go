@@ -148,7 +148,7 @@ func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 	start := time.Now()
 	w.way.Dialer = &upstream.Direct{Stats: &w.stats}
 	w.s = &Server{
-		Live: &w.live, Guard: guard.NewPipeline(checks, nil, &w.events, &w.stats),
+		Live: &w.live, Guard: guard.NewPipeline(guard.Stages{Accept: checks}, &w.events, &w.stats),
 		Auth:     auth.New(replay.New(1<<10, start), replay.New(1<<10, start), &w.stats),
 		Sessions: new(auth.Sessions), Upstream: &w.way, Engine: engine,
 		Cover:     NewCover(&w.live, log, func() []netip.AddrPort { return []netip.AddrPort{own} }),
@@ -233,7 +233,7 @@ func (w *world) balanced() {
 			w.t.Errorf("%v: %d leases and %d places of %d addresses are left in the end", key, key.Leases(), open, from)
 		}
 	}
-	if open, from := w.s.Occupancy.Enter(netip.MustParseAddr("127.0.0.1")); open != 1 || from != 1 {
+	if open, from, network := w.s.Occupancy.Enter(netip.MustParseAddr("127.0.0.1")); open != 1 || from != 1 || network != 1 {
 		w.t.Errorf("the occupancy counts %d connections in the end, %d of 127.0.0.1", open-1, from-1)
 	}
 }

@@ -59,7 +59,7 @@ func (x *conn) splice(read []byte, outcome stats.Outcome) {
 	if x.loops(read) {
 		return
 	}
-	all, own := x.s.Covered.Enter(x.Addr.Addr())
+	all, own, _ := x.s.Covered.Enter(x.Addr.Addr())
 	if limit := x.Policy.Cover.MaxConnections; all > limit || own > share(limit) {
 		x.s.Covered.Leave(x.Addr.Addr())
 		x.discard(outcome)

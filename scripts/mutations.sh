@@ -56,7 +56,7 @@ echo "| --- | --- | --- |"
 auth=proxy/auth/authenticate.go
 mutate "replay check of hellos" $auth 'h.ReplayKey(), found.sentAt, now) != replay.Fresh' 'h.ReplayKey(), found.sentAt, now) == 0' ./proxy/auth
 mutate "replay check of the init inside TLS" $auth 'FirstSeen(key, now, now) == replay.Fresh' 'FirstSeen(key, now, now) != 0' ./proxy/auth
-mutate "replay check of the init inside TLS, unplugged" proxy/handshake/accept.go 'if !a.FirstInit(' 'if false && !a.FirstInit(' ./proxy/handshake
+mutate "replay check of the init inside TLS, unplugged" proxy/handshake/accept.go 'if !r.Auth.FirstInit(' 'if false && !r.Auth.FirstInit(' ./proxy/handshake
 mutate "replay memory shared by inits with and without TLS" $auth 'if !h.Timed() {' 'if false {' ./proxy/auth
 mutate "replay key without the time" mtproto/faketls/clienthello.go 'return [16]byte(h.random[:16])' 'return [16]byte(h.random[16:])' ./proxy/auth
 mutate "replay memory, insertion" security/replay/shard.go 's.cur.put(at, key, sentAt)' '_ = at' ./security/replay ./proxy/auth
@@ -87,7 +87,7 @@ mutate "account of the user, lease of who is refused" $grant 'lease.Release()' '
 mutate "grant lost with the key" $grant 'state == keys.Revoked || state == keys.Expired' 'state == keys.Expired' ./proxy/auth
 mutate "grant lost with the user's standing" $grant 'Standing(); refusal != usage.Allowed' 'Standing(); false && refusal != usage.Allowed' ./proxy/auth
 mutate "grant given back once" $grant 'if g == nil || g.back.Swap(true) {' 'if g == nil {' ./proxy/auth
-mutate "grant given back after a failed handshake" proxy/handshake/accept.go 'v.Grant.Release()' '' ./proxy/handshake
+mutate "grant given back after a failed handshake" proxy/handshake/accept.go 'v.Grant.Release() // no session' '' ./proxy/handshake
 mutate "meter, rest at the end" proxy/auth/sessions.go 'x.count(up, down)' '' ./proxy/auth ./proxy
 mutate "meter, each byte once" proxy/auth/sessions.go 'x.up, x.down = up, down' '_, _ = up, down' ./proxy/auth
 mutate "server name first" $auth 'named := s.set.Named(name)' 'named := s.set.Named("")' ./proxy/auth
@@ -185,4 +185,7 @@ mutate "guard, pause of a direction" proxy/relay/pause_linux.go 's.way[w].until 
 mutate "guard, pause of a direction, without loops" proxy/relay/goroutine.go 'p.pause(b.Spent(count, time.Now()), budget)' 'p.pause(0*b.Spent(count, time.Now()), budget)' ./proxy/relay
 mutate "guard, pause ends with its budget" proxy/relay/pause_linux.go '&& budget.Spent(0, at) > 0 {' '{' ./proxy/relay
 mutate "guard, pause is no silence" proxy/relay/session_linux.go 's.last = l.now // a pause' '_ = 0 // a pause' ./proxy/relay
+mutate "guard, judgement of the hello" proxy/handshake/accept.go 'if !r.Judge.Hello(h) {' 'if false {' ./proxy/handshake
+mutate "guard, judgement of the client before the answer" proxy/handshake/accept.go 'v.Result == stats.ResultOK && !r.Judge.Client(v.Grant, transport())' 'false' ./proxy/handshake
+mutate "guard, grant of whom the judge refuses" proxy/handshake/accept.go 'v.Grant.Release() // refused' '' ./proxy/handshake
 exit $lived

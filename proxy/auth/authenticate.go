@@ -125,6 +125,13 @@ func (a *Authenticator) Authenticate(s *policy.Snapshot, from netip.Addr, h Hell
 	return v
 }
 
+// Knows reports whether somebody let in, or whose user was refused, came from the
+// address's /24 or /48 lately.
+func (a *Authenticator) Knows(from netip.Addr) bool {
+	var ids [recentKeys]keys.ID
+	return a.recent.of(from, &ids) > 0
+}
+
 // FirstInit reports whether an obfuscated2 init was never seen before. Inside
 // fake TLS it is the second lock: whoever found a way to repeat a hello would
 // have to repeat the init too.

@@ -9,6 +9,7 @@ import (
 	"mtguard/proxy/guard"
 	"mtguard/security/policy"
 	"mtguard/telemetry/event"
+	"mtguard/telemetry/stats"
 )
 
 // minTransport is a check from outside the package: it wants fake TLS of everybody who comes from elsewhere than the operator's own network.
@@ -31,12 +32,14 @@ func (printer) Emit(e event.Event) { fmt.Println("event:", e.Kind, e.Control, e.
 // A new check is watched first and bites later, without a line of its own for either.
 func Example() {
 	check := minTransport{own: netip.MustParsePrefix("10.0.0.0/8")}
-	p := guard.NewPipeline(nil, []guard.Check{check}, printer{}, nil)
+	p := guard.NewPipeline(guard.Stages{Auth: []guard.Check{check}}, printer{}, nil)
 	for _, mode := range []policy.Mode{policy.Monitor, policy.Enforce} {
-		v := p.Authorize(&guard.Conn{
+		c := &guard.Conn{
 			ID: 1, Addr: netip.MustParseAddrPort("192.0.2.7:40001"), At: time.Now(), Transport: mtproto.Classic,
 			Policy: &policy.Snapshot{Controls: map[string]policy.Control{"transport.min": {Mode: mode}}},
-		})
+		}
+		v := p.Authorize(c)
+		p.Conclude(c, stats.ResultOK)
 		fmt.Println(mode, "→", v.Action)
 	}
 	// Output:

@@ -6,10 +6,13 @@
 // connections that checks judge by. The package closes no connection and opens none.
 //
 //	occ := guard.NewOccupancy()
-//	p := guard.NewPipeline([]guard.Check{guard.TotalConnections{}, guard.NewAcceptRate(65_536)}, nil, bus, counters)
-//	open, fromAddr := occ.Enter(addr)
+//	p := guard.NewPipeline(guard.Stages{Accept: []guard.Check{guard.TotalConnections{}, guard.NewAcceptRate(65_536)}}, bus, counters)
+//	open, fromAddr, _ := occ.Enter(addr)
 //	defer occ.Leave(addr)
-//	v := p.Admit(&guard.Conn{ID: id, Addr: ap, At: now, Policy: live.Load(), Open: open, FromAddr: fromAddr})
+//	c := &guard.Conn{ID: id, Addr: ap, At: now, Policy: live.Load(), Open: open, FromAddr: fromAddr}
+//	v := p.Admit(c)
+//	… // p.Hello, p.Authorize, as the handshake goes on
+//	p.Conclude(c, result)
 //
 // To add a check, implement Check, run guardtest on it, and name it in the node's wiring.
 //
@@ -22,6 +25,7 @@ import (
 	"time"
 
 	"mtguard/mtproto"
+	"mtguard/security/access"
 	"mtguard/security/policy"
 )
 
@@ -61,7 +65,7 @@ type Verdict struct {
 	RetryAfter time.Duration
 }
 
-// Conn is what checks may know about a connection. The server fills it; checks only read it and do not keep it.
+// Conn is what checks may know about a connection. The server fills it, as it comes to know things; checks only read it and do not keep it.
 type Conn struct {
 	// ID is the connection's number, unique within the process.
 	ID uint64
@@ -71,22 +75,57 @@ type Conn struct {
 	At time.Time
 	// Policy is the snapshot in force at accept. It may be nil.
 	Policy *policy.Snapshot
-	// Open counts all connections, HalfOpen those in their handshake, FromAddr those of this address or /64; each includes this one.
-	Open, HalfOpen, FromAddr int
+	// Open counts all connections, HalfOpen those in their handshake, FromAddr those of this address or /64, FromPrefix those of its /24 or
+	// /48; each includes this one.
+	Open, HalfOpen, FromAddr, FromPrefix int
+	// Known tells that somebody from the client's network authenticated lately. Metrics tell what concerns such clients from the rest.
+	Known bool
+	// Access is what the table of access rules says about the address, whatever the modes of its controls. Ceiling says what holds.
+	Access access.Decision
 
-	// User and Key name who authenticated, and Transport and DC what the client asked for. They are zero before authentication.
+	// ServerName, JA4 and KeyShare are what a fake-TLS hello says: the name asked for, its fingerprint, and whether it offers a hybrid key
+	// exchange. They are zero before the hello is there, and for other transports. JA4 is left out where no rule asks for it.
+	ServerName, JA4 string
+	KeyShare        bool
+
+	// User and Key name who authenticated, and Transport and DC what the client asked for. They are zero before authentication; DC is zero
+	// before the client was answered.
 	User, Key string
 	Transport mtproto.Transport
 	DC        mtproto.DC
+	// UserLevel is the user's own level.
+	UserLevel access.Level
+	// SecretSince is when the secret was made, zero when nobody knows; Imported tells that it was made elsewhere.
+	SecretSince time.Time
+	Imported    bool
+	// UserOpen and UserAddrs count the user's connections and the addresses they come from, KeyOpen those of the secret; each includes this
+	// one.
+	UserOpen, UserAddrs, KeyOpen int
+
+	candidate *policy.Limits // judge by these instead
+	held      *held          // what is told when the user is known, or nobody will be
 }
 
-// limits returns the connection's limits, or none without a policy.
-func (c *Conn) limits() policy.Limits {
-	if c.Policy == nil {
-		return policy.Limits{}
+// limits returns the limits to judge by, or none without a policy.
+func (c *Conn) limits() *policy.Limits {
+	switch {
+	case c.candidate != nil:
+		return c.candidate
+	case c.Policy == nil:
+		return &noLimits
 	}
-	return c.Policy.Limits
+	return &c.Policy.Limits
 }
+
+var noLimits policy.Limits
+
+// subject is whom controls judge.
+func (c *Conn) subject() policy.Subject {
+	return policy.Subject{Addr: c.Addr.Addr(), User: c.User, Country: c.Access.Country}
+}
+
+// known tells whether the connection is of somebody known, as far as can be told.
+func (c *Conn) known() bool { return c.Known || c.User != "" }
 
 // Check judges connections. Name is constant, not empty, and the name of the control in the policy. Check must be safe for concurrent use,
 // return quickly, do no I/O, take the time from Conn.At, and not allocate when it allows; guardtest.Run verifies these promises.

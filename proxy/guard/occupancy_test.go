@@ -10,18 +10,22 @@ import (
 
 func TestOccupancyCounts(t *testing.T) {
 	o := NewOccupancy()
-	enter := func(addr string, wantOpen, wantFrom int) {
+	enter := func(addr string, wantOpen, wantFrom, wantNetwork int) {
 		t.Helper()
-		if open, from := o.Enter(netip.MustParseAddr(addr)); open != wantOpen || from != wantFrom {
-			t.Errorf("enter %s: got %d open and %d from there, want %d and %d", addr, open, from, wantOpen, wantFrom)
+		open, from, network := o.Enter(netip.MustParseAddr(addr))
+		if open != wantOpen || from != wantFrom || network != wantNetwork {
+			t.Errorf("enter %s: got %d open, %d from there and %d from its network, want %d, %d and %d", addr, open, from, network, wantOpen, wantFrom, wantNetwork)
+		}
+		if a := netip.MustParseAddr(addr); o.FromAddr(a) != from || o.FromNetwork(a) != network {
+			t.Errorf("%s: asked again, %d and %d", addr, o.FromAddr(a), o.FromNetwork(a))
 		}
 	}
-	enter("192.0.2.7", 1, 1)
-	enter("::ffff:192.0.2.7", 2, 2)
-	enter("192.0.2.8", 3, 1)
-	enter("2001:db8::1", 4, 1)
-	enter("2001:db8::ffff:1", 5, 2)
-	enter("2001:db8:0:1::1", 6, 1)
+	enter("192.0.2.7", 1, 1, 1)
+	enter("::ffff:192.0.2.7", 2, 2, 2)
+	enter("192.0.2.8", 3, 1, 3)
+	enter("2001:db8::1", 4, 1, 1)
+	enter("2001:db8::ffff:1", 5, 2, 2)
+	enter("2001:db8:0:1::1", 6, 1, 3)
 	if got := o.Addresses(); got != 4 {
 		t.Errorf("%d addresses, want 4", got)
 	}
@@ -36,7 +40,7 @@ func TestOccupancyCounts(t *testing.T) {
 		t.Errorf("after a Leave too many: %d open from %d addresses, want 4 from 3", o.Open(), o.Addresses())
 	}
 	var none netip.Addr
-	if open, from := o.Enter(none); open != 5 || from != 1 {
+	if open, from, _ := o.Enter(none); open != 5 || from != 1 {
 		t.Errorf("enter without an address: %d open, %d from there", open, from)
 	}
 	o.Leave(none)
@@ -51,7 +55,7 @@ func TestOccupancyAgainstPlainMap(t *testing.T) {
 			if rapid.Bool().Draw(t, "enter") {
 				want[a]++
 				open++
-				gotOpen, from := o.Enter(a)
+				gotOpen, from, _ := o.Enter(a)
 				if gotOpen != open || from != want[a] {
 					t.Fatalf("enter %v: got %d, %d, want %d, %d", a, gotOpen, from, open, want[a])
 				}

@@ -104,16 +104,21 @@ func TestModesDecideWhatAVerdictDoes(t *testing.T) {
 			var sink recorder
 			var counters stats.Counters
 			checks := []Check{says{"first", c.first, &mu, &asked}, says{"second", Verdict{}, &mu, &asked}}
-			for _, stage := range []string{"Admit", "Authorize"} {
+			for _, stage := range []string{"Admit", "Hello", "Authorize"} {
 				asked, sink.events = nil, nil
 				before := decisions(&counters, "first")
-				p, run := NewPipeline(checks, nil, &sink, &counters), (*Pipeline).Admit
-				if stage == "Authorize" {
-					p, run = NewPipeline(nil, checks, &sink, &counters), (*Pipeline).Authorize
+				p, run := NewPipeline(Stages{Accept: checks}, &sink, &counters), (*Pipeline).Admit
+				switch stage {
+				case "Hello":
+					p, run = NewPipeline(Stages{Hello: checks}, &sink, &counters), (*Pipeline).Hello
+				case "Authorize":
+					p, run = NewPipeline(Stages{Auth: checks}, &sink, &counters), (*Pipeline).Authorize
 				}
-				if got := run(p, conn(modes(c.modes))); got != c.want {
+				x := conn(modes(c.modes))
+				if got := run(p, x); got != c.want {
 					t.Errorf("%s: got %+v, want %+v", stage, got, c.want)
 				}
+				p.Conclude(x, stats.ResultOK)
 				if !slices.Equal(asked, c.asked) {
 					t.Errorf("%s: asked %v, want %v", stage, asked, c.asked)
 				}
@@ -147,7 +152,7 @@ type decision struct {
 func decisions(c *stats.Counters, control string) map[decision]uint64 {
 	out := make(map[decision]uint64)
 	for _, v := range []stats.Verdict{stats.VerdictAllow, stats.VerdictDeny, stats.VerdictMask} {
-		for _, m := range []stats.Mode{stats.ModeMonitor, stats.ModeEnforce} {
+		for _, m := range []stats.Mode{stats.ModeMonitor, stats.ModeEnforce, stats.ModeCandidate} {
 			out[decision{v, m}] = c.Control(control).Decisions(v, m)
 		}
 	}
@@ -159,10 +164,11 @@ func TestRefusalEvent(t *testing.T) {
 	var asked []string
 	var sink recorder
 	check := says{"sessions.key", Verdict{Action: Mask, Reason: "too_many"}, &mu, &asked}
-	p := NewPipeline(nil, []Check{check}, &sink, nil)
+	p := NewPipeline(Stages{Auth: []Check{check}}, &sink, nil)
 	c := conn(nil)
 	c.User, c.Key, c.Transport, c.DC = "alice", "0123456789abcdef", mtproto.FakeTLS, -4
 	p.Authorize(c)
+	p.Conclude(c, stats.ResultOK)
 	want := event.Event{
 		Time: at, Kind: event.WouldRefuse, Conn: 42, Addr: netip.MustParseAddr("192.0.2.7"), User: "alice", Key: "0123456789abcdef",
 		Transport: "faketls", Control: "sessions.key", Reason: "too_many", Mode: "monitor", DC: -4,
@@ -192,7 +198,7 @@ func TestOnlyMemoryBoundsDeny(t *testing.T) {
 		var mu sync.Mutex
 		var asked []string
 		check := says{c.control, Verdict{Action: c.said, Reason: "r"}, &mu, &asked}
-		p := NewPipeline([]Check{check}, nil, nil, nil)
+		p := NewPipeline(Stages{Accept: []Check{check}}, nil, nil)
 		if got := p.Admit(conn(modes(map[string]policy.Mode{c.control: policy.Enforce}))); got.Action != c.want {
 			t.Errorf("%s says %v: got %v, want %v", c.control, c.said, got.Action, c.want)
 		}
@@ -205,7 +211,7 @@ func TestPanicInACheckIsCountedAndPassedOver(t *testing.T) {
 	var asked []string
 	var sink recorder
 	var counters stats.Counters
-	p := NewPipeline([]Check{panics{"broken"}, says{"next", Verdict{Action: Mask, Reason: "r"}, &mu, &asked}}, nil, &sink, &counters)
+	p := NewPipeline(Stages{Accept: []Check{panics{"broken"}, says{"next", Verdict{Action: Mask, Reason: "r"}, &mu, &asked}}}, &sink, &counters)
 	var told []string
 	p.OnPanic = func(control string, value any) {
 		told = append(told, control+": "+value.(string))
@@ -236,14 +242,14 @@ func TestPanicInACheckIsCountedAndPassedOver(t *testing.T) {
 }
 
 func TestPanicWithoutOnPanicAndZeroConn(t *testing.T) {
-	p := NewPipeline([]Check{panics{"broken"}}, []Check{panics{"broken"}}, nil, nil)
+	p := NewPipeline(Stages{Accept: []Check{panics{"broken"}}, Auth: []Check{panics{"broken"}}}, nil, nil)
 	if v := p.Admit(&Conn{}); v != (Verdict{}) {
 		t.Errorf("Admit: got %+v", v)
 	}
 	if v := p.Authorize(&Conn{}); v != (Verdict{}) {
 		t.Errorf("Authorize: got %+v", v)
 	}
-	if v := NewPipeline(nil, nil, nil, nil).Admit(conn(nil)); v != (Verdict{}) {
+	if v := NewPipeline(Stages{}, nil, nil).Admit(conn(nil)); v != (Verdict{}) {
 		t.Errorf("a pipeline without checks: got %+v", v)
 	}
 }
@@ -253,7 +259,7 @@ func TestShareOfClientsIsSticky(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
 	check := says{"x", Verdict{Action: Mask, Reason: "r"}, &mu, &asked}
-	p := NewPipeline([]Check{check}, nil, nil, nil)
+	p := NewPipeline(Stages{Accept: []Check{check}}, nil, nil)
 	s := &policy.Snapshot{Controls: map[string]policy.Control{"x": {Mode: policy.Enforce, Percent: 50}}}
 	refused := 0
 	for i := range 200 {
@@ -276,7 +282,7 @@ func TestShareOfClientsIsSticky(t *testing.T) {
 
 func TestCheckTimesAreCounted(t *testing.T) {
 	var counters stats.Counters
-	p := NewPipeline([]Check{TotalConnections{}, panics{"broken"}}, nil, nil, &counters)
+	p := NewPipeline(Stages{Accept: []Check{TotalConnections{}, panics{"broken"}}}, nil, &counters)
 	for range 5 {
 		p.Admit(conn(nil))
 	}
@@ -299,7 +305,7 @@ func roomy() *policy.Snapshot {
 }
 
 func TestAdmitDoesNotAllocateWhenItAllows(t *testing.T) {
-	p := NewPipeline(builtIn(), nil, event.NewBus(), nil)
+	p := NewPipeline(Stages{Accept: builtIn()}, event.NewBus(), nil)
 	for _, addr := range []string{"192.0.2.7:1", "[2001:db8::1]:1"} {
 		c := conn(roomy())
 		c.Addr = netip.MustParseAddrPort(addr)
@@ -316,7 +322,7 @@ func TestAdmitDoesNotAllocateWhenItAllows(t *testing.T) {
 func BenchmarkAdmit(b *testing.B) {
 	for name, addr := range map[string]string{"ipv4": "192.0.2.7:1", "ipv6": "[2001:db8::1]:1"} {
 		b.Run(name, func(b *testing.B) {
-			p := NewPipeline(builtIn(), nil, event.NewBus(), nil)
+			p := NewPipeline(Stages{Accept: builtIn()}, event.NewBus(), nil)
 			c := conn(roomy())
 			c.Addr = netip.MustParseAddrPort(addr)
 			b.ReportAllocs()
@@ -326,7 +332,7 @@ func BenchmarkAdmit(b *testing.B) {
 		})
 	}
 	b.Run("refused", func(b *testing.B) {
-		p := NewPipeline(builtIn(), nil, event.NewBus(), nil)
+		p := NewPipeline(Stages{Accept: builtIn()}, event.NewBus(), nil)
 		s := roomy()
 		s.Limits.MaxConnections = 1
 		c := conn(s)

@@ -4,7 +4,8 @@
 // One port takes every transport. The first bytes decide: a TLS handshake
 // record is the start of a fake-TLS hello, anything else of an obfuscated2 init
 // (protocol paper section 9). Nothing is ever written to somebody who has not
-// proven a secret; every byte read from such a peer is in Failure.Read.
+// proven a secret; every byte read from such a peer is in Failure.Read. Nor is
+// anything written before the Judge has let the client pass.
 //
 // The package starts no goroutine. Accept reads with the deadline that the
 // caller has set on the connection.
@@ -72,14 +73,32 @@ func (f *Failure) Reason() string {
 	return f.Result.String()
 }
 
+// Judge decides on the way whether a client may go on. Whom it refuses has
+// stats.ResultRefused.
+type Judge interface {
+	// Hello is asked before any secret is tried. It must not keep h.
+	Hello(h *faketls.ClientHello) bool
+	// Client is asked when a client would be let in, before anything is answered:
+	// so the DC is not known yet. The grant is only lent.
+	Client(g *auth.Grant, t mtproto.Transport) bool
+}
+
+// Acceptor is what Accept needs beside a connection. All fields are required.
+type Acceptor struct {
+	Policy *policy.Snapshot
+	Auth   *auth.Authenticator
+	Cover  Profiler
+	Judge  Judge
+}
+
 // Accept reads until it knows the client. buf is where reading starts, of any
 // capacity; Client.Payload and Failure.Read may point into it.
-func Accept(c net.Conn, s *policy.Snapshot, a *auth.Authenticator, p Profiler, from netip.Addr, buf []byte) (*Client, *Failure) {
-	r := reader{c: c, b: buf[:0]}
-	if s.Transports[mtproto.FakeTLS] {
-		return acceptAny(&r, s, a, p, from)
+func (a *Acceptor) Accept(c net.Conn, from netip.Addr, buf []byte) (*Client, *Failure) {
+	r := reader{Acceptor: a, c: c, from: from, b: buf[:0]}
+	if a.Policy.Transports[mtproto.FakeTLS] {
+		return r.acceptAny()
 	}
-	return acceptInit(&r, s, a, from)
+	return r.acceptInit()
 }
 
 // Profiler says how the cover site answers a good hello.
@@ -88,16 +107,16 @@ type Profiler interface {
 }
 
 // acceptAny goes the way of the first bytes.
-func acceptAny(r *reader, s *policy.Snapshot, a *auth.Authenticator, p Profiler, from netip.Addr) (*Client, *Failure) {
+func (r *reader) acceptAny() (*Client, *Failure) {
 	for {
 		hello, n, need, err := faketls.ParseHello(r.b)
 		switch {
-		case err != nil && initWanted(r.b, s):
-			return acceptInit(r, s, a, from)
+		case err != nil && r.initWanted():
+			return r.acceptInit()
 		case err != nil:
 			return nil, r.failure(stats.ResultMalformed, transportOf(r.b))
 		case hello != nil:
-			return acceptHello(r, hello, n, s, a, p, from)
+			return r.acceptHello(hello, n)
 		}
 		if f := r.more(need); f != nil {
 			f.Transport = transportOf(r.b)
@@ -108,8 +127,9 @@ func acceptAny(r *reader, s *policy.Snapshot, a *auth.Authenticator, p Profiler,
 
 // initWanted: these are not the first bytes of TLS, and a transport without
 // TLS is served.
-func initWanted(b []byte, s *policy.Snapshot) bool {
-	return transportOf(b) == 0 && (s.Transports[mtproto.Classic] || s.Transports[mtproto.Secure])
+func (r *reader) initWanted() bool {
+	served := &r.Policy.Transports
+	return transportOf(r.b) == 0 && (served[mtproto.Classic] || served[mtproto.Secure])
 }
 
 // transportOf names the transport that the first bytes promise: an init may
@@ -121,27 +141,41 @@ func transportOf(b []byte) mtproto.Transport {
 	return 0
 }
 
-func acceptHello(r *reader, h *faketls.ClientHello, n int, s *policy.Snapshot, a *auth.Authenticator, p Profiler, from netip.Addr) (*Client, *Failure) {
-	if _, ok := s.ServerNames[h.ServerName()]; !ok {
+func (r *reader) acceptHello(h *faketls.ClientHello, n int) (*Client, *Failure) {
+	if _, ok := r.Policy.ServerNames[h.ServerName()]; !ok {
 		return nil, r.failure(stats.ResultServerName, mtproto.FakeTLS)
 	}
-	v := a.Authenticate(s, from, hello{h}, time.Now())
+	if !r.Judge.Hello(h) {
+		return nil, r.failure(stats.ResultRefused, mtproto.FakeTLS)
+	}
+	v := r.authenticate(hello{h}, func() mtproto.Transport { return mtproto.FakeTLS })
 	if v.Result != stats.ResultOK {
 		return nil, r.refusal(v, mtproto.FakeTLS)
 	}
-	client, f := answerHello(r, h, n, v.Grant, a, p)
+	client, f := r.answerHello(h, n, v.Grant)
 	if f != nil {
 		f.Transport, f.Key = mtproto.FakeTLS, v.Key
-		v.Grant.Release()
+		v.Grant.Release() // no session
 	}
 	return client, f
 }
 
+// authenticate finds out who made h, and asks the judge about whoever would be let
+// in. Whom that refuses gets the grant taken away.
+func (r *reader) authenticate(h auth.Hello, transport func() mtproto.Transport) auth.Verdict {
+	v := r.Auth.Authenticate(r.Policy, r.from, h, time.Now())
+	if v.Result == stats.ResultOK && !r.Judge.Client(v.Grant, transport()) {
+		v.Grant.Release() // refused
+		v.Result, v.Grant = stats.ResultRefused, nil
+	}
+	return v
+}
+
 // answerHello says who we are and reads on. The grant stays the caller's unless
 // there is a client.
-func answerHello(r *reader, h *faketls.ClientHello, n int, g *auth.Grant, a *auth.Authenticator, p Profiler) (*Client, *Failure) {
+func (r *reader) answerHello(h *faketls.ClientHello, n int, g *auth.Grant) (*Client, *Failure) {
 	noise := noises.Get().(*rand.ChaCha8)
-	answer, err := h.Answer(g.Key().Material(), p.Profile(), noise)
+	answer, err := h.Answer(g.Key().Material(), r.Cover.Profile(), noise)
 	noises.Put(noise)
 	if err != nil { // no suite that we could answer with
 		return nil, r.failure(stats.ResultMalformed, mtproto.FakeTLS)
@@ -149,7 +183,7 @@ func answerHello(r *reader, h *faketls.ClientHello, n int, g *auth.Grant, a *aut
 	if _, err := r.c.Write(answer); err != nil {
 		return nil, &Failure{Result: stats.ResultEOF, Gone: true, Answered: true}
 	}
-	client, f := insideTLS(r, n, g, a)
+	client, f := r.insideTLS(n, g)
 	if f != nil {
 		f.Answered, f.Read = true, nil
 	}
@@ -168,7 +202,7 @@ var noises = sync.Pool{New: func() any {
 // insideTLS reads records until the init is whole. Its boundaries mean
 // nothing: real clients put the first packet into the init's record, others
 // do not (protocol paper 4.8).
-func insideTLS(r *reader, helloSize int, g *auth.Grant, a *auth.Authenticator) (*Client, *Failure) {
+func (r *reader) insideTLS(helloSize int, g *auth.Grant) (*Client, *Failure) {
 	unwrap := new(faketls.Deframer)
 	payload := r.b[:0]
 	fresh := r.b[helloSize:]
@@ -192,7 +226,7 @@ func insideTLS(r *reader, helloSize int, g *auth.Grant, a *auth.Authenticator) (
 	if !ok || header.Framing != mtproto.Padded {
 		return nil, &Failure{Result: stats.ResultBadSecret}
 	}
-	if !a.FirstInit(init.ReplayKey(), time.Now()) {
+	if !r.Auth.FirstInit(init.ReplayKey(), time.Now()) {
 		return nil, &Failure{Result: stats.ResultReplay}
 	}
 	client := newClient(g, mtproto.FakeTLS, header, &init)
@@ -201,15 +235,15 @@ func insideTLS(r *reader, helloSize int, g *auth.Grant, a *auth.Authenticator) (
 }
 
 // acceptInit serves the transports without TLS.
-func acceptInit(r *reader, s *policy.Snapshot, a *auth.Authenticator, from netip.Addr) (*Client, *Failure) {
+func (r *reader) acceptInit() (*Client, *Failure) {
 	for len(r.b) < obfs2.InitSize {
 		if f := r.more(obfs2.InitSize - len(r.b)); f != nil {
 			return nil, f
 		}
 	}
 	init := obfs2.Init(r.b[:obfs2.InitSize])
-	h := &bareInit{Init: &init, allowed: &s.Transports}
-	v := a.Authenticate(s, from, h, time.Now())
+	h := &bareInit{Init: &init, allowed: &r.Policy.Transports}
+	v := r.authenticate(h, h.transport)
 	if v.Result != stats.ResultOK {
 		return nil, r.refusal(v, h.transport())
 	}
@@ -266,8 +300,10 @@ func (h *bareInit) ServerName() string { return "" }
 
 // reader collects what a peer sends.
 type reader struct {
-	c net.Conn
-	b []byte
+	*Acceptor
+	c    net.Conn
+	from netip.Addr
+	b    []byte
 }
 
 // more reads what has come, with room for n bytes at least. It does not wait for

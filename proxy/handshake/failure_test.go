@@ -152,7 +152,7 @@ func TestGoodNoMore(t *testing.T) {
 				p.account.Set(c.limits, c.standing)
 				p.put(c.state)
 				s := play(join(sent, []byte("behind it")))
-				client, f := Accept(s, p.snap, p.auth, p, peer, nil)
+				client, f := p.acceptor().Accept(s, peer, nil)
 				if client != nil || f.Result != c.want || f.Reason() != c.reason || f.Transport != transport {
 					t.Fatalf("%v, %s; want %v, %s", f, f.Reason(), c.want, c.reason)
 				}

@@ -83,7 +83,28 @@ type place struct {
 	auth    *auth.Authenticator
 	ring    *keys.Ring
 	account *usage.Account
+	judge   judge
 	t       testing.TB
+}
+
+// judge refuses what it is told to, and notes what it was asked.
+type judge struct {
+	hello, client bool // refuse it
+	asked         []string
+}
+
+func (j *judge) Hello(h *faketls.ClientHello) bool {
+	j.asked = append(j.asked, "hello for "+h.ServerName())
+	return !j.hello
+}
+
+func (j *judge) Client(g *auth.Grant, t mtproto.Transport) bool {
+	j.asked = append(j.asked, fmt.Sprint(g.User(), " by ", t))
+	return !j.client
+}
+
+func (p *place) acceptor() *Acceptor {
+	return &Acceptor{Policy: p.snap, Auth: p.auth, Cover: p, Judge: &p.judge}
 }
 
 func (place) Profile() faketls.Profile {
@@ -134,7 +155,7 @@ var all = []mtproto.Transport{mtproto.FakeTLS, mtproto.Secure, mtproto.Classic}
 // accept demands that a client holds its grant, which it gives back, and a failure
 // nothing.
 func (p *place) accept(s *script) (*Client, *Failure) {
-	client, failure := Accept(s, p.snap, p.auth, p, peer, make([]byte, 0, 4096))
+	client, failure := p.acceptor().Accept(s, peer, make([]byte, 0, 4096))
 	want := 0
 	if client != nil {
 		want = 1

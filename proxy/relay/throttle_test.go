@@ -16,7 +16,7 @@ import (
 // budget is a new one with a rate and a burst, in bytes.
 func budget(perSecond, burst int64) *ratelimit.Bytes {
 	b := new(ratelimit.Bytes)
-	b.Set(ratelimit.ByteRate{PerSecond: perSecond, Burst: burst}, time.Now())
+	b.Set(perSecond, burst, time.Now())
 	return b
 }
 
@@ -98,9 +98,9 @@ func TestAPausedDirectionHoldsNobodyUp(t *testing.T) {
 		"it gets another budget": func(s *ratelimit.Throttle, _ *ratelimit.Bytes) {
 			s.Set(&ratelimit.Budgets{Up: ratelimit.Pair{budget(1<<30, 0)}})
 		},
-		"the budget has no limit more": func(_ *ratelimit.Throttle, b *ratelimit.Bytes) { b.Set(ratelimit.ByteRate{}, time.Now()) },
+		"the budget has no limit more": func(_ *ratelimit.Throttle, b *ratelimit.Bytes) { b.Set(0, 0, time.Now()) },
 		"the rate is raised": func(_ *ratelimit.Throttle, b *ratelimit.Bytes) {
-			b.Set(ratelimit.ByteRate{PerSecond: 1 << 30}, time.Now())
+			b.Set(1<<30, 0, time.Now())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

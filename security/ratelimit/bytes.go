@@ -1,100 +1,10 @@
 package ratelimit
 
 import (
-	"errors"
-	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
-
-// ByteRate is bytes per second, with a burst. The zero ByteRate, and any with PerSecond not positive, is no limit.
-type ByteRate struct {
-	// PerSecond is the bytes per second in the long run, at most MaxByteRate.
-	PerSecond int64
-	// Burst is how many bytes may go at once after a quiet time, at most MaxByteRate; 0 means what goes in a second.
-	Burst int64
-}
-
-// MaxByteRate is the most that a ByteRate says, 4 GiB less one byte; more counts as this.
-const MaxByteRate = math.MaxUint32
-
-// Unlimited reports whether the rate is no limit.
-func (r ByteRate) Unlimited() bool { return r.PerSecond <= 0 }
-
-// byteUnits are the units of ParseByteRate, the largest first.
-var byteUnits = []struct {
-	name string
-	size int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
-
-// ParseByteRate reads a rate such as "8KiB/s", or, with a burst of its own, "8KiB/s burst 256KiB". Units are B, kB, MB, GB, KiB, MiB and GiB.
-// "0" is no limit.
-func ParseByteRate(text string) (ByteRate, error) {
-	s := strings.TrimSpace(text)
-	if s == "0" {
-		return ByteRate{}, nil
-	}
-	rate, burst, hasBurst := strings.Cut(s, " burst ")
-	count, perSecond := strings.CutSuffix(rate, "/s")
-	if !perSecond {
-		return ByteRate{}, fmt.Errorf("rate %q: want bytes per second, such as \"8KiB/s\"", text)
-	}
-	var r ByteRate
-	var err error
-	if r.PerSecond, err = parseSize(count); err != nil {
-		return ByteRate{}, fmt.Errorf("rate %q: %w", text, err)
-	}
-	if hasBurst {
-		if r.Burst, err = parseSize(burst); err != nil {
-			return ByteRate{}, fmt.Errorf("rate %q: burst: %w", text, err)
-		}
-	}
-	return r, nil
-}
-
-var errSize = errors.New("want a whole number and a unit, such as 64KiB, below 4GiB")
-
-func parseSize(text string) (int64, error) {
-	for _, u := range byteUnits {
-		digits, ok := strings.CutSuffix(text, u.name)
-		if !ok {
-			continue
-		}
-		if digits == "" || digits[0] < '0' || digits[0] > '9' { // strconv would take a sign
-			return 0, errSize
-		}
-		n, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil || n < 1 || n > MaxByteRate/u.size {
-			return 0, errSize
-		}
-		return n * u.size, nil
-	}
-	return 0, errSize
-}
-
-// String returns the rate in the form ParseByteRate reads.
-func (r ByteRate) String() string {
-	if r.Unlimited() {
-		return "0"
-	}
-	s := sizeText(r.PerSecond) + "/s"
-	if r.Burst > 0 {
-		s += " burst " + sizeText(r.Burst)
-	}
-	return s
-}
-
-func sizeText(n int64) string {
-	for _, u := range byteUnits {
-		if n%u.size == 0 {
-			return strconv.FormatInt(n/u.size, 10) + u.name
-		}
-	}
-	return strconv.FormatInt(n, 10) + "B"
-}
 
 // Bytes is a budget that any number of connections share: who has moved bytes is told how long to pause. The zero Bytes is ready and has no
 // limit, and so has a nil one. Its state is one atomic word, the rate another; the rate may change at any time. All methods may be called
@@ -111,15 +21,18 @@ type Bytes struct {
 // connections at once, come that far.
 const maxDebt = int64(time.Minute)
 
-// Set changes the rate. Bytes that were spent and not paid for count at the new one.
-func (b *Bytes) Set(r ByteRate, now time.Time) {
+// MaxByteRate is the most a budget tells apart from no limit, in bytes per second: 4 GiB less one byte. A burst beyond it counts as this.
+const MaxByteRate = math.MaxUint32
+
+// Set changes the rate: bytes per second in the long run, and how many may go at once after a quiet time. A rate of 0 or less, or beyond
+// MaxByteRate, is no limit; a burst of 0 or less is what goes in a second. Bytes that were spent and not paid for count at the new rate.
+func (b *Bytes) Set(perSecond, burst int64, now time.Time) {
 	word := uint64(0)
-	if !r.Unlimited() {
-		burst := r.Burst
+	if perSecond > 0 && perSecond <= MaxByteRate {
 		if burst <= 0 {
-			burst = r.PerSecond
+			burst = perSecond
 		}
-		word = uint64(min(r.PerSecond, MaxByteRate))<<32 | uint64(min(burst, MaxByteRate))
+		word = uint64(perSecond)<<32 | uint64(min(burst, MaxByteRate))
 	}
 	old := b.rate.Swap(word)
 	if old == word || old == 0 || word == 0 {
@@ -138,13 +51,13 @@ func (b *Bytes) Set(r ByteRate, now time.Time) {
 	}
 }
 
-// Rate is the rate of the last Set, with its burst.
-func (b *Bytes) Rate() ByteRate {
+// Rate is what the last Set said, with the burst it came to; zeros when there is no limit.
+func (b *Bytes) Rate() (perSecond, burst int64) {
 	if b == nil {
-		return ByteRate{}
+		return 0, 0
 	}
 	word := b.rate.Load()
-	return ByteRate{PerSecond: int64(word >> 32), Burst: int64(word & math.MaxUint32)}
+	return int64(word >> 32), int64(word & math.MaxUint32)
 }
 
 // Spent counts n bytes that went through, and returns how long to pause before the next; 0 while they are covered. With n 0 nothing is

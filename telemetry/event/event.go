@@ -95,8 +95,9 @@ type Event struct {
 	User, Key string
 	// Transport is "classic", "secure" or "faketls".
 	Transport string
-	// Control is the name of the control that judged, Reason its reason or the error class, Mode the control's mode.
-	Control, Reason, Mode string
+	// Control is the name of the control that judged, Reason its reason or the error class, Mode the control's mode, or "candidate" where
+	// its candidate limits judged. Exception is the ID of the exception that spared the client an enforced refusal.
+	Control, Reason, Mode, Exception string
 	// DC is the data centre as the client asked for it, with the sign of a media request.
 	DC int
 	// Sent counts bytes towards the client, Received bytes from it.

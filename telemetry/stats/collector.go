@@ -73,7 +73,7 @@ var (
 	coverDialsDesc    = desc("cover_dials_total", "Attempts to reach the cover site.", "result")
 	reloadsDesc       = desc("config_reloads_total", "Readings of the configuration, the one at start included.", "result")
 	lastReloadDesc    = desc("config_last_reload_success_timestamp_seconds", "When the configuration was last read without error.")
-	decisionsDesc     = desc("decisions_total", "Verdicts of each control and whether they took effect.", "control", "verdict", "mode")
+	decisionsDesc     = desc("decisions_total", "Verdicts of each control, whether they took effect, and whether they were about somebody known.", "control", "verdict", "mode", "known")
 	checkTookDesc     = desc("check_duration_seconds", "Time of one judgement of a control.", "control")
 	checkPanicsDesc   = desc("check_panics_total", "Judgements that ended in a panic; the connection went on.", "control")
 )
@@ -163,7 +163,9 @@ func (o output) histogram(d *prometheus.Desc, h *Histogram, labels ...string) {
 func (o output) control(name string, s *Control) {
 	for v := range s.decisions {
 		for m := range s.decisions[v] {
-			o.counter(decisionsDesc, &s.decisions[v][m], name, verdictNames[v], modeNames[m])
+			d := &s.decisions[v][m]
+			o.counter(decisionsDesc, &d.known, name, verdictNames[v], modeNames[m], "yes")
+			o.counter(decisionsDesc, &d.unknown, name, verdictNames[v], modeNames[m], "no")
 		}
 	}
 	o.histogram(checkTookDesc, &s.took, name)

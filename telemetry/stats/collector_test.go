@@ -202,7 +202,7 @@ mtguard_sessions_open 4
 		"mtguard_upstream_dials_total 203,error":          1,
 		"mtguard_upstream_connect_duration_seconds 2":     1,
 		"mtguard_cover_dials_total ok":                    1,
-		"mtguard_decisions_total conns.addr,monitor,mask": 1,
+		"mtguard_decisions_total conns.addr,no,monitor,mask": 1,
 		"mtguard_check_duration_seconds conns.addr":       1,
 	} {
 		if nonZero[series] != want {

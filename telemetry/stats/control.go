@@ -14,19 +14,30 @@ const otherControl = "other"
 
 // Control is the counters of one control. Get it once with Counters.Control and keep it.
 type Control struct {
-	decisions [verdicts][modes]Counter
+	decisions [verdicts][modes]struct{ known, unknown Counter }
 	panics    Counter
 	took      Histogram
 }
 
-// Decided counts one verdict.
-func (c *Control) Decided(v Verdict, m Mode) {
-	c.decisions[min(v, VerdictMask)][min(m, ModeEnforce)].Inc()
+// Decided counts one verdict. known tells that it was about somebody known: a user, or a network that one came from lately.
+func (c *Control) Decided(v Verdict, m Mode, known bool) {
+	d := &c.decisions[min(v, VerdictMask)][min(m, ModeCandidate)]
+	if known {
+		d.known.Inc()
+	} else {
+		d.unknown.Inc()
+	}
 }
 
-// Decisions returns how often the control decided so.
+// Decisions returns how often the control decided so, about anybody.
 func (c *Control) Decisions(v Verdict, m Mode) uint64 {
-	return c.decisions[min(v, VerdictMask)][min(m, ModeEnforce)].Load()
+	d := &c.decisions[min(v, VerdictMask)][min(m, ModeCandidate)]
+	return d.known.Load() + d.unknown.Load()
+}
+
+// KnownDecisions returns how often the control decided so about somebody known.
+func (c *Control) KnownDecisions(v Verdict, m Mode) uint64 {
+	return c.decisions[min(v, VerdictMask)][min(m, ModeCandidate)].known.Load()
 }
 
 // Panicked counts one judgement that ended in a panic.
@@ -78,7 +89,9 @@ func (c *Counters) controlMap() map[string]*Control {
 }
 
 // Decision counts one verdict of a control, for callers that judge once in a while; see Control for the others.
-func (c *Counters) Decision(control string, v Verdict, m Mode) { c.Control(control).Decided(v, m) }
+func (c *Counters) Decision(control string, v Verdict, m Mode) {
+	c.Control(control).Decided(v, m, false)
+}
 
 // CheckTook counts the time of one judgement of a control.
 func (c *Counters) CheckTook(control string, d time.Duration) { c.Control(control).Took(d) }

@@ -61,12 +61,14 @@ const (
 	ResultExpired
 	// ResultUser: the secret is good, and its user is not let in; the event says why.
 	ResultUser
+	// ResultRefused: a control in mode enforce refused what the hello says, or the client that it made known; the event says which.
+	ResultRefused
 	ResultError
 	results
 )
 
 var resultNames = [results]string{
-	"ok", "bad_secret", "replay", "clock", "server_name", "malformed", "timeout", "budget", "eof", "revoked", "expired", "user", "error",
+	"ok", "bad_secret", "replay", "clock", "server_name", "malformed", "timeout", "budget", "eof", "revoked", "expired", "user", "refused", "error",
 }
 
 // String returns the result as the label value.
@@ -92,10 +94,12 @@ type Mode uint8
 const (
 	ModeMonitor Mode = iota
 	ModeEnforce
+	// ModeCandidate: what the control's candidate limits would have said, beside the verdict that counted.
+	ModeCandidate
 	modes
 )
 
-var modeNames = [modes]string{"monitor", "enforce"}
+var modeNames = [modes]string{"monitor", "enforce", "candidate"}
 
 // Outcomes counts connections by how they ended.
 type Outcomes struct{ by [outcomes]Counter }

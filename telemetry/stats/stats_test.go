@@ -171,7 +171,7 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 		"reload":     func() { c.Reload(true, time.Unix(1, 0)) },
 		"trials":     func() { c.Trials.Add(17) },
 		"decision":   func() { c.Decision("conns.addr", VerdictAllow, ModeEnforce) },
-		"control":    func() { control.Decided(VerdictAllow, ModeMonitor); control.Took(time.Microsecond) },
+		"control":    func() { control.Decided(VerdictAllow, ModeMonitor, true); control.Took(time.Microsecond) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations, want none", name, n)
@@ -199,7 +199,7 @@ func BenchmarkAdd(b *testing.B) {
 		"handshake": func() { c.Handshake("faketls", ResultOK, 30*time.Millisecond) },
 		"bytes":     func() { c.RelayBytes(1, 2) },
 		"decision":  func() { c.Decision("conns.addr", VerdictAllow, ModeEnforce) },
-		"control":   func() { control.Decided(VerdictAllow, ModeEnforce); control.Took(300) },
+		"control":   func() { control.Decided(VerdictAllow, ModeEnforce, true); control.Took(300) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
