@@ -7,6 +7,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
 	ErrConflict = errors.New("changed meanwhile")                      // the row's Rev is not the one given
+	ErrTooMany  = errors.New("as many as there may be")                // of what has a bound
 	ErrErased   = errors.New("was erased")                             // key material that is gone for good
 	ErrSealed   = errors.New("the store has no keys to seal with yet") // before SetSealer
 	ErrLocked   = errors.New("in use by another process")              // the text names it, where it is known

@@ -44,16 +44,7 @@ func (tx *Tx) PageByHash(hash [32]byte) (Page, error) {
 }
 
 func (tx *Tx) onePage(text string, by any) (p Page, err error) {
-	found := false
-	err = tx.rows(text, func(r scanner) error {
-		found = true
-		_, err := scanPage(r, &p)
-		return err
-	}, by)
-	if err == nil && !found {
-		err = ErrNotFound
-	}
-	if err != nil {
+	if p, err = one(tx, text, by, scanPage); err != nil {
 		return Page{}, fmt.Errorf("page: %w", err)
 	}
 	return p, nil

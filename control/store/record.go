@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"mtguard/security/access"
 	"mtguard/security/keys"
 )
 
@@ -95,7 +96,14 @@ func (f *fields) word() string {
 	return strings.Clone(part)
 }
 
-var words = []string{ForUser, Generated, Imported, InFile, FromAdmin, FromFile, FromDefault, ForSeal, "", "day", "month"}
+var words = []string{ForUser, Generated, Imported, InFile, FromAdmin, FromFile, FromDefault, ForSeal, "", "day", "month",
+	FromOperator, FromAutomatic, FromFeed}
+
+func (f *fields) level() access.Level {
+	l, err := access.ParseLevel(f.part())
+	f.bad = f.bad || err != nil
+	return l
+}
 
 func (f *fields) state() keys.State {
 	s, err := keys.ParseState(f.part())

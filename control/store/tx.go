@@ -30,6 +30,8 @@ type Tx struct {
 	auditTop   int64           // the last row's place, once the log has grown
 	auditGrown bool
 	onceNow    int64
+
+	live map[*bounded]int64 // rows, once they were counted
 }
 
 // Update runs fn in a transaction that may change the store and, when fn returns nil,
@@ -233,6 +235,21 @@ func (tx *Tx) rows(text string, scan func(scanner) error, args ...any) error {
 		}
 	}
 	return tx.failed(rows.Err())
+}
+
+// one reads the first row; ErrNotFound when there is none.
+func one[T, P any](tx *Tx, text string, by any, scan func(scanner, *T) (P, error)) (T, error) {
+	var value T
+	found := false
+	err := tx.rows(text, func(r scanner) error {
+		found = true
+		_, err := scan(r, &value)
+		return err
+	}, by)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return value, err
 }
 
 // chunk is how many rows of a list are in memory at a time.

@@ -46,13 +46,11 @@ func scanUser(r scanner, u *User) (int64, error) {
 		return 0, err
 	}
 	u.ID, u.Name, u.Source = f.number(), f.text(), f.word()
-	level, err := access.ParseLevel(f.part())
-	u.Level, u.Disabled, u.Expires = level, f.bool(), f.time()
+	u.Level, u.Disabled, u.Expires = f.level(), f.bool(), f.time()
 	u.QuotaBytes, u.QuotaPer = f.number(), f.word()
 	u.MaxConnections, u.MaxAddresses = int(f.number()), int(f.number())
 	u.Domain, u.Note = f.text(), f.text()
 	u.Created, u.Removed, u.Rev = f.time(), f.time(), Revision(f.number())
-	f.bad = f.bad || err != nil
 	return u.ID, f.end("users", u.ID)
 }
 
@@ -76,16 +74,7 @@ func (tx *Tx) UserByID(id int64) (User, error) {
 }
 
 func (tx *Tx) oneUser(which, text string, by any) (u User, err error) {
-	found := false
-	err = tx.rows(text, func(r scanner) error {
-		found = true
-		_, err := scanUser(r, &u)
-		return err
-	}, by)
-	if err == nil && !found {
-		err = ErrNotFound
-	}
-	if err != nil {
+	if u, err = one(tx, text, by, scanUser); err != nil {
 		return User{}, fmt.Errorf("%s: %w", which, err)
 	}
 	return u, nil
