@@ -40,6 +40,7 @@ type File struct {
 	Upstream Upstream `toml:"upstream"`
 	Limits   Limits   `toml:"limits"`
 	Policy   Policy   `toml:"policy"`
+	Access   Access   `toml:"access"`
 	Metrics  Metrics  `toml:"metrics"`
 	State    State    `toml:"state"`
 	Admin    Admin    `toml:"admin"`
@@ -223,10 +224,29 @@ type Limits struct {
 type Policy struct {
 	// Controls gives a control its mode: off, monitor (report what would have been refused,
 	// refuse nothing), enforce, or "enforce 10%" for a tenth of all clients, always the
-	// same ones. Known: conns.addr, rate.accept. A control left out is in monitor.
+	// same ones. Known: access.level, access.pattern, addrs.user, auth.strength, bytes.user, conns.addr,
+	// conns.key, conns.prefix, conns.user, encryption.required, geo.country, overload.level, rate.accept, rate.failures,
+	// transport.min. A control left out is in monitor. What `mtguard policy` sets goes over it.
 	// Bounds of memory (conns.total, conns.half_open) are always enforced and have no mode.
 	// Reload: yes.
 	Controls map[string]string `toml:"controls" example:"\"rate.accept\" = \"enforce 10%\""`
+}
+
+// Access says what the node knows of addresses. Rules on them are made by `mtguard access`.
+type Access struct {
+	// Trusted lists prefixes (or single addresses) of your own: whatever is done automatically leaves
+	// them alone, and management is allowed from there.
+	// Reload: yes.
+	Trusted []netip.Prefix `toml:"trusted" example:"[\"192.0.2.10\"]"`
+
+	// CountryDB is a file in MaxMind's format that tells the country of an address, which rules on
+	// countries need. Empty: there is none, and every country is unknown.
+	// Reload: yes, the file is read again.
+	CountryDB string `toml:"country_db" example:"\"/usr/share/GeoIP/GeoLite2-Country.mmdb\""`
+
+	// ASNDB is such a file that tells the AS number, where country_db does not.
+	// Reload: yes, the file is read again.
+	ASNDB string `toml:"asn_db" example:"\"/usr/share/GeoIP/GeoLite2-ASN.mmdb\""`
 }
 
 // Metrics says where the node is watched.
@@ -349,6 +369,7 @@ func Default() *File {
 			HalfOpen:              4_096,
 		},
 		Policy:  Policy{Controls: map[string]string{}},
+		Access:  Access{Trusted: []netip.Prefix{}},
 		Metrics: Metrics{Listen: "127.0.0.1:9380"},
 		State:   State{Dir: DefaultStateDir},
 		Admin:   Admin{Socket: "auto"},

@@ -221,8 +221,11 @@ func (c *checker) limits() {
 
 // controls are the names a mode can be given to; bounds always act.
 var (
-	controls = []string{"conns.addr", "rate.accept"}
-	bounds   = []string{"conns.total", "conns.half_open"}
+	controls = []string{
+		"access.level", "access.pattern", "addrs.user", "auth.strength", "bytes.user", "conns.addr", "conns.key", "conns.prefix", "conns.user",
+		"encryption.required", "geo.country", "overload.level", "rate.accept", "rate.failures", "transport.min",
+	}
+	bounds = []string{"conns.total", "conns.half_open"}
 )
 
 var mode = regexp.MustCompile(`^(off|monitor|enforce( ([1-9][0-9]?|100)%)?)$`)

@@ -106,6 +106,9 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 		err = p.awaitCut(ctx)
 	}
 	if err == nil {
+		err = p.afterApply(ctx, c, &x.result)
+	}
+	if err == nil {
 		err = p.show(ctx, x)
 	}
 	return x.result, err

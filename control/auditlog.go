@@ -52,7 +52,7 @@ func (p *Plane) checkpoint(ctx context.Context, now bool) error {
 	at := p.parts.Now()
 	due := now || at.Sub(p.signed.at) >= checkpointEvery || at.Before(p.signed.at)
 	var state auditlog.State
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+	err := p.view(ctx, func(tx *store.Tx) (err error) {
 		state, err = tx.AuditState()
 		return err
 	})
@@ -94,7 +94,7 @@ func (p *Plane) AuditTail(ctx context.Context, by Actor, n int, before int64) ([
 		return nil, invalid("limit", "1 to 1000 rows can be read at once")
 	}
 	var rows []AuditRow
-	err := p.store.View(ctx, func(tx *store.Tx) error {
+	err := p.view(ctx, func(tx *store.Tx) error {
 		state, err := tx.AuditState()
 		if err != nil {
 			return err
@@ -141,7 +141,7 @@ func (p *Plane) AuditVerify(ctx context.Context, by Actor) (AuditReport, error) 
 		return AuditReport{}, err
 	}
 	var report auditlog.Report
-	err = p.store.View(ctx, func(tx *store.Tx) error {
+	err = p.view(ctx, func(tx *store.Tx) error {
 		evidence := auditlog.Evidence{Keys: []note.Verifier{verifier}}
 		state, err := tx.AuditState()
 		if err == nil {
@@ -190,12 +190,17 @@ func (p *Plane) AuditExport(ctx context.Context, by Actor, w io.Writer) error {
 	if err := p.checkpoint(ctx, true); err != nil {
 		return explain(err)
 	}
+	var state auditlog.State
+	err := p.view(ctx, func(tx *store.Tx) (err error) {
+		state, err = tx.AuditState()
+		return err
+	})
+	if err != nil {
+		return explain(err)
+	}
+	// Rows and checkpoints are not sealed: whoever reads slowly holds nobody up.
 	return explain(p.store.View(ctx, func(tx *store.Tx) error {
 		checkpoints, err := tx.Checkpoints()
-		if err != nil {
-			return err
-		}
-		state, err := tx.AuditState()
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net/netip"
 	"time"
 
 	"mtguard/control/store"
@@ -14,6 +15,9 @@ import (
 type Actor struct {
 	Name  string
 	Level access.Level
+	// From are the addresses that this person is known to come from: a rule that
+	// would shut them out is questioned.
+	From []netip.Addr
 }
 
 // Options go with every change.
@@ -34,16 +38,20 @@ type Options struct {
 
 // Result tells what a change did.
 type Result struct {
-	Revision store.Revision `json:"revision"` // of the store, with the change in it
-	Summary  string         `json:"summary"`  // one line for people
-	DryRun   bool           `json:"dry_run,omitempty"`
-	Repeated bool           `json:"repeated,omitempty"` // an earlier request with this idempotency key did it
-	User     *UserInfo      `json:"user,omitempty"`
-	Keys     []KeyInfo      `json:"keys,omitempty"`     // those that the change was about; of many the first 100
-	Links    []Link         `json:"links,omitempty"`    // secret; only where the change hands them out
-	Page     string         `json:"page,omitempty"`     // the page's address, secret
-	Affected int            `json:"affected,omitempty"` // users
-	Ended    int            `json:"ended,omitempty"`    // live sessions
+	Revision  store.Revision `json:"revision"` // of the store, with the change in it
+	Summary   string         `json:"summary"`  // one line for people
+	DryRun    bool           `json:"dry_run,omitempty"`
+	Repeated  bool           `json:"repeated,omitempty"` // an earlier request with this idempotency key did it
+	User      *UserInfo      `json:"user,omitempty"`
+	Keys      []KeyInfo      `json:"keys,omitempty"`     // those that the change was about; of many the first 100
+	Links     []Link         `json:"links,omitempty"`    // secret; only where the change hands them out
+	Page      string         `json:"page,omitempty"`     // the page's address, secret
+	Affected  int            `json:"affected,omitempty"` // users
+	Rule      *RuleInfo      `json:"rule,omitempty"`
+	List      *ListInfo      `json:"list,omitempty"`
+	Exception *ExceptionInfo `json:"exception,omitempty"`
+	Policy    *PolicyInfo    `json:"policy,omitempty"`
+	Ended     int            `json:"ended,omitempty"` // live sessions
 }
 
 // Change is something an actor may ask for. The list is closed: every change is

@@ -9,6 +9,7 @@ import (
 
 	"mtguard/control/store"
 	"mtguard/proxy/auth"
+	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/usage"
 )
@@ -32,6 +33,10 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 	for _, page := range news.pages {
 		p.takePage(page)
 	}
+	now := p.parts.Now()
+	if err := p.takePolicies(news, now); err != nil {
+		return 0, fmt.Errorf("compile: %w", err)
+	}
 	touched := news.touched
 	for _, k := range news.keys {
 		if k.Purpose == store.ForSeal {
@@ -41,7 +46,6 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 			touched[u.row.ID] = true
 		}
 	}
-	now := p.parts.Now()
 	for id := range touched {
 		if err := p.arrange(p.users[id], news, now); err != nil {
 			return 0, fmt.Errorf("compile: %w", err)
@@ -57,21 +61,26 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 
 // news is what changed since the model was made.
 type news struct {
-	revision  store.Revision
-	users     []store.User
-	keys      []store.Key
-	pages     []store.Page
-	materials map[keys.ID]keys.Secret
-	sightings map[keys.ID][]usage.Sighting
-	trips     map[keys.ID][]usage.Sighting
-	touched   map[int64]bool
-	schedule  bool // it changed
+	revision   store.Revision
+	users      []store.User
+	keys       []store.Key
+	pages      []store.Page
+	rules      []store.Rule
+	lists      []store.List
+	exceptions []store.Exception
+	policy     store.PolicyRevision
+	glass      time.Time
+	materials  map[keys.ID]keys.Secret
+	sightings  map[keys.ID][]usage.Sighting
+	trips      map[keys.ID][]usage.Sighting
+	touched    map[int64]bool
+	schedule   bool // it changed
 }
 
 func (p *Plane) read(ctx context.Context) (*news, error) {
 	n := &news{materials: make(map[keys.ID]keys.Secret), touched: make(map[int64]bool)}
 	first := p.compiled == 0
-	err := p.store.View(ctx, func(tx *store.Tx) error {
+	err := p.view(ctx, func(tx *store.Tx) error {
 		n.revision = tx.Revision()
 		for u, err := range tx.Users(p.compiled) {
 			if err != nil {
@@ -99,6 +108,12 @@ func (p *Plane) read(ctx context.Context) (*news, error) {
 				return err
 			}
 			n.pages = append(n.pages, page)
+		}
+		if err := p.readRules(tx, n); err != nil {
+			return err
+		}
+		if err := p.readPolicy(tx, n); err != nil {
+			return err
 		}
 		return p.readSchedule(tx, n)
 	})
@@ -269,6 +284,11 @@ func (p *Plane) publish() {
 	s := p.base
 	s.Revision = p.serial
 	s.Keys = p.ring.Set()
+	if err := p.effective.Apply(&s); err != nil {
+		p.log.Error("policy", "error", err) // it was checked when it was merged
+		return
+	}
+	s.Access, s.Exceptions, s.Glass = p.table, p.exceptions, p.glass
 	p.parts.Live.Publish(&s)
 }
 
@@ -296,4 +316,81 @@ func mustEnd(s *auth.Session) bool {
 	key := s.Key()
 	state := key.State()
 	return state == keys.Revoked || state == keys.Expired || key.Account().Standing() != usage.Allowed
+}
+
+// readRules reads what is new of rules, lists and exceptions.
+func (p *Plane) readRules(tx *store.Tx, n *news) error {
+	for row, err := range tx.Rules(p.compiled) {
+		if err != nil {
+			return err
+		}
+		n.rules = append(n.rules, row)
+	}
+	for row, err := range tx.Lists(p.compiled) {
+		if err != nil {
+			return err
+		}
+		n.lists = append(n.lists, row)
+	}
+	for row, err := range tx.Exceptions(p.compiled) {
+		if err != nil {
+			return err
+		}
+		n.exceptions = append(n.exceptions, row)
+	}
+	return nil
+}
+
+// takePolicies brings rules, lists, exceptions and the policy into the model.
+func (p *Plane) takePolicies(n *news, now time.Time) error {
+	first := p.compiled == 0
+	for _, row := range n.rules {
+		take(p.rules, row.ID, row, row.Removed)
+	}
+	for _, row := range n.lists {
+		take(p.listRows, row.Name, row, row.Removed)
+		if !row.Removed.IsZero() {
+			delete(p.lists, row.Name)
+		}
+	}
+	for _, row := range n.exceptions {
+		take(p.exceptionRows, row.ID, row, row.Removed)
+	}
+	if first {
+		p.restoreLists()
+	}
+	if len(n.exceptions) > 0 || first {
+		if err := p.compileExceptions(); err != nil {
+			return err
+		}
+	}
+	newer := n.policy.Number != p.policy.Number
+	p.policy, p.glass = n.policy, n.glass
+	if newer || first {
+		if err := p.compilePolicy(); err != nil {
+			return err
+		}
+	}
+	if len(n.rules)+len(n.lists) > 0 || newer || first {
+		return p.compileAccess(now)
+	}
+	return nil
+}
+
+// take puts a row into a part of the model, or out of it when it was removed.
+func take[T any](into map[string]T, id string, row T, removed time.Time) {
+	if removed.IsZero() {
+		into[id] = row
+	} else {
+		delete(into, id)
+	}
+}
+
+// compileAccess makes the table of the rules in force. The caller holds mu.
+func (p *Plane) compileAccess(now time.Time) error {
+	table, err := access.Compile(p.rulesInForce(now), p.accessOptions())
+	if err == nil {
+		p.table = table
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"mtguard/control/store"
@@ -26,21 +27,51 @@ const DefaultUser = "default"
 // fileActor is the configuration file, written by whoever may write it.
 var fileActor = Actor{Name: "configuration file", Level: access.Superuser}
 
+// File is what the configuration file says to the control plane.
+type File struct {
+	Base    policy.Snapshot // everything of a snapshot that is the file's alone
+	Policy  policy.Layer    // values of policy, below those of the policy in the store
+	Trusted []netip.Prefix  // the operator's own addresses
+	Geo     *access.Geo     // where addresses are; may be nil
+	Users   []Declared
+	// First is the secret of DefaultUser, when that user is new; zero: a fresh one.
+	First keys.Secret
+}
+
 // Load puts the configuration's part of policy in force, and the users it
 // declares: new ones are made, those that are gone are removed, and a secret that
 // changed is a rotation with the schedule's overlap. Where nobody is declared,
-// DefaultUser is served, with the secret first if it is not zero. On an error
-// everything stays as it was. It returns how many sessions ended.
-func (p *Plane) Load(ctx context.Context, base policy.Snapshot, declared []Declared, first keys.Secret) (ended int, err error) {
-	result, err := p.Apply(ctx, fileActor, declareUsers{declared, first}, Options{Reason: "as declared"})
+// DefaultUser is served. On an error everything stays as it was. It returns how
+// many sessions ended.
+func (p *Plane) Load(ctx context.Context, f File) (ended int, err error) {
+	p.mu.Lock()
+	err = p.tryFile(f)
+	p.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	result, err := p.Apply(ctx, fileActor, declareUsers{f.Users, f.First}, Options{Reason: "as declared"})
 	if err != nil {
 		return 0, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.base, p.loaded = base, true
+	p.fileLayer, p.trusted, p.geo = f.Policy, f.Trusted, f.Geo
+	if err := errors.Join(p.compilePolicy(), p.compileAccess(p.parts.Now())); err != nil {
+		return result.Ended, err
+	}
+	p.base, p.loaded = f.Base, true
 	p.publish()
 	return result.Ended, nil
+}
+
+// tryFile says what would be wrong with the file beside what the store has. The
+// caller holds mu.
+func (p *Plane) tryFile(f File) error {
+	layer, trusted, geo, effective, table := p.fileLayer, p.trusted, p.geo, p.effective, p.table
+	defer func() { p.fileLayer, p.trusted, p.geo, p.effective, p.table = layer, trusted, geo, effective, table }()
+	p.fileLayer, p.trusted, p.geo = f.Policy, f.Trusted, f.Geo
+	return errors.Join(p.compilePolicy(), p.compileAccess(p.parts.Now()))
 }
 
 // declareUsers brings the store in step with the file.

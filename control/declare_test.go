@@ -23,7 +23,7 @@ func secretOf(t testing.TB, domain string) keys.Secret {
 // load declares users as a reload of the file does.
 func (b *bench) load(users ...Declared) error {
 	b.t.Helper()
-	_, err := b.Load(context.Background(), b.baseOf(), users, keys.Secret{})
+	_, err := b.Load(context.Background(), File{Base: b.baseOf(), Users: users})
 	return err
 }
 

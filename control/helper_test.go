@@ -75,7 +75,7 @@ func (b *bench) open() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := b.Load(ctx, policy.Snapshot{ServerNames: map[string]struct{}{"www.example.com": {}}}, b.declared, keys.Secret{}); err != nil {
+	if _, err := b.Load(ctx, File{Base: policy.Snapshot{ServerNames: map[string]struct{}{"www.example.com": {}}}, Users: b.declared}); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -10,7 +10,7 @@
 // has happened, so whoever was told "revoked" can rely on it.
 //
 //	plane, err := control.New(ctx, control.Parts{Store: s, Vault: v, Live: &live, Sessions: &sessions, …})
-//	err = plane.Load(ctx, base, declared) // from the configuration file, again at each reload
+//	err = plane.Load(ctx, control.File{…}) // from the configuration file, again at each reload
 //	go plane.Run(ctx)                      // time: expiry, rotation, quotas, usage, checkpoints
 //	result, err := plane.Apply(ctx, actor, control.AddUser{…}, control.Options{})
 //
@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ import (
 
 	"mtguard/control/store"
 	"mtguard/proxy/auth"
+	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/vault"
@@ -73,31 +75,48 @@ type Plane struct {
 	// the master key follow; and while a copy of the store is taken together with
 	// the key it is sealed under. Taken before anything of the store's.
 	keysets sync.Mutex
+	// Read-held by whoever reads what is sealed, from before he looks at the store:
+	// what he sees may be under a key that is to be destroyed.
+	reading sync.RWMutex
 	// Read-held by Apply until its change is in force, so that the watch does not
 	// compile it first and take the count of ended sessions away.
 	applying sync.RWMutex
+	listing  sync.Mutex // held while a list is read and put in force
 	signing  sync.Mutex // held by checkpoint; guards signed
 	signed   signedState
 
-	mu        sync.Mutex // guards what follows
-	base      policy.Snapshot
-	loaded    bool // base is set
-	compiled  store.Revision
-	serial    uint64
-	users     map[int64]*user
-	names     map[string]*user   // those that are not removed
-	pages     map[[32]byte]*user // with an open page
-	views     map[int64]int64    // of pages, by user, not in the store yet
-	forgotten []keys.ID          // whose sightings begin anew, and those in the store have to go
-	sealKeys  []store.Key
-	ring      *keys.Ring
-	schedule  Schedule
-	pseudo    [32]byte // key of the pseudonyms of addresses
-	due       time.Time
-	clock     clock
-	held      string
-	flushed   flushState
-	folded    int // day of the last fold; of Run's goroutine
+	mu            sync.Mutex // guards what follows
+	base          policy.Snapshot
+	loaded        bool // base is set
+	compiled      store.Revision
+	serial        uint64
+	users         map[int64]*user
+	names         map[string]*user   // those that are not removed
+	pages         map[[32]byte]*user // with an open page
+	views         map[int64]int64    // of pages, by user, not in the store yet
+	rules         map[string]store.Rule
+	listRows      map[string]store.List
+	lists         map[string]*access.List // those that were read
+	exceptionRows map[string]store.Exception
+	exceptions    *policy.Exceptions
+	counted       map[string]int64 // hits of exceptions that the store has
+	policy        store.PolicyRevision
+	glass         time.Time
+	fileLayer     policy.Layer
+	effective     *policy.Effective
+	geo           *access.Geo
+	trusted       []netip.Prefix
+	table         *access.Table
+	forgotten     []keys.ID // whose sightings begin anew, and those in the store have to go
+	sealKeys      []store.Key
+	ring          *keys.Ring
+	schedule      Schedule
+	pseudo        [32]byte // key of the pseudonyms of addresses
+	due           time.Time
+	clock         clock
+	held          string
+	flushed       flushState
+	folded        int // day of the last fold; of Run's goroutine
 }
 
 // New reads the store and makes what it lacks. Nothing is served before Load.
@@ -115,7 +134,9 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	rand.Read(run[:])
 	p := &Plane{
 		parts: parts, store: parts.Store, log: parts.Log, started: parts.Now(), run: hex.EncodeToString(run[:]),
-		users: make(map[int64]*user), names: make(map[string]*user), pages: make(map[[32]byte]*user), views: make(map[int64]int64), ring: keys.NewRing(), schedule: defaultSchedule,
+		users: make(map[int64]*user), names: make(map[string]*user), pages: make(map[[32]byte]*user), views: make(map[int64]int64),
+		rules: make(map[string]store.Rule), listRows: make(map[string]store.List), lists: make(map[string]*access.List),
+		exceptionRows: make(map[string]store.Exception), counted: make(map[string]int64), ring: keys.NewRing(), schedule: defaultSchedule,
 	}
 	if err := p.prepare(ctx); err != nil {
 		return nil, err
@@ -173,7 +194,7 @@ func (p *Plane) prepare(ctx context.Context) error {
 	if p.signer, err = note.NewSigner(string(signer)); err != nil {
 		return errors.New("the audit log's key in the store is broken")
 	}
-	return p.store.View(ctx, func(tx *store.Tx) error {
+	return p.view(ctx, func(tx *store.Tx) error {
 		public, err := tx.Setting(settingVerifier)
 		p.origin = string(public)
 		return err
@@ -232,6 +253,13 @@ func (p *Plane) watch(ctx context.Context) {
 		}
 		p.report("watch", err)
 	}
+}
+
+// view reads the store, sealed values too. It is for what is over soon.
+func (p *Plane) view(ctx context.Context, fn func(*store.Tx) error) error {
+	p.reading.RLock()
+	defer p.reading.RUnlock()
+	return p.store.View(ctx, fn)
 }
 
 func (p *Plane) report(what string, err error) {

@@ -67,7 +67,7 @@ func (p *Plane) Users(ctx context.Context, f UserFilter) (items []UserInfo, next
 		items, ids = append(items, p.userInfo(u, now)), append(ids, u.row.ID)
 	}
 	p.mu.Unlock()
-	err = p.store.View(ctx, func(tx *store.Tx) error {
+	err = p.view(ctx, func(tx *store.Tx) error {
 		for i := range items {
 			if err := complete(tx, ids[i], &items[i]); err != nil {
 				return err
@@ -99,7 +99,7 @@ func (p *Plane) User(ctx context.Context, name string) (UserInfo, error) {
 	}
 	info, id := p.userInfo(u, p.parts.Now()), u.row.ID
 	p.mu.Unlock()
-	err := p.store.View(ctx, func(tx *store.Tx) error { return complete(tx, id, &info) })
+	err := p.view(ctx, func(tx *store.Tx) error { return complete(tx, id, &info) })
 	return info, explain(err)
 }
 
@@ -299,7 +299,7 @@ func (p *Plane) notOnNew(u *user, old *usage.Sightings) *int {
 // History returns what happened to keys, the newest first; also to those of users
 // who are gone.
 func (p *Plane) History(ctx context.Context, f HistoryFilter) (events []KeyEvent, err error) {
-	err = p.store.View(ctx, func(tx *store.Tx) error {
+	err = p.view(ctx, func(tx *store.Tx) error {
 		rows, err := tx.KeyEvents(store.KeyEventFilter{Key: keys.ID(f.Key), User: f.User, Before: f.Before, Limit: limitOf(f.Limit)})
 		for _, e := range rows {
 			events = append(events, KeyEvent{Time: e.At, Key: e.Key, User: e.User, From: e.From, To: e.To, Actor: e.Actor, Reason: e.Reason, Cursor: e.Seq})
@@ -347,7 +347,7 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 	p.mu.Unlock()
 	s.NextRotation = maybe(rotation)
 	p.parts.Node(&s)
-	err := p.store.View(ctx, func(tx *store.Tx) error {
+	err := p.view(ctx, func(tx *store.Tx) error {
 		if state, err := tx.AuditState(); err == nil {
 			s.AuditRows = state.Rows()
 		}

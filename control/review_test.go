@@ -190,7 +190,7 @@ func TestAQuotaDoesNotCountWhatWasBeforeIt(t *testing.T) {
 func TestAUserWhoseNameIsNotServedAnyMoreCanBeDisabled(t *testing.T) {
 	b := newBench(t)
 	b.apply(AddUser{Name: "nadia", Level: access.Standard, Domain: "www.example.com"}, Options{})
-	if _, err := b.Load(context.Background(), policy.Snapshot{ServerNames: map[string]struct{}{"www.example.org": {}}}, nil, keys.Secret{}); err != nil {
+	if _, err := b.Load(context.Background(), File{Base: policy.Snapshot{ServerNames: map[string]struct{}{"www.example.org": {}}}}); err != nil {
 		t.Fatal(err)
 	}
 	yes := true

@@ -63,7 +63,7 @@ func (p *Plane) Open(ctx context.Context, by Actor, r OpenRequest) ([]byte, erro
 		return nil, &Error{Kind: Denied, Text: fmt.Sprintf("open needs the level %v", access.Admin)}
 	}
 	var all map[aead.KeyID]aead.Key
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+	err := p.view(ctx, func(tx *store.Tx) (err error) {
 		all, err = openingKeys(tx)
 		return err
 	})
@@ -117,7 +117,7 @@ func openingKeys(tx *store.Tx) (map[aead.KeyID]aead.Key, error) {
 func (p *Plane) sealKey(ctx context.Context, by Actor, id string) (aead.Key, error) {
 	for {
 		var key aead.Key
-		err := p.store.View(ctx, func(tx *store.Tx) error {
+		err := p.view(ctx, func(tx *store.Tx) error {
 			rows, err := tx.SealKeys()
 			if err != nil {
 				return err
@@ -321,7 +321,7 @@ const rewrapAtOnce = 500
 // finishRewrap takes a rotation of the store's key to its end, if one is under
 // way. Every step can be repeated. The caller holds keysets.
 func (p *Plane) finishRewrap(ctx context.Context) error {
-	err := p.store.View(ctx, func(tx *store.Tx) error {
+	err := p.view(ctx, func(tx *store.Tx) error {
 		_, err := tx.Setting(settingRewrap)
 		return err
 	})
@@ -349,7 +349,9 @@ func (p *Plane) finishRewrap(ctx context.Context) error {
 		return tx.DropSetting(settingRewrap)
 	})
 	if err == nil {
+		p.reading.Lock()
 		p.parts.Vault.Adopt(next)
+		p.reading.Unlock()
 	}
 	return err
 }

@@ -61,6 +61,9 @@ func (p *Plane) tick(ctx context.Context) {
 		p.report("usage", p.flush(ctx))
 	}
 	p.report("checkpoint", p.checkpoint(ctx, false))
+	for _, name := range p.dueLists(now) {
+		p.report("list", p.readList(ctx, name, false))
+	}
 	if today := dayOf(now); held == "" && today != p.folded {
 		p.folded = today
 		p.report("fold", p.fold(ctx, now))

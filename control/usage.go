@@ -21,6 +21,7 @@ type flushState struct {
 	marks      map[keys.ID][2]time.Time
 	left       map[sightingsOf][]usage.Sighting // not written, since the store failed
 	views      map[int64]int64                  // of pages, by user
+	hits       map[string]int64                 // of exceptions
 	anew       []keys.ID                        // whose sightings in the store go first
 }
 
@@ -39,12 +40,17 @@ func (p *Plane) flush(ctx context.Context) error {
 	now := p.parts.Now()
 	p.flushed.at = now
 	totals, marks, sightings := p.collect()
-	if len(totals)+len(marks)+len(sightings)+len(p.flushed.views)+len(p.flushed.anew) == 0 {
+	if len(totals)+len(marks)+len(sightings)+len(p.flushed.views)+len(p.flushed.anew)+len(p.flushed.hits) == 0 {
 		return nil
 	}
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
 		for _, id := range p.flushed.anew {
 			if err := tx.DropSightings(id, sightUse); err != nil {
+				return err
+			}
+		}
+		for id, n := range p.flushed.hits {
+			if err := tx.CountHits(id, n); err != nil && !gone(err) {
 				return err
 			}
 		}
@@ -74,7 +80,7 @@ func (p *Plane) flush(ctx context.Context) error {
 		p.flushed.left = sightings
 		return err
 	}
-	p.flushed.left, p.flushed.views, p.flushed.anew = nil, nil, nil
+	p.flushed.left, p.flushed.views, p.flushed.anew, p.flushed.hits = nil, nil, nil, nil
 	maps.Copy(p.flushed.totals, totals)
 	maps.Copy(p.flushed.marks, marks)
 	return nil
@@ -93,7 +99,14 @@ func (p *Plane) collect() (totals map[int64]usage.Totals, marks map[keys.ID][2]t
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if f.views == nil {
-		f.views = make(map[int64]int64)
+		f.views, f.hits = make(map[int64]int64), make(map[string]int64)
+	}
+	for id, row := range p.exceptionRows {
+		if n, _ := p.exceptions.Hits(id); n > p.counted[id] {
+			f.hits[id] += n - p.counted[id]
+			row.Hits += n - p.counted[id]
+			p.exceptionRows[id], p.counted[id] = row, n
+		}
 	}
 	for id, n := range p.views {
 		f.views[id] += n
@@ -130,7 +143,7 @@ func (p *Plane) readUsage(ctx context.Context) error {
 	now := p.parts.Now()
 	today := dayOf(now)
 	var byDay, byMonth map[int64]usage.Totals
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+	err := p.view(ctx, func(tx *store.Tx) (err error) {
 		if byDay, err = tx.AllUsage(today); err == nil {
 			byMonth, err = tx.AllUsage(today - today%100 + 1)
 		}

@@ -4,27 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
 
 	"mtguard/config"
 	"mtguard/config/statedir"
 	"mtguard/control"
 	"mtguard/mtproto"
 	"mtguard/node/links"
+	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
-	"mtguard/security/ratelimit"
 )
 
 // compile turns a file into its part of the snapshots that connections meet:
 // everything but the keys, which the control plane adds.
 func (n *Node) compile(file *config.File) (*policy.Snapshot, error) {
-	rate, err := ratelimit.ParseLimit(file.Limits.NewPerPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("limits.new_per_prefix: %w", err)
-	}
 	dcs, err := dcTable(file.Upstream.DC)
 	if err != nil {
 		return nil, err
@@ -35,16 +34,13 @@ func (n *Node) compile(file *config.File) (*policy.Snapshot, error) {
 	}
 	s := &policy.Snapshot{
 		Limits: policy.Limits{
-			MaxConnections:        n.affordable(file.Proxy.MaxConnections),
-			HalfOpen:              file.Limits.HalfOpen,
-			ConnectionsPerAddress: file.Limits.ConnectionsPerAddress,
-			NewPerPrefix:          rate,
+			MaxConnections: n.affordable(file.Proxy.MaxConnections),
+			HalfOpen:       file.Limits.HalfOpen,
 		},
 		Seed:              n.seed,
 		DCs:               dcs,
 		ServerNames:       make(map[string]struct{}),
 		Skew:              file.Proxy.ClockSkew,
-		PassThrough:       file.Upstream.PassThrough,
 		Handshake:         file.Proxy.HandshakeTimeout,
 		Idle:              file.Proxy.IdleTimeout,
 		ProxyProtocolFrom: file.Proxy.ProxyProtocolFrom,
@@ -68,9 +64,6 @@ func (n *Node) compile(file *config.File) (*policy.Snapshot, error) {
 	}
 	if len(file.Cover.Domains) > 0 {
 		s.Cover.Name = file.Cover.Domains[0]
-	}
-	if s.Controls, err = controls(file.Policy.Controls); err != nil {
-		return nil, err
 	}
 	return s, nil
 }
@@ -127,20 +120,51 @@ func dcTable(override map[string][]string) (*mtproto.DCTable, error) {
 	return mtproto.NewDCTable(table), nil
 }
 
-// controls reads modes: "off", "monitor", "enforce", "enforce 10%".
-func controls(modes map[string]string) (map[string]policy.Control, error) {
-	all := make(map[string]policy.Control, len(modes))
-	for name, text := range modes {
-		word, share, partly := strings.Cut(text, " ")
-		mode, err := policy.ParseMode(word)
-		control := policy.Control{Mode: mode}
-		if err == nil && partly {
-			control.Percent, err = strconv.Atoi(strings.TrimSuffix(share, "%"))
+// layer is what the file says of policy. It lies over the preset and below the
+// policy that commands set.
+func layer(file *config.File) (policy.Layer, error) {
+	d := policy.New("")
+	type value struct{ key, path, text string }
+	values := []value{
+		{"limits.connections_per_address", "connections.per_address", strconv.Itoa(file.Limits.ConnectionsPerAddress)},
+		{"limits.new_per_prefix", "rates.new_per_prefix", strconv.Quote(file.Limits.NewPerPrefix)},
+		{"upstream.pass_through", "relay.passthrough", strconv.FormatBool(file.Upstream.PassThrough)},
+	}
+	for _, name := range slices.Sorted(maps.Keys(file.Policy.Controls)) {
+		key := "policy.controls." + name
+		values = append(values, value{key, "controls." + name, file.Policy.Controls[name]})
+	}
+	for _, v := range values {
+		if !file.Explicit(v.key) {
+			continue
 		}
+		if err := d.Set(v.path, v.text, 0); err != nil {
+			return policy.Layer{}, fmt.Errorf("%s: %w", v.key, err)
+		}
+	}
+	origin := "the configuration"
+	if file.Path() != "" {
+		origin = filepath.Base(file.Path())
+	}
+	return policy.Layer{Origin: origin, Document: d}, nil
+}
+
+// geo reads the files that tell where addresses are; nil when there are none.
+func geo(file *config.File) (*access.Geo, error) {
+	var all *access.Geo
+	for _, path := range []string{file.Access.CountryDB, file.Access.ASNDB} {
+		if path == "" {
+			continue
+		}
+		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("policy.controls.%s: %w", name, err)
+			return nil, err
 		}
-		all[name] = control
+		one, err := access.LoadGeo(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = all.Join(one)
 	}
 	return all, nil
 }

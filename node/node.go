@@ -134,7 +134,18 @@ func (n *Node) load(file *config.File) (ended int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if ended, err = n.plane.Load(context.Background(), *base, users, first); err != nil {
+	values, err := layer(file)
+	if err != nil {
+		return 0, err
+	}
+	where, err := geo(file)
+	if err != nil {
+		return 0, err
+	}
+	ended, err = n.plane.Load(context.Background(), control.File{
+		Base: *base, Policy: values, Trusted: file.Access.Trusted, Geo: where, Users: users, First: first,
+	})
+	if err != nil {
 		return 0, err
 	}
 	if first.ID() != "" && n.plane.Knows(first.ID()) {

@@ -105,7 +105,7 @@ mutate "limit of handshakes" proxy/server.go 'if limit > 0 && h.n > limit {' 'if
 mutate "limit of handshakes, whose end it is" proxy/server.go 'out := h.oldest' 'out := h.young' ./proxy
 mutate "limit per address" proxy/guard/checks.go 'limit > 0 && c.FromAddr > limit' 'false && c.FromAddr > limit' ./proxy
 mutate "limit per address, unplugged" node/wire.go 'guard.PerAddress{},' '' ./node
-mutate "rate, narrow prefix" proxy/guard/checks.go 'a.limiter.Check(narrow, limit, c.At); !d.Allowed' 'a.limiter.Check(narrow, limit, c.At); false && !d.Allowed' ./proxy
+mutate "rate, narrow prefix" proxy/guard/checks.go 'limiter.Check(narrow, limit, c.At); !d.Allowed' 'limiter.Check(narrow, limit, c.At); false && !d.Allowed' ./proxy
 mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At); !d.Allowed' 'limit.Times(wideFactor), c.At); false && !d.Allowed' ./proxy
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
 mutate "enforcement" proxy/guard/pipeline.go 'if mode == policy.Enforce {' 'if false {' ./proxy
@@ -115,7 +115,7 @@ mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > int64(s
 mutate "drain, end of sessions" proxy/server.go 's.Engine.Close()' '' ./proxy
 mutate "drain, end of handshakes" proxy/server.go 's.half.closeAll()' '' ./proxy
 mutate "drain at SIGTERM" node/node.go 'n.server.Shutdown(ctx)' 'stop, now := context.WithCancel(ctx); now(); n.server.Shutdown(stop)' ./node
-mutate "reload, users declared in the file" node/node.go 'n.plane.Load(context.Background(), *base, users, first)' 'n.plane.Load(context.Background(), *base, users[:0], first)' ./node
+mutate "reload, users declared in the file" node/node.go 'Users: users, First: first,' 'First: first,' ./node
 mutate "grant looked at when the session is listed" proxy/conn.go 'why := live.Grant.Lost(); why != ""' 'why := live.Grant.Lost(); false && why != ""' ./proxy
 mutate "grant looked at before the dial" proxy/conn.go 'if x.lost() { // the client' 'if false { // the client' ./proxy
 mutate "grant looked at before the first bytes" proxy/conn.go 'if x.lost() { // the DC' 'if false { // the DC' ./proxy

@@ -241,3 +241,57 @@ func BenchmarkOpen(b *testing.B) {
 		s.Close()
 	}
 }
+
+// BenchmarkReadRules is what compiling 100,000 rules of nothing reads, and what it
+// reads when one of them was changed.
+func BenchmarkReadRules(b *testing.B) {
+	s, err := sqlite.Open(b.Context(), sqlite.Options{Path: filepath.Join(b.TempDir(), "mtguard.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	put := func(from, n int) store.Revision {
+		r, err := s.Update(b.Context(), func(tx *store.Tx) error {
+			for i := range n {
+				r := store.Rule{
+					ID: fmt.Sprintf("r%08x", from+i), Match: fmt.Sprintf("net:2001:db8:%x::/48", from+i),
+					Source: store.FromFeed, Reason: "seen scanning", By: "feed", Created: benchStart,
+				}
+				if err := tx.PutRule(&r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return r
+	}
+	since := put(0, store.MaxRules-1)
+	put(store.MaxRules, 1)
+	for _, c := range []struct {
+		name  string
+		since store.Revision
+		want  int
+	}{{"all", 0, store.MaxRules}, {"changed", since, 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n := 0
+				err := s.View(b.Context(), func(tx *store.Tx) error {
+					for _, err := range tx.Rules(c.since) {
+						if err != nil {
+							return err
+						}
+						n++
+					}
+					return nil
+				})
+				if err != nil || n != c.want {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}

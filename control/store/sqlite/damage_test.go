@@ -26,7 +26,9 @@ func readAll(t testing.TB, s *store.Store) error {
 		_, err6 := tx.PageToken(1)
 		_, err7 := tx.SecretSetting("setting0")
 		_, _, err8 := tx.Once("request0", start)
-		return errors.Join(drain(tx.Users(0)), drain(tx.Users(-1)), drain(tx.Keys(0)), drain(tx.Materials(0)), drain(tx.Pages(0)),
+		_, err9 := tx.Policies(0, 0)
+		return errors.Join(err9, drain(tx.Rules(0)), drain(tx.Rules(-1)), drain(tx.Exceptions(0)), drain(tx.Exceptions(-1)),
+			drain(tx.Lists(0)), drain(tx.Lists(-1)), drain(tx.Users(0)), drain(tx.Users(-1)), drain(tx.Keys(0)), drain(tx.Materials(0)), drain(tx.Pages(0)),
 			drain(tx.AllSightings()), drain(tx.AuditRows(1, 0)), err1, err2, err3, err4, err5, err6, err7, err8)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -79,8 +80,8 @@ func edit(t testing.TB, path string, statements ...string) {
 	}
 }
 
-// fill puts two users, each with a key and a page, two secret settings and n audit rows
-// into a new store, and a sealer in.
+// fill puts two users, each with a key and a page, two of all other records and n audit
+// rows into a new store, and a sealer in.
 func fill(t testing.TB, path string, n int) *storetest.Sealer {
 	t.Helper()
 	sealer := storetest.NewSealer()
@@ -102,6 +103,14 @@ func fill(t testing.TB, path string, n int) *storetest.Sealer {
 				return err
 			}
 			if err := tx.PutSecretSetting("setting"+fmt.Sprint(i), []byte("setting of "+name)); err != nil {
+				return err
+			}
+			if err := errors.Join(
+				tx.PutRule(&store.Rule{ID: name, Match: "net:192.0.2." + fmt.Sprint(i), Level: access.None, Source: store.FromOperator, Created: start}),
+				tx.PutException(&store.Exception{ID: name, User: name, Controls: []string{"rate.accept"}, Until: start.Add(time.Hour)}),
+				tx.PutList(&store.List{Name: name, Origin: "/srv/" + name, Created: start}),
+				tx.AddPolicy(&store.PolicyRevision{Document: "schema = 1 # " + name, At: start}),
+			); err != nil {
 				return err
 			}
 			if err := tx.PutOnce("request"+fmt.Sprint(i), []byte("answer to "+name), start.Add(time.Hour)); err != nil {

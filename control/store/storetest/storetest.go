@@ -44,6 +44,11 @@ func Run(t *testing.T, open Open) {
 		{"keys", keyTests},
 		{"counts", countTests},
 		{"pages", pageTests},
+		{"rules", ruleTests},
+		{"exceptions", exceptionTests},
+		{"lists", listTests},
+		{"forgetting", forgettingTests},
+		{"policies", policyTests},
 		{"settings", settingTests},
 		{"once", onceTests},
 		{"audit", auditTests},
@@ -133,10 +138,17 @@ func (f *fixture) everything() (text string) {
 		text = fmt.Sprintln(tx.Revision())
 		return errors.Join(
 			add(&text, tx.Users(0)), add(&text, tx.Users(-1)), add(&text, tx.Keys(0)), add(&text, tx.Pages(0)),
+			addPolicies(&text, tx), add(&text, tx.Rules(-1)), add(&text, tx.Exceptions(-1)), add(&text, tx.Lists(-1)),
 			add(&text, tx.AllSightings()), add(&text, tx.AuditRows(1, 0)),
 		)
 	})
 	return text
+}
+
+func addPolicies(to *string, tx *store.Tx) error {
+	all, err := tx.Policies(0, 0)
+	*to += fmt.Sprintf("%+v\n", all)
+	return err
 }
 
 func add[T any](to *string, list iter.Seq2[T, error]) error {

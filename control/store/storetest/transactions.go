@@ -163,6 +163,8 @@ var transactionTests = []test{
 			for name, err := range map[string]error{
 				"PutUser": tx.PutUser(&u), "PutKey": tx.PutKey(&k, []byte("m")), "PutSetting": tx.PutSetting("s", []byte("v")),
 				"CountViews": tx.CountViews(u.ID, 1), "DropKeys": tx.DropKeys(u.ID), "PutOnce": tx.PutOnce("k", nil, at),
+				"CountHits": tx.CountHits("x", 1), "ListChecked": tx.ListChecked("l", at, at, 1, ""),
+				"AddPolicy": tx.AddPolicy(&store.PolicyRevision{Document: "schema = 1"}),
 			} {
 				if err == nil {
 					t.Errorf("%s worked in a view", name)
@@ -310,7 +312,9 @@ func changeMuch(tx *store.Tx) error {
 	}
 	k2 := newKey("k2", other.ID, 1)
 	page := store.Page{UserID: u.ID, Hash: [32]byte{1}, Opened: at}
+	rule, exception, list := rules.named("r"), exceptions.named("x"), lists.named("l")
 	_, err = tx.Audit(entry("much"))
-	return errors.Join(err, tx.PutKey(&k2, []byte("m")), tx.PutPage(&page, "token"), tx.EraseMaterial("k1"),
+	return errors.Join(err, tx.PutRule(&rule), tx.PutException(&exception), tx.PutList(&list), tx.CountHits("x", 1),
+		tx.AddPolicy(&store.PolicyRevision{Document: "schema = 1"}), tx.PutKey(&k2, []byte("m")), tx.PutPage(&page, "token"), tx.EraseMaterial("k1"),
 		tx.AddKeyEvent(store.KeyEvent{Key: "k1", At: at, To: "retired"}), tx.PutSetting("s", []byte("v")), tx.PutSecretSetting("s", []byte("v")))
 }
