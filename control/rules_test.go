@@ -1,0 +1,269 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mtguard/security/access"
+	"mtguard/security/policy"
+)
+
+// ceiling is what the table in force gives an address.
+func (b *bench) ceiling(addr string) access.Decision {
+	return b.live.Load().Access.Check(access.Query{Addr: netip.MustParseAddr(addr), Now: b.clock()})
+}
+
+func TestARuleIsACeilingWhileItHolds(t *testing.T) {
+	b := newBench(t)
+	r := b.apply(AddRule{Match: "203.0.113.0/24", Level: access.None, Until: b.clock().Add(time.Hour)}, Options{Reason: "abuse"})
+	b.apply(AddRule{Match: "203.0.113.7", Level: access.ReadOnly}, Options{})
+	if d := b.ceiling("203.0.113.1"); d.Level != access.None || d.Rule != r.Rule.ID || d.Control != access.ControlLevel {
+		t.Errorf("in the prefix: %+v", d)
+	}
+	if d := b.ceiling("203.0.113.7"); d.Level != access.ReadOnly {
+		t.Errorf("the more specific rule: %+v", d)
+	}
+	if d := b.ceiling("198.51.100.1"); d.Level != access.Standard || d.Rule != "" {
+		t.Errorf("elsewhere: %+v", d)
+	}
+	b.restart()
+	if d := b.ceiling("203.0.113.1"); d.Level != access.None {
+		t.Errorf("after a restart: %+v", d)
+	}
+	b.pass(time.Hour)
+	if d := b.ceiling("203.0.113.1"); d.Level != access.Standard {
+		t.Errorf("an hour later: %+v", d)
+	}
+	list, _, err := b.Rules(context.Background(), RuleFilter{})
+	if err != nil || len(list) != 2 {
+		t.Fatalf("rules %+v, %v", list, err)
+	}
+	for _, info := range list {
+		if want := map[bool]string{true: "over", false: "in force"}[info.ID == r.Rule.ID]; info.State != want {
+			t.Errorf("rule on %s is %s", info.Match, info.State)
+		}
+		b.apply(RemoveRule{ID: info.ID}, Options{IfRevision: info.Revision})
+	}
+	b.refuses(NotFound, RemoveRule{ID: r.Rule.ID}, Options{})
+	if d := b.ceiling("203.0.113.7"); d.Level != access.Standard {
+		t.Errorf("after its removal: %+v", d)
+	}
+}
+
+func TestBadRulesAreRefusedWhole(t *testing.T) {
+	b := newBench(t)
+	b.apply(AddRule{Match: "192.0.2.0/24", Level: access.None}, Options{})
+	for _, c := range []AddRule{
+		{Match: ""}, {Match: "192.0.2.1/24"}, {Match: "fe80::1%eth0"}, {Match: "::ffff:192.0.2.0/200"}, {Match: "country:Germany"}, {Match: "192.0.2.0/24", Level: 9},
+		{Match: "10.0.0.0/8", Schedule: "sometimes"}, {Match: "10.0.0.0/8", Until: b.clock()}, {Match: "10.0.0.0/8", From: b.clock().Add(day), Until: b.clock().Add(time.Hour)},
+		{Match: "192.0.2.0/24", Level: access.Standard}, // another level for the same
+		{Match: "list:none"},
+	} {
+		if e := b.refuses(Invalid, c, Options{}); e.Field == "" {
+			t.Errorf("%+v: no field is named: %v", c, e)
+		}
+	}
+	if list, _, _ := b.Rules(context.Background(), RuleFilter{}); len(list) != 1 {
+		t.Errorf("%d rules are there", len(list))
+	}
+}
+
+func TestARuleThatShutsItsMakerOutEndsByItself(t *testing.T) {
+	b := newBench(t)
+	own := Actor{Name: "uid 0", Level: access.Superuser, From: []netip.Addr{netip.MustParseAddr("192.0.2.10")}}
+	c := AddRule{Match: "192.0.2.0/24", Level: access.None}
+	if _, err := b.Apply(context.Background(), own, c, Options{}); err == nil || err.(*Error).Kind != Refused {
+		t.Fatalf("without force: %v", err)
+	}
+	b.refuses(Refused, AddRule{Match: "127.0.0.0/8", Level: access.None}, Options{})
+	r, err := b.Apply(context.Background(), own, c, Options{Force: true})
+	if err != nil || r.Rule.ConfirmBy == nil || r.Rule.State != "to be confirmed" {
+		t.Fatalf("with force: %+v, %v", r.Rule, err)
+	}
+	if d := b.ceiling("192.0.2.10"); d.Level != access.None {
+		t.Errorf("it does not hold: %+v", d)
+	}
+	b.pass(confirmWithin)
+	if d := b.ceiling("192.0.2.10"); d.Level != access.Standard {
+		t.Errorf("nobody confirmed it: %+v", d)
+	}
+	b.refuses(Refused, ConfirmRule{ID: r.Rule.ID}, Options{})
+	r, _ = b.Apply(context.Background(), own, AddRule{Match: "192.0.2.8/29", Level: access.None}, Options{Force: true})
+	b.apply(ConfirmRule{ID: r.Rule.ID}, Options{})
+	b.pass(day)
+	if d := b.ceiling("192.0.2.10"); d.Level != access.None {
+		t.Errorf("it was confirmed: %+v", d)
+	}
+}
+
+func TestBlocksEndAndAreUndone(t *testing.T) {
+	b := newBench(t)
+	b.apply(Block{Target: "198.51.100.7"}, Options{Reason: "abuse"})
+	b.apply(Block{Target: "198.51.100.8", For: Duration(day)}, Options{Reason: "abuse"})
+	b.apply(Unblock{Target: "198.51.100.8"}, Options{})
+	b.refuses(NotFound, Unblock{Target: "198.51.100.8"}, Options{})
+	if b.ceiling("198.51.100.7").Level != access.None || b.ceiling("198.51.100.8").Level != access.Standard {
+		t.Error("the wrong one is blocked")
+	}
+	b.pass(time.Hour)
+	if d := b.ceiling("198.51.100.7"); d.Level != access.Standard {
+		t.Errorf("after an hour: %+v", d)
+	}
+	b.refuses(Invalid, Block{Target: "198.51.100.7", For: Duration(1000 * day)}, Options{})
+}
+
+func TestAListIsTakenWholeOrTheLastGoodOneStays(t *testing.T) {
+	b := newBench(t)
+	path := filepath.Join(t.TempDir(), "drop.netset")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var lines strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&lines, "198.18.%d.0/24\n", i)
+	}
+	write("# a list\n" + lines.String())
+	r := b.apply(SetList{Name: "drop", Origin: path, Level: access.None, Every: Duration(time.Hour)}, Options{})
+	if r.List.Entries == 0 || b.ceiling("198.18.7.9").Level != access.None {
+		t.Fatalf("list %+v, ceiling %+v", r.List, b.ceiling("198.18.7.9"))
+	}
+	// A pinned rule of the operator's is not touched by any list.
+	b.apply(AddRule{Match: "198.18.0.0/16", Level: access.Standard, Pinned: true}, Options{})
+	if d := b.ceiling("198.18.7.9"); d.Level != access.Standard || !d.Pinned {
+		t.Errorf("a pinned address: %+v", d)
+	}
+	for name, text := range map[string]string{"broken": lines.String() + "not an address\n", "cut short": "198.18.1.0/24\n", "empty": "# nothing\n", "the Internet": "0.0.0.0/0\n"} {
+		write(text)
+		b.pass(time.Hour)
+		infos, err := b.Lists(context.Background())
+		if err != nil || infos[0].Problem == "" || infos[0].Entries != r.List.Entries {
+			t.Errorf("%s: %+v, %v", name, infos, err)
+		}
+	}
+	b.refuses(Refused, ReloadList{Name: "drop"}, Options{})
+	b.restart()
+	list, _, _ := b.Rules(context.Background(), RuleFilter{})
+	b.apply(RemoveRule{ID: list[0].ID}, Options{})
+	if d := b.ceiling("198.18.7.9"); d.Level != access.None {
+		t.Errorf("after a restart the last good one does not hold: %+v", d)
+	}
+	write(lines.String())
+	b.apply(ReloadList{Name: "drop"}, Options{})
+	b.apply(RemoveList{Name: "drop"}, Options{})
+	if d := b.ceiling("198.18.7.9"); d.Level != access.Standard {
+		t.Errorf("after its removal: %+v", d)
+	}
+	for _, c := range []SetList{{Name: "../x", Origin: path}, {Name: "x", Origin: "relative"}, {Name: "x", Origin: "http://example.com/l"}, {Name: "x", Origin: path, Every: 1}} {
+		b.refuses(Invalid, c, Options{})
+	}
+}
+
+func TestThePolicyHasRevisionsAndAWayBack(t *testing.T) {
+	b := newBench(t)
+	ctx := context.Background()
+	before := b.live.Load().Limits.ConnectionsPerAddress
+	r := b.apply(SetPolicy{"schema = 1\n[connections]\nper_address = 17\n"}, Options{Reason: "less"})
+	if got := b.live.Load().Limits.ConnectionsPerAddress; got != 17 || r.Policy.Revision != 1 {
+		t.Fatalf("limit %d, revision %+v", got, r.Policy)
+	}
+	b.apply(SetMode{Control: policy.ConnsAddr, Mode: "enforce", Percent: 10}, Options{Reason: "try"})
+	if c := b.live.Load().Controls[policy.ConnsAddr]; c.Mode != policy.Enforce || c.Percent != 10 {
+		t.Errorf("control %+v", c)
+	}
+	if got := b.live.Load().Limits.ConnectionsPerAddress; got != 17 {
+		t.Errorf("setting a mode changed the limit to %d", got)
+	}
+	b.restart()
+	if c := b.live.Load().Controls[policy.ConnsAddr]; c.Mode != policy.Enforce {
+		t.Errorf("after a restart: %+v", c)
+	}
+	b.apply(RollbackPolicy{Revision: 1}, Options{Reason: "too much"})
+	if c := b.live.Load().Controls[policy.ConnsAddr]; c.Mode == policy.Enforce {
+		t.Errorf("after the rollback: %+v", c)
+	}
+	b.apply(RollbackPolicy{}, Options{Reason: "all of it"})
+	if got := b.live.Load().Limits.ConnectionsPerAddress; got != before {
+		t.Errorf("after going back to nothing the limit is %d, it was %d", got, before)
+	}
+	history, err := b.PolicyHistory(ctx, 0, 10)
+	if err != nil || len(history) != 4 || history[0].Revision != 4 || history[3].Reason != "less" {
+		t.Errorf("history %+v, %v", history, err)
+	}
+	values, err := b.PolicyExplain(ctx, "")
+	if err != nil || len(values) < 20 {
+		t.Fatalf("%d values, %v", len(values), err)
+	}
+	diff, err := b.PolicyDiff(ctx, 1, 2)
+	if err != nil || len(diff) != 1 || diff[0].Path != "controls.conns.addr" {
+		t.Errorf("difference %+v, %v", diff, err)
+	}
+	for _, text := range []string{"", "schema = 2\n", "schema = 1\n[nonsense]\n", "schema = 1\n[connections]\nper_address = -1\n", "schema = 1\n[controls.\"no.such\"]\nmode = \"enforce\"\n"} {
+		b.refuses(Invalid, SetPolicy{text}, Options{Reason: "x"})
+	}
+	b.refuses(Invalid, SetMode{Control: policy.ConnsTotal, Mode: "off"}, Options{Reason: "x"})
+	b.refuses(NotFound, RollbackPolicy{Revision: 99}, Options{Reason: "x"})
+	b.refuses(Invalid, SetMode{Control: policy.ConnsAddr, Mode: "enforce"}, Options{}) // no reason
+}
+
+func TestABrokenGlassMendsItself(t *testing.T) {
+	b := newBench(t)
+	b.apply(SetMode{Control: policy.RateAccept, Mode: "enforce"}, Options{Reason: "x"})
+	mode := func() policy.Mode {
+		m, _ := b.live.Load().Judge(policy.RateAccept, policy.Subject{Addr: home}, b.clock())
+		return m
+	}
+	b.refuses(Invalid, BreakGlass{}, Options{})
+	b.apply(BreakGlass{}, Options{Reason: "everybody is locked out"})
+	if mode() != policy.Monitor {
+		t.Errorf("with the glass broken: %v", mode())
+	}
+	b.pass(usualGlass)
+	if mode() != policy.Enforce {
+		t.Errorf("four hours later: %v", mode())
+	}
+	b.apply(BreakGlass{}, Options{Reason: "again"})
+	b.apply(EndGlass{}, Options{})
+	if mode() != policy.Enforce {
+		t.Errorf("after it was ended: %v", mode())
+	}
+}
+
+func TestAnExceptionSparesUntilItsEnd(t *testing.T) {
+	b := newBench(t)
+	b.add("kiosk")
+	b.apply(SetMode{Control: policy.ConnsUser, Mode: "enforce"}, Options{Reason: "x"})
+	subject := policy.Subject{Addr: home, User: "kiosk"}
+	r := b.apply(AddException{Controls: []string{policy.ConnsUser}, User: "kiosk", Until: b.clock().Add(day)}, Options{Reason: "many people"})
+	if m, id := b.live.Load().Judge(policy.ConnsUser, subject, b.clock()); m == policy.Enforce || id != r.Exception.ID {
+		t.Errorf("spared: %v by %q", m, id)
+	}
+	if err := b.flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	if list, _ := b.Exceptions(context.Background()); len(list) != 1 || list[0].Hits != 1 || list[0].Owner != operator.Name {
+		t.Errorf("after a restart: %+v", list)
+	}
+	if m, _ := b.live.Load().Judge(policy.ConnsUser, subject, b.clock().Add(day)); m != policy.Enforce {
+		t.Errorf("at its end: %v", m)
+	}
+	b.apply(RemoveException{ID: r.Exception.ID}, Options{})
+	if m, _ := b.live.Load().Judge(policy.ConnsUser, subject, b.clock()); m != policy.Enforce {
+		t.Errorf("after its removal: %v", m)
+	}
+	b.refuses(Invalid, AddException{Controls: []string{policy.ConnsUser}, User: "kiosk", Until: b.clock().Add(day)}, Options{})
+	o := Options{Reason: "x"}
+	for _, c := range []AddException{{}, {Controls: []string{"no.such"}, User: "kiosk", Until: b.clock().Add(day)}, {Controls: []string{policy.ConnsTotal}, User: "kiosk", Until: b.clock().Add(day)},
+		{Controls: []string{policy.ConnsUser}, User: "kiosk"}, {Controls: []string{policy.ConnsUser}, User: "kiosk", Until: b.clock()}, {Controls: []string{policy.ConnsUser}, Prefix: "nonsense", Until: b.clock().Add(day)},
+		{Controls: []string{policy.ConnsUser}, Until: b.clock().Add(day)}, {Controls: []string{policy.ConnsUser}, Prefix: "0.0.0.0/0", Until: b.clock().Add(day)}} {
+		b.refuses(Invalid, c, o)
+	}
+}
