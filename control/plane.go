@@ -57,6 +57,8 @@ type Parts struct {
 	PageURL func(token string) string
 	// Node tells what only the node knows of its own status.
 	Node func(*Status)
+	// Decisions adds to a control what it has decided; nil: nobody counts.
+	Decisions func(*ControlInfo)
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -126,6 +128,9 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	}
 	if parts.PageURL == nil {
 		parts.PageURL = func(string) string { return "" }
+	}
+	if parts.Decisions == nil {
+		parts.Decisions = func(*ControlInfo) {}
 	}
 	if parts.Node == nil {
 		parts.Node = func(*Status) {}

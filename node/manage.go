@@ -23,17 +23,18 @@ import (
 // newPlane makes the control plane over the open store.
 func (n *Node) newPlane() (*control.Plane, error) {
 	return control.New(context.Background(), control.Parts{
-		Store:    n.state.store,
-		Vault:    n.state.vault,
-		Master:   n.state.master,
-		Live:     &n.live,
-		Sessions: &n.sessions,
-		Log:      n.log,
-		Dir:      n.dir.Path(),
-		Version:  version(),
-		Links:    n.makeLinks,
-		PageURL:  n.pageURL,
-		Node:     n.describe,
+		Store:     n.state.store,
+		Vault:     n.state.vault,
+		Master:    n.state.master,
+		Live:      &n.live,
+		Sessions:  &n.sessions,
+		Log:       n.log,
+		Dir:       n.dir.Path(),
+		Version:   version(),
+		Links:     n.makeLinks,
+		PageURL:   n.pageURL,
+		Node:      n.describe,
+		Decisions: n.decisions,
 	})
 }
 
@@ -109,6 +110,21 @@ func (n *Node) describe(s *control.Status) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.ConfigError = n.refused
+}
+
+// decisions tells what a control has decided.
+func (n *Node) decisions(info *control.ControlInfo) {
+	c := n.stats.Control(info.Name)
+	info.Allowed = c.Decisions(stats.VerdictAllow, stats.ModeEnforce) + c.Decisions(stats.VerdictAllow, stats.ModeMonitor)
+	for _, v := range []stats.Verdict{stats.VerdictDeny, stats.VerdictMask} {
+		info.Refused += c.Decisions(v, stats.ModeEnforce)
+		info.WouldRefuse += c.Decisions(v, stats.ModeMonitor)
+		info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)
+		info.KnownWould += c.KnownDecisions(v, stats.ModeMonitor)
+	}
+	if times := c.Times(); times > 0 {
+		info.CostMicros = float64(c.Total().Nanoseconds()) / 1000 / float64(times)
+	}
 }
 
 // Addresses are the addresses in use as they were written, with the ports that

@@ -52,6 +52,9 @@ func (c *Control) Took(d time.Duration) { c.took.Observe(d) }
 // Times returns how many judgements were timed.
 func (c *Control) Times() uint64 { return c.took.Count() }
 
+// Total returns how long all timed judgements took together.
+func (c *Control) Total() time.Duration { return time.Duration(c.took.sum.Load()) }
+
 // Control returns the counters of the control with that name, which it creates at the first call. Names come from the program; beyond 128
 // of them all further ones share the name "other".
 func (c *Counters) Control(name string) *Control {
