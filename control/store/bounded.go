@@ -64,7 +64,7 @@ func (tx *Tx) roomFor(into *bounded, name string, rev Revision, live bool) (seq 
 	switch {
 	case !live:
 		n--
-	case n > into.most:
+	case n >= into.most:
 		return 0, fmt.Errorf("%w: %d of them", ErrTooMany, n)
 	default:
 		n++
