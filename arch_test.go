@@ -20,7 +20,8 @@ import (
 // In "tests" stand packages that only tests, the demonstration and the
 // simulator's own command may import.
 const layers = `
-security/aead security/access security/usage telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
+security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
+security/usage
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy
 proxy/guard proxy/auth proxy/relay control/store control/backup tgsim

@@ -40,6 +40,8 @@ type conn struct {
 	key     *keys.Key   // nil until a secret matched
 	grant   *auth.Grant // nil until the client was let in
 	counted bool        // stands in the occupancy
+	verdict guard.Verdict
+	hello   access.Level // ceiling by what the hello said
 }
 
 // serveConn owns c until the relay does.
@@ -59,11 +61,10 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {
 		x.Addr, early, err = readProxyHeader(c, x.Addr)
 	}
-	var verdict guard.Verdict
 	var client *handshake.Client
 	var failure *handshake.Failure
 	if err == nil {
-		if verdict = x.admit(); verdict.Action == guard.Allow {
+		if x.admit() {
 			client, failure = x.identify(early)
 		} else {
 			s.Guard.Conclude(&x.Conn, stats.ResultRefused)
@@ -71,30 +72,30 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	}
 	s.Stats.HalfOpen.Dec()
 	switch {
-	case !s.half.leave(waiting), verdict.Action == guard.Deny:
+	case !s.half.leave(waiting), x.verdict.Action == guard.Deny:
 		x.close(stats.OutcomeDenied)
 	case err != nil:
 		if s.headers.now(x.At) {
 			s.Log.Warn("PROXY header of a listed peer", "peer", x.Addr.Addr().String(), "error", err)
 		}
 		x.close(stats.OutcomeError)
-	case verdict.Action == guard.Mask:
-		x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)
 	case failure != nil:
 		x.refuse(failure)
+	case client == nil:
+		x.mask(&handshake.Failure{Read: early}, stats.OutcomeLimited)
 	default:
 		x.connect(client)
 	}
 }
 
 // admit counts the connection and has it judged by its address.
-func (x *conn) admit() guard.Verdict {
+func (x *conn) admit() bool {
 	addr := x.Addr.Addr()
 	_, x.FromAddr, x.FromPrefix = x.s.Occupancy.Enter(addr)
 	x.counted = true
 	x.Known = x.s.Auth.Knows(addr)
 	x.Access = x.Policy.Access.Check(access.Query{Addr: addr, Now: x.At})
-	return x.s.Guard.Admit(&x.Conn)
+	return x.judged(x.s.Guard.Admit(&x.Conn))
 }
 
 // Hello implements handshake.Judge.
@@ -103,7 +104,7 @@ func (x *conn) Hello(h *faketls.ClientHello) bool {
 	if _, wanted := x.Policy.Access.Patterns(); wanted {
 		x.JA4 = h.JA4()
 	}
-	return x.s.Guard.Hello(&x.Conn).Action == guard.Allow
+	return x.judged(x.s.Guard.Hello(&x.Conn))
 }
 
 // Client implements handshake.Judge.
@@ -113,7 +114,17 @@ func (x *conn) Client(g *auth.Grant, t mtproto.Transport) bool {
 	x.User, x.Key, x.Transport = x.key.User(), string(x.key.ID()), t
 	x.UserOpen, x.UserAddrs = account.Open()
 	x.KeyOpen = x.key.Leases()
-	return x.s.Guard.Authorize(&x.Conn).Action == guard.Allow
+	x.SecretSince, x.Imported = x.key.Since(), x.key.Imported()
+	x.hello = auth.HelloCeiling(x.Policy, x.Addr.Addr(), x.User, x.ServerName, x.JA4, x.At)
+	x.Level = min(account.Level(), x.hello, auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))
+	account.Came(t, x.At)
+	return x.judged(x.s.Guard.Authorize(&x.Conn))
+}
+
+// judged notes a verdict that came in the middle of the handshake.
+func (x *conn) judged(v guard.Verdict) bool {
+	x.verdict = v
+	return v.Action == guard.Allow
 }
 
 // identify does the handshake and counts how it went.
@@ -243,15 +254,20 @@ func plan(s *policy.Snapshot, client *handshake.Client) (relay.Session, []byte, 
 func (x *conn) relay(r relay.Session, payload int) {
 	x.c.SetDeadline(time.Time{})
 	r.Server.SetDeadline(time.Time{})
-	live := &session{s: x.s, payload: payload, transport: x.Transport, dc: x.DC, counted: x.counted}
-	live.Session = auth.Session{Conn: x.ID, Since: x.At.UnixNano(), Grant: x.grant, Relay: live}
-	r.Done = live.ended
+	live := &session{s: x.s, payload: int32(payload), dc: x.DC, counted: x.counted}
+	live.Conn, live.Since, live.Grant, live.Relay, live.Transport = x.ID, x.At.UnixNano(), x.grant, live, x.Transport
+	live.Hello = x.hello
+	x.key.Account().SetRates(auth.RatesOf(x.Policy, x.User, x.At), x.At)
+	live.Grade(x.Level)
+	r.Done, r.Throttle = live.ended, &live.Throttle
 	x.s.Stats.Sessions.Inc()
 	x.emit(event.Authenticated, "", relay.Result{})
 	x.s.Sessions.Open(&live.Session)
 	live.start(x.s.Engine.Start(r))
 	if why := live.Grant.Lost(); why != "" {
 		live.End(why)
+	} else if now := x.s.Live.Load(); now != x.Policy && !live.Follow(now, time.Now()) {
+		live.End("level")
 	}
 }
 
@@ -260,15 +276,13 @@ func (x *conn) relay(r relay.Session, payload int) {
 type session struct {
 	auth.Session
 	s       *Server
-	payload int // bytes from the client that went ahead of the relay
+	payload int32 // bytes from the client that went ahead of the relay
+	dc      mtproto.DC
+	counted bool // stands in the occupancy
 
-	mu     sync.Mutex   // guards the next two
+	killed bool         // guarded by mu
+	mu     sync.Mutex   // guards killed and handle
 	handle relay.Handle // zero until the relay has started
-	killed bool
-
-	transport mtproto.Transport
-	dc        mtproto.DC
-	counted   bool // stands in the occupancy
 }
 
 // End implements auth.Relay: it asks the relay to end the session, or remembers to.
@@ -302,7 +316,7 @@ func (l *session) ended(r relay.Result) {
 	l.s.Sessions.Close(&l.Session, r.Up, r.Down)
 	l.s.Stats.Sessions.Dec()
 	l.s.Stats.RelayBytes(r.Up, r.Down)
-	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.transport, dc: l.dc, counted: l.counted, grant: l.Grant}
+	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.Transport, dc: l.dc, counted: l.counted, grant: l.Grant}
 	b.emit(l.s, event.Relayed, r.Reason.String(), l.Key(), r)
 	b.release(l.s, stats.OutcomeRelayed)
 }

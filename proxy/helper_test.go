@@ -144,11 +144,17 @@ func newWorld(t *testing.T, change func(*policy.Snapshot)) *world {
 		log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	own := netip.MustParseAddrPort(w.addr)
-	checks := []guard.Check{guard.TotalConnections{}, guard.PerAddress{}, guard.NewAcceptRate(1 << 10)}
+	checks := guard.Stages{
+		Accept: []guard.Check{guard.TotalConnections{}, guard.AddressRules{}, guard.OriginRules{}, guard.PerAddress{}, guard.PerNetwork{},
+			guard.NewAcceptRate(1 << 10), guard.NewFailureRate(1 << 10)},
+		Hello: []guard.Check{guard.HelloRules{}},
+		Auth: []guard.Check{guard.UserLevel{}, guard.MinTransport{}, guard.AllowedTransports{}, guard.SecretStrength{}, guard.PerUser{}, guard.PerKey{},
+			guard.AddressesPerUser{}},
+	}
 	start := time.Now()
 	w.way.Dialer = &upstream.Direct{Stats: &w.stats}
 	w.s = &Server{
-		Live: &w.live, Guard: guard.NewPipeline(guard.Stages{Accept: checks}, &w.events, &w.stats),
+		Live: &w.live, Guard: guard.NewPipeline(checks, &w.events, &w.stats),
 		Auth:     auth.New(replay.New(1<<10, start), replay.New(1<<10, start), &w.stats),
 		Sessions: new(auth.Sessions), Upstream: &w.way, Engine: engine,
 		Cover:     NewCover(&w.live, log, func() []netip.AddrPort { return []netip.AddrPort{own} }),

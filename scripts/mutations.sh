@@ -188,4 +188,28 @@ mutate "guard, pause is no silence" proxy/relay/session_linux.go 's.last = l.now
 mutate "guard, judgement of the hello" proxy/handshake/accept.go 'if !r.Judge.Hello(h) {' 'if false {' ./proxy/handshake
 mutate "guard, judgement of the client before the answer" proxy/handshake/accept.go 'v.Result == stats.ResultOK && !r.Judge.Client(v.Grant, transport())' 'false' ./proxy/handshake
 mutate "guard, grant of whom the judge refuses" proxy/handshake/accept.go 'v.Grant.Release() // refused' '' ./proxy/handshake
+mutate "guard, rules on addresses" proxy/guard/levels.go 'return c.barredBy(access.ByAddress, ReasonAddressRule)' 'return Verdict{}' ./proxy
+mutate "guard, rules on countries" proxy/guard/levels.go 'return c.barredBy(access.ByCountry, ReasonCountry)' 'return Verdict{}' ./proxy/guard
+mutate "guard, rules on hellos" proxy/guard/levels.go 'return c.barredBy(access.ByPattern, ReasonPattern)' 'return Verdict{}' ./proxy
+mutate "guard, each control by its own rules" proxy/guard/levels.go 'Ignore: all &^ own' 'Ignore: 0 * own' ./proxy/guard
+mutate "guard, level none of a user" proxy/guard/levels.go 'c.Level != access.None {' 'true {' ./proxy
+mutate "guard, lower of user and ceiling" proxy/conn.go 'x.Level = min(account.Level(), x.hello,' 'x.Level = min(access.Superuser, x.hello,' ./proxy
+mutate "guard, ceiling of the address" proxy/conn.go 'auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))' 'access.Superuser)' ./proxy
+mutate "guard, budget of a level" proxy/auth/level.go 'x.Throttle.Set(x.Grant.key.Account().Budgets(l))' '_ = l' ./proxy
+mutate "guard, levels of live sessions" proxy/auth/level.go 'return !keep || l == access.None' 'return !keep' ./proxy
+mutate "guard, connections of a user who may only read" proxy/auth/level.go 'most <= 0 || rated[account] <= most' 'true' ./proxy
+mutate "guard, level looked at when the session is listed" proxy/conn.go 'now != x.Policy && !live.Follow(now, time.Now())' 'false && now != x.Policy' ./proxy
+mutate "guard, shedding in the order of levels" proxy/auth/level.go 'left <= 0 || x.Level() != l' 'left <= 0' ./proxy
+mutate "guard, connections of a network" proxy/guard/checks.go 'limit > 0 && c.FromPrefix > limit' 'false' ./proxy
+mutate "guard, connections of a user" proxy/guard/clients.go 'l.ConnectionsPerUser > 0 && c.UserOpen > l.ConnectionsPerUser' 'false' ./proxy
+mutate "guard, connections of a secret" proxy/guard/clients.go 'limit > 0 && c.KeyOpen > limit' 'false' ./proxy
+mutate "guard, addresses of a user" proxy/guard/clients.go 'limit > 0 && c.UserAddrs > limit' 'false' ./proxy
+mutate "guard, allowed transports" proxy/guard/clients.go 'l.Allows(c.Transport, c.At)' 'true' ./proxy
+mutate "guard, least transport" proxy/guard/clients.go 'case c.Transport < l.MinTransport:' 'case false:' ./proxy/guard
+mutate "guard, age of secrets" proxy/guard/clients.go 'c.At.Sub(c.SecretSince) > l.MaxSecretAge' 'false' ./proxy/guard
+mutate "guard, failed handshakes" proxy/guard/failures.go 'd := limiter.Take(narrow, limit, 0, c.At); !d.Allowed' 'd := limiter.Take(narrow, limit, 0, c.At); false && !d.Allowed' ./proxy
+mutate "guard, failed handshakes, refund" proxy/guard/failures.go 'limiter.Forget(narrow)' '' ./proxy
+mutate "guard, failed handshakes, unplugged" proxy/guard/pipeline.go 'l.Learn(c, r)' '_ = l' ./proxy
+mutate "guard, overload" proxy/guard/overload.go 'if below == access.None {' 'if true {' ./proxy/guard
+mutate "guard, candidates take nothing from anybody" proxy/guard/checks.go 'if c.candidate != nil {' 'if false {' ./proxy/guard
 exit $lived

@@ -3,9 +3,13 @@ package auth
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"mtguard/mtproto"
+	"mtguard/security/access"
 	"mtguard/security/keys"
+	"mtguard/security/ratelimit"
 )
 
 // Session is a live, authenticated connection. It is linked into the list by
@@ -16,10 +20,16 @@ type Session struct {
 	Since int64  // when the client came, Unix nanoseconds
 	Grant *Grant
 	Relay Relay
+	// Throttle is what the session takes its bytes from; Grade sets it.
+	Throttle ratelimit.Throttle
 
 	next, prev *Session
 	up, down   int64 // counted in the user's account so far
-	open       bool
+
+	level     atomic.Uint32
+	Hello     access.Level // ceiling by what the hello said
+	Transport mtproto.Transport
+	open      bool
 }
 
 // Relay is what carries a session. Its methods must not block, and may be called
@@ -153,6 +163,7 @@ type Live struct {
 	Since    time.Time
 	Key      *keys.Key
 	From     netip.Addr
+	Level    access.Level
 	Up, Down int64 // payload bytes so far
 }
 
@@ -163,7 +174,7 @@ func (s *Sessions) List(match func(*Session) bool, most int) []Live {
 	for i := range s.shards {
 		s.shards[i].each(func(x *Session) bool {
 			if len(list) < most && match(x) {
-				l := Live{Conn: x.Conn, Since: time.Unix(0, x.Since), Key: x.Key(), From: x.From()}
+				l := Live{Conn: x.Conn, Since: time.Unix(0, x.Since), Key: x.Key(), From: x.From(), Level: x.Level()}
 				l.Up, l.Down = x.Relay.Moved()
 				list = append(list, l)
 			}

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"sync"
+
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
 )
@@ -11,6 +13,7 @@ const (
 	ReasonAddress = "address"     // too many connections of one address
 	ReasonPrefix  = "prefix_rate" // new connections of one address or /64 come too fast
 	ReasonNetwork = "network_rate"
+	ReasonCrowd   = "network" // too many connections of one /24 or /48
 )
 
 // TotalConnections is the check that keeps all connections within Limits.MaxConnections. It denies: what it protects is the memory that
@@ -42,19 +45,48 @@ func (PerAddress) Check(c *Conn) Verdict {
 	return Verdict{}
 }
 
+// PerNetwork is the check that keeps the connections of one IPv4 /24, or one IPv6 /48, within Limits.ConnectionsPerPrefix.
+type PerNetwork struct{}
+
+// Name returns policy.ConnsPrefix.
+func (PerNetwork) Name() string { return policy.ConnsPrefix }
+
+// Check masks the connection when its network has one too many.
+func (PerNetwork) Check(c *Conn) Verdict {
+	if limit := c.limits().ConnectionsPerPrefix; limit > 0 && c.FromPrefix > limit {
+		return Verdict{Action: Mask, Reason: ReasonCrowd}
+	}
+	return Verdict{}
+}
+
+// twins are a limiter and its twin, which counts by candidate limits, so that a rehearsal takes nothing from anybody. The twin is made when
+// it is first needed.
+type twins struct {
+	entries int
+	once    [2]sync.Once
+	limiter [2]*ratelimit.Limiter
+}
+
+func (t *twins) of(c *Conn) *ratelimit.Limiter {
+	i := 0
+	if c.candidate != nil {
+		i = 1
+	}
+	t.once[i].Do(func() { t.limiter[i] = ratelimit.New(t.entries) })
+	return t.limiter[i]
+}
+
 // wideFactor is how many times the limit of one /64 its /48 has. A /48 is one site at some providers and thousands of phones at others, so
 // it gets more than one customer's share; and a site that spreads over all its /64s still meets a limit.
 const wideFactor = 16
 
 // AcceptRate is the check that keeps new connections within Limits.NewPerPrefix: per IPv4 address, per IPv6 /64, and 16 times that per IPv6
 // /48. Use NewAcceptRate.
-type AcceptRate struct {
-	limiter *ratelimit.Limiter
-}
+type AcceptRate struct{ limiters twins }
 
 // NewAcceptRate returns the check with room for at least entries prefixes, in memory that never grows (16 bytes each). An IPv6 client takes
 // two. When more are busy at once, those that share a place are limited more strictly.
-func NewAcceptRate(entries int) *AcceptRate { return &AcceptRate{ratelimit.New(entries)} }
+func NewAcceptRate(entries int) *AcceptRate { return &AcceptRate{limiters: twins{entries: entries}} }
 
 // Name returns policy.RateAccept.
 func (*AcceptRate) Name() string { return policy.RateAccept }
@@ -67,13 +99,14 @@ func (a *AcceptRate) Check(c *Conn) Verdict {
 	if !ok || limit.Events <= 0 {
 		return Verdict{}
 	}
-	if d := a.limiter.Check(narrow, limit, c.At); !d.Allowed {
+	limiter := a.limiters.of(c)
+	if d := limiter.Check(narrow, limit, c.At); !d.Allowed {
 		return Verdict{Action: Mask, Reason: ReasonPrefix, RetryAfter: d.RetryAfter}
 	}
 	if !wide.IsValid() {
 		return Verdict{}
 	}
-	if d := a.limiter.Check(wide, limit.Times(wideFactor), c.At); !d.Allowed {
+	if d := limiter.Check(wide, limit.Times(wideFactor), c.At); !d.Allowed {
 		return Verdict{Action: Mask, Reason: ReasonNetwork, RetryAfter: d.RetryAfter}
 	}
 	return Verdict{}

@@ -93,8 +93,8 @@ type Conn struct {
 	User, Key string
 	Transport mtproto.Transport
 	DC        mtproto.DC
-	// UserLevel is the user's own level.
-	UserLevel access.Level
+	// Level is what the user may do from here: the user's own level, or the ceiling of the address and the hello where that is lower.
+	Level access.Level
 	// SecretSince is when the secret was made, zero when nobody knows; Imported tells that it was made elsewhere.
 	SecretSince time.Time
 	Imported    bool

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"mtguard/security/usage"
 )
@@ -20,6 +21,9 @@ type Key struct {
 	id     ID
 	user   string
 	number int
+	// since is when the secret was made, zero when nobody knows.
+	since    time.Time
+	imported bool
 
 	word     atomic.Uint64 // see word
 	material **[Size]byte  // two pointers away, see Secret; the Key's own copy
@@ -61,6 +65,12 @@ func (k *Key) User() string { return k.user }
 
 // Number counts a user's generations.
 func (k *Key) Number() int { return k.number }
+
+// Since is when the secret was made, zero when nobody knows.
+func (k *Key) Since() time.Time { return k.since }
+
+// Imported tells that the secret was made elsewhere.
+func (k *Key) Imported() bool { return k.imported }
 
 // Account is the user's, nil when nothing is counted.
 func (k *Key) Account() *usage.Account { return k.account }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"mtguard/security/usage"
 )
@@ -30,6 +31,10 @@ type Spec struct {
 	Tripwire bool
 	// Account is the user's. Who it is stays as it was when the key was new.
 	Account *usage.Account
+	// Since is when the secret was made, zero when nobody knows, and Imported tells that it was made elsewhere. Both are looked at when the
+	// key is new.
+	Since    time.Time
+	Imported bool
 	// PseudonymKey makes the pseudonyms of Use and Trips, which are nil when it is nil. It is looked at when the key is new, and copied.
 	PseudonymKey *[32]byte // a pointer, see Secret
 }
@@ -91,6 +96,7 @@ func (r *Ring) Put(s Spec) error {
 func newKey(s Spec) *Key {
 	k := NewKey(s.User, s.Secret)
 	k.number, k.account = s.Number, s.Account
+	k.since, k.imported = s.Since, s.Imported
 	if p := s.PseudonymKey; p != nil {
 		k.use, k.trips = usage.NewSightings(*p), usage.NewSightings(*p)
 	}

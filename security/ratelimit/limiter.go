@@ -82,6 +82,18 @@ func (l *Limiter) Take(key netip.Prefix, lim Limit, cost int, now time.Time) Dec
 	return d
 }
 
+// Forget takes back all that was counted for key.
+func (l *Limiter) Forget(key netip.Prefix) {
+	tag := l.hash(key)
+	index := tag >> l.shift
+	lock := &l.locks[index%stripes]
+	lock.Lock()
+	defer lock.Unlock()
+	if s := l.sets[index].find(tag); s.tag == tag {
+		*s = slot{}
+	}
+}
+
 // find returns the slot of tag, or else the slot with the smallest TAT, which is a free or paid-off one whenever the set has any.
 func (s *set) find(tag uint64) *slot {
 	least := &s[0]

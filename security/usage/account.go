@@ -1,5 +1,5 @@
 // Package usage counts what one user takes, as it happens: open connections, the addresses they come from, bytes; and remembers, under
-// pseudonyms, from where each of the user's keys was used.
+// pseudonyms, from where each of the user's keys was used. It holds the user's level, and the budgets of bytes that all sessions share.
 //
 // An [Account] is one user's. The control plane sets what the user may take; the data path asks for a place before it serves, gives it back
 // afterwards, and adds what went through. A [Sightings] is one key's: it answers "has everybody moved to the new secret?" and "from how many
@@ -67,6 +67,8 @@ const MaxAddresses = 4096
 // one that allows all and counts nothing. It must not be copied.
 type Account struct {
 	up, down, sessions atomic.Int64
+	level              atomic.Uint32 // one more than the level; 0 is Standard
+	meters             atomic.Pointer[meters]
 
 	mu       sync.Mutex
 	limits   Limits
