@@ -185,6 +185,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return &Error{Kind: Stale, Text: "it was changed meanwhile", Fix: "look at it again and repeat the change"}
+	case errors.Is(err, store.ErrTooMany):
+		return &Error{Kind: Refused, Text: err.Error(), Fix: "remove what is not needed any more"}
 	case errors.Is(err, store.ErrFull):
 		return &Error{Kind: Unavailable, Text: "the store takes nothing at present: the disk is full or read-only", Fix: "make room in the state directory; connections are served meanwhile"}
 	case errors.Is(err, store.ErrCorrupt):

@@ -118,17 +118,20 @@ func (r *AccessReport) judge(p *Plane, control string, subject policy.Subject) {
 
 // ControlInfo is a control and what it has decided since the start.
 type ControlInfo struct {
-	Name         string  `json:"name"`
-	Mode         string  `json:"mode"`
-	Percent      int     `json:"percent,omitempty"`
-	Always       bool    `json:"always,omitempty" doc:"it bounds memory, and is enforced whatever is set"`
-	Allowed      uint64  `json:"allowed"`
-	Refused      uint64  `json:"refused"`
-	WouldRefuse  uint64  `json:"would_refuse" doc:"in monitor, let through and counted"`
-	KnownRefused uint64  `json:"known_refused" doc:"of clients that authenticate"`
-	KnownWould   uint64  `json:"known_would"`
-	CostMicros   float64 `json:"cost_micros" doc:"mean time of one judgement"`
-	Exceptions   int     `json:"exceptions,omitempty"`
+	Name         string `json:"name"`
+	Mode         string `json:"mode"`
+	Percent      int    `json:"percent,omitempty"`
+	Always       bool   `json:"always,omitempty" doc:"it bounds memory, and is enforced whatever is set"`
+	Allowed      uint64 `json:"allowed"`
+	Refused      uint64 `json:"refused"`
+	WouldRefuse  uint64 `json:"would_refuse" doc:"in monitor, let through and counted"`
+	KnownRefused uint64 `json:"known_refused" doc:"of clients that authenticate"`
+	KnownWould   uint64 `json:"known_would"`
+	KnownAllowed uint64 `json:"known_allowed"`
+	// Of KnownAllowed, those for whom the control is enforced.
+	KnownAllowedEnforced uint64  `json:"known_allowed_enforced"`
+	CostMicros           float64 `json:"cost_micros" doc:"mean time of one judgement"`
+	Exceptions           int     `json:"exceptions,omitempty"`
 }
 
 // Controls returns all controls in the order of policy.Controls.
@@ -158,4 +161,3 @@ func (p *Plane) Controls(ctx context.Context) ([]ControlInfo, error) {
 	}
 	return items, nil
 }
-

@@ -252,6 +252,9 @@ func (p *Plane) arrange(u *user, n *news, now time.Time) error {
 			if k.State == keys.Retiring && live.State() != keys.Retiring {
 				live.Use().Reset() // from now on it counts who is left on it
 				p.forgotten = append(p.forgotten, k.ID)
+				for _, s := range p.parts.Sessions.List(func(s *auth.Session) bool { return s.Key() == live }, usage.MaxSightings) {
+					live.Use().See(s.From, now)
+				}
 			}
 		}
 		err := p.ring.Put(keys.Spec{

@@ -106,6 +106,7 @@ type Plane struct {
 	glass         time.Time
 	fileLayer     policy.Layer
 	effective     *policy.Effective
+	stages        map[string]*stage // by control
 	geo           *access.Geo
 	trusted       []netip.Prefix
 	table         *access.Table
@@ -141,7 +142,7 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 		parts: parts, store: parts.Store, log: parts.Log, started: parts.Now(), run: hex.EncodeToString(run[:]),
 		users: make(map[int64]*user), names: make(map[string]*user), pages: make(map[[32]byte]*user), views: make(map[int64]int64),
 		rules: make(map[string]store.Rule), listRows: make(map[string]store.List), lists: make(map[string]*access.List),
-		exceptionRows: make(map[string]store.Exception), counted: make(map[string]int64), ring: keys.NewRing(), schedule: defaultSchedule,
+		exceptionRows: make(map[string]store.Exception), counted: make(map[string]int64), stages: make(map[string]*stage), ring: keys.NewRing(), schedule: defaultSchedule,
 	}
 	if err := p.prepare(ctx); err != nil {
 		return nil, err

@@ -160,6 +160,12 @@ func (c SetMode) apply(x *transaction) error {
 	if err != nil {
 		return invalid("mode", "%v", err)
 	}
+	if err := switchable(c.Control); err != nil {
+		return err
+	}
+	if err := x.throughTheGate(c.Control, policy.Control{Mode: mode, Percent: c.Percent}); err != nil {
+		return err
+	}
 	d, err := x.document()
 	if err != nil {
 		return err

@@ -174,7 +174,7 @@ func TestThePolicyHasRevisionsAndAWayBack(t *testing.T) {
 	if got := b.live.Load().Limits.ConnectionsPerAddress; got != 17 || r.Policy.Revision != 1 {
 		t.Fatalf("limit %d, revision %+v", got, r.Policy)
 	}
-	b.apply(SetMode{Control: policy.ConnsAddr, Mode: "enforce", Percent: 10}, Options{Reason: "try"})
+	b.apply(SetMode{Control: policy.ConnsAddr, Mode: "enforce", Percent: 10}, Options{Reason: "try", Force: true})
 	if c := b.live.Load().Controls[policy.ConnsAddr]; c.Mode != policy.Enforce || c.Percent != 10 {
 		t.Errorf("control %+v", c)
 	}
@@ -210,12 +210,12 @@ func TestThePolicyHasRevisionsAndAWayBack(t *testing.T) {
 	}
 	b.refuses(Invalid, SetMode{Control: policy.ConnsTotal, Mode: "off"}, Options{Reason: "x"})
 	b.refuses(NotFound, RollbackPolicy{Revision: 99}, Options{Reason: "x"})
-	b.refuses(Invalid, SetMode{Control: policy.ConnsAddr, Mode: "enforce"}, Options{}) // no reason
+	b.refuses(Invalid, SetMode{Control: policy.ConnsAddr, Mode: "enforce"}, Options{Force: true}) // no reason
 }
 
 func TestABrokenGlassMendsItself(t *testing.T) {
 	b := newBench(t)
-	b.apply(SetMode{Control: policy.RateAccept, Mode: "enforce"}, Options{Reason: "x"})
+	b.apply(SetMode{Control: policy.RateAccept, Mode: "enforce"}, Options{Reason: "x", Force: true})
 	mode := func() policy.Mode {
 		m, _ := b.live.Load().Judge(policy.RateAccept, policy.Subject{Addr: home}, b.clock())
 		return m
@@ -239,7 +239,7 @@ func TestABrokenGlassMendsItself(t *testing.T) {
 func TestAnExceptionSparesUntilItsEnd(t *testing.T) {
 	b := newBench(t)
 	b.add("kiosk")
-	b.apply(SetMode{Control: policy.ConnsUser, Mode: "enforce"}, Options{Reason: "x"})
+	b.apply(SetMode{Control: policy.ConnsUser, Mode: "enforce"}, Options{Reason: "x", Force: true})
 	subject := policy.Subject{Addr: home, User: "kiosk"}
 	r := b.apply(AddException{Controls: []string{policy.ConnsUser}, User: "kiosk", Until: b.clock().Add(day)}, Options{Reason: "many people"})
 	if m, id := b.live.Load().Judge(policy.ConnsUser, subject, b.clock()); m == policy.Enforce || id != r.Exception.ID {

@@ -61,6 +61,7 @@ func (p *Plane) tick(ctx context.Context) {
 		p.report("usage", p.flush(ctx))
 	}
 	p.report("checkpoint", p.checkpoint(ctx, false))
+	p.report("step back", p.stepBack(ctx, now))
 	for _, name := range p.dueLists(now) {
 		p.report("list", p.readList(ctx, name, false))
 	}

@@ -116,6 +116,8 @@ func (n *Node) describe(s *control.Status) {
 func (n *Node) decisions(info *control.ControlInfo) {
 	c := n.stats.Control(info.Name)
 	info.Allowed = c.Decisions(stats.VerdictAllow, stats.ModeEnforce) + c.Decisions(stats.VerdictAllow, stats.ModeMonitor)
+	info.KnownAllowedEnforced = c.KnownDecisions(stats.VerdictAllow, stats.ModeEnforce)
+	info.KnownAllowed = info.KnownAllowedEnforced + c.KnownDecisions(stats.VerdictAllow, stats.ModeMonitor)
 	for _, v := range []stats.Verdict{stats.VerdictDeny, stats.VerdictMask} {
 		info.Refused += c.Decisions(v, stats.ModeEnforce)
 		info.WouldRefuse += c.Decisions(v, stats.ModeMonitor)

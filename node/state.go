@@ -32,7 +32,7 @@ func openState(ctx context.Context, dir *statedir.Dir, masterKeyFile string, log
 	if err != nil {
 		return nil, storeTrouble(err)
 	}
-	opened, err := unlock(ctx, s, dir, masterKeyFile)
+	opened, err := unlock(ctx, s, dir, masterKeyFile, log)
 	if err != nil {
 		s.Close()
 		return nil, storeTrouble(err)
@@ -56,7 +56,7 @@ func storeTrouble(err error) error {
 	return err
 }
 
-func unlock(ctx context.Context, s *store.Store, dir *statedir.Dir, masterKeyFile string) (*state, error) {
+func unlock(ctx context.Context, s *store.Store, dir *statedir.Dir, masterKeyFile string, log *slog.Logger) (*state, error) {
 	var sealed map[string][]byte
 	var kekID string
 	err := s.View(ctx, func(tx *store.Tx) (err error) {
@@ -72,6 +72,9 @@ func unlock(ctx context.Context, s *store.Store, dir *statedir.Dir, masterKeyFil
 	}
 	st := &state{store: s, master: m}
 	if kekID == "" {
+		if !m.made {
+			log.Warn("the store is new, and there was a master key already: if there was a store too, it is gone; mtguard backup restore brings one back", "master_key", m.file.Path)
+		}
 		err = st.create(ctx)
 	} else {
 		st.vault, err = vault.Open(m.kek, keysetsOf(sealed))
@@ -102,7 +105,8 @@ func (st *state) create(ctx context.Context) (err error) {
 // master is the key-encryption key and the file it came from. One act at a time
 // changes it: the plane sees to that.
 type master struct {
-	dir *statedir.Dir
+	dir  *statedir.Dir
+	made bool // at this start
 
 	mu   sync.Mutex // guards what follows
 	kek  vault.KEK
@@ -114,7 +118,8 @@ type master struct {
 // key that is there, or a fresh one.
 func findMaster(dir *statedir.Dir, explicit, kekID string) (*master, error) {
 	files, err := dir.MasterKeys(explicit)
-	if errors.Is(err, fs.ErrNotExist) && kekID == "" && explicit == "" {
+	fresh := errors.Is(err, fs.ErrNotExist) && kekID == "" && explicit == ""
+	if fresh {
 		var made statedir.MasterKey
 		made, err = dir.CreateMasterKey(func() (string, error) { return vault.GenerateKEK().Encode(), nil })
 		files = []statedir.MasterKey{made}
@@ -128,7 +133,7 @@ func findMaster(dir *statedir.Dir, explicit, kekID string) (*master, error) {
 			return nil, fmt.Errorf("master key: %s: %w", file.Path, err)
 		}
 		if kekID == "" || kek.ID() == kekID {
-			return &master{dir: dir, kek: kek, file: file}, dir.SettleMasterKey(file)
+			return &master{dir: dir, kek: kek, file: file, made: fresh}, dir.SettleMasterKey(file)
 		}
 	}
 	return nil, fmt.Errorf("master key: %s: %w: that one has the ID %s; put it back, or name its file in state.master_key_file", files[0].Path, vault.ErrWrongKEK, kekID)
