@@ -86,6 +86,16 @@ func heap() uint64 {
 
 var sink Decision
 
+func TestAMillionEntriesFitIntoMemory(t *testing.T) {
+	before := heap()
+	tab, o := million(t, 2)
+	took := int64(heap()) - int64(before)
+	if took > 64<<20 || int64(tab.Memory()) > 64<<20 || int64(tab.Memory()) < took/2 {
+		t.Errorf("a million entries take %d MiB, counted as %d MiB", took>>20, tab.Memory()>>20)
+	}
+	runtime.KeepAlive(o)
+}
+
 func BenchmarkCheckMillion(b *testing.B) {
 	for _, lists := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("%d lists", lists), func(b *testing.B) {
@@ -105,22 +115,27 @@ func BenchmarkCheckMillion(b *testing.B) {
 	}
 }
 
-// percentiles times single calls, and takes off what reading the clock takes.
+// percentiles times single calls, and takes off what reading the clock takes. It is
+// the best of some rounds: other work on the machine can only add.
 func percentiles(t *Table, qs []Query) (p50, p99 time.Duration) {
 	empty, full := make([]time.Duration, len(qs)), make([]time.Duration, len(qs))
-	for i := range qs {
-		start := time.Now()
-		empty[i] = time.Since(start)
+	p50, p99 = time.Hour, time.Hour
+	for range 20 {
+		for i := range qs {
+			start := time.Now()
+			empty[i] = time.Since(start)
+		}
+		for i := range qs {
+			start := time.Now()
+			sink = t.Check(qs[i])
+			full[i] = time.Since(start)
+		}
+		slices.Sort(empty)
+		slices.Sort(full)
+		clock := empty[len(empty)/2]
+		p50, p99 = min(p50, full[len(full)/2]-clock), min(p99, full[len(full)*99/100]-clock)
 	}
-	for i := range qs {
-		start := time.Now()
-		sink = t.Check(qs[i])
-		full[i] = time.Since(start)
-	}
-	slices.Sort(empty)
-	slices.Sort(full)
-	clock := empty[len(empty)/2]
-	return full[len(full)/2] - clock, full[len(full)*99/100] - clock
+	return p50, p99
 }
 
 func BenchmarkCheckRules(b *testing.B) {

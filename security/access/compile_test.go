@@ -138,6 +138,9 @@ func TestTheTableKeepsItsOwnRules(t *testing.T) {
 	if r, ok := tab.Rule("a"); !ok || r.Level != None {
 		t.Errorf("rule a is %v, %v", r, ok)
 	}
+	if r, ok := tab.Rule("b"); !ok || r.ID != "b" {
+		t.Errorf("rule b is %v, %v", r, ok)
+	}
 	if _, ok := tab.Rule(""); ok {
 		t.Error("a built-in rule is found by no ID")
 	}

@@ -260,10 +260,8 @@ func (g *Geo) find(a netip.Addr) (country uint16, asn uint32) {
 
 // origin maps every address to a number: each starts a span that goes to the next.
 type origin struct {
-	v4     sorted
-	value4 []uint32
-	v6     sorted6
-	value6 []uint32
+	v4 sorted
+	v6 sorted6
 }
 
 func (o *origin) find(a netip.Addr) uint32 {
@@ -271,12 +269,12 @@ func (o *origin) find(a netip.Addr) uint32 {
 		return 0
 	}
 	if a.Is4() {
-		if i, _, _ := o.v4.last(uint64(words4(a))); i >= 0 {
-			return o.value4[i]
+		if f := o.v4.last(uint64(words4(a))); f.i >= 0 {
+			return o.v4.number(f.i)
 		}
 	} else if a.Is6() {
 		if i, _ := o.v6.last(words6(a)); i >= 0 {
-			return o.value6[i]
+			return o.v6.hi.number(i)
 		}
 	}
 	return 0
@@ -286,7 +284,7 @@ func (o *origin) memory() int {
 	if o == nil {
 		return 0
 	}
-	return o.v4.memory() + 4*len(o.value4) + o.v6.memory() + 4*len(o.value6)
+	return o.v4.memory() + o.v6.memory()
 }
 
 // originMaker joins networks, which come in order, to spans.
@@ -346,5 +344,5 @@ func (m *originMaker) origin() *origin {
 		return nil
 	}
 	m.close()
-	return &origin{v4: newSorted(m.starts4), value4: fit(m.value4), v6: newSorted6(m.hi, fit(m.lo)), value6: fit(m.value6)}
+	return &origin{newSorted(m.starts4, m.value4), newSorted6(m.hi, m.lo, m.value6)}
 }

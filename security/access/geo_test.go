@@ -185,15 +185,33 @@ func TestEveryDamageIsAnErrorOrAnAnswer(t *testing.T) {
 	}
 }
 
-// Branches that meet again in every bit are more networks than can be counted.
+// Branches that meet again in every bit are more networks than can be counted, and
+// nobody shall try, whether there is something at their end or not.
 func TestAFileCannotKeepUsWalking(t *testing.T) {
-	b := countryFile(t, mmdbwriter.Options{RecordSize: 24, DisableIPv4Aliasing: true}, map[string]mmdbtype.DataType{"8000::1/128": where{"", "DE", 5}.record()})
-	for i := range 120 {
-		next := []byte{0, 0, byte(i + 1)}
-		copy(b[6*i:], append(next, next...))
+	const nodes = 128
+	for _, last := range []byte{120, nodes} { // on to the network there is, or to none
+		b := countryFile(t, mmdbwriter.Options{RecordSize: 24, DisableIPv4Aliasing: true}, map[string]mmdbtype.DataType{"8000::1/128": where{"", "DE", 5}.record()})
+		for i := range byte(120) {
+			next := []byte{0, 0, i + 1}
+			if i == 119 {
+				next[2] = last
+			}
+			copy(b[6*int(i):], append(next, next...))
+		}
+		if _, err := loadGeo(b, 10_000); err == nil || !strings.Contains(err.Error(), "more than 10000 networks") {
+			t.Errorf("%v", err)
+		}
 	}
-	if _, err := loadGeo(b, 10_000); err == nil || !strings.Contains(err.Error(), "more than 10000 networks") {
-		t.Errorf("%v", err)
+}
+
+// Files lead some parts of IPv6 to IPv4's; these are unknown, and not a part of the
+// network before them.
+func TestPartsThatAFileLeadsElsewhereAreUnknown(t *testing.T) {
+	g := geo(t, where{"2001:8000::/17", "DE", 0}, where{"192.0.2.0/24", "FR", 0})
+	for text, want := range map[string]string{"2001:ffff::1": "DE", "2002::1": UnknownCountry, "2002:c000:201::1": UnknownCountry, "2003::1": UnknownCountry} {
+		if country, _ := g.Lookup(addr(text)); country != want {
+			t.Errorf("%s is in %s", text, country)
+		}
 	}
 }
 
@@ -204,7 +222,7 @@ func TestTwoFilesJoin(t *testing.T) {
 		g    *Geo
 		want string
 	}{
-		{countries.Join(asns), "DE 64500"}, {asns.Join(countries), "DE 64500"}, {countries.Join(other), "DE 1"}, {other.Join(countries), "FR 1"},
+		{countries.Join(asns), "DE 64500"}, {asns.Join(countries), "DE 64500"}, {countries.Join(other), "DE 1"}, {other.Join(countries), "FR 1"}, {other.Join(asns), "FR 1"},
 		{countries.Join(nil), "DE 0"}, {(*Geo)(nil).Join(asns), "unknown 64500"}, {(*Geo)(nil).Join(nil), "unknown 0"},
 	} {
 		country, asn := c.g.Lookup(addr("192.0.2.1"))

@@ -15,11 +15,10 @@ import (
 // each takes 4 bytes. ParseList makes lists.
 type List struct {
 	name    string
-	v4      sorted // address<<8 | length
-	v6      sorted6
-	bits6   []uint8
-	lines   int // that held an entry
-	covered int // of the entries: twice there, or within another one
+	v4      sorted  // address<<8 | length
+	v6      sorted6 // with the length
+	lines   int     // that held an entry
+	covered int     // of the entries: twice there, or within another one
 }
 
 // Name is the name rules know the list by.
@@ -42,8 +41,8 @@ func (l *List) Share() float64 {
 	for _, x := range l.v4.all {
 		four += part(int(x & 0xff))
 	}
-	for _, bits := range l.bits6 {
-		six += part(int(bits) - 3)
+	for i := range l.v6.hi.n {
+		six += part(int(l.v6.hi.number(i)) - 3)
 	}
 	return min(1, max(four, six))
 }
@@ -58,7 +57,7 @@ func part(bits int) float64 {
 
 // Memory is about how many bytes the list takes.
 func (l *List) Memory() int {
-	return l.v4.memory() + l.v6.memory() + len(l.bits6)
+	return l.v4.memory() + l.v6.memory()
 }
 
 // All are the entries, ascending, IPv4 first.
@@ -79,12 +78,8 @@ func (l *List) All() iter.Seq[netip.Prefix] {
 
 // all6 are the entries of IPv6, ascending.
 func (l *List) all6(yield func(entry6) bool) {
-	for i, hi := range l.v6.hi.all {
-		e := entry6{addr128{hi: hi}, l.bits6[i]}
-		if l.v6.lo != nil {
-			e.lo = l.v6.lo[i]
-		}
-		if !yield(e) {
+	for i, x := range l.v6.all {
+		if !yield(entry6{x, uint8(l.v6.hi.number(i))}) {
 			return
 		}
 	}
@@ -106,19 +101,19 @@ func (l *List) find(a netip.Addr) (bits int, ok bool) {
 	switch {
 	case a.Is4():
 		x := uint64(words4(a))<<8 | 0xff // above every entry that begins there
-		i, _, entry := l.v4.last(x)
-		if i < 0 {
+		f := l.v4.last(x)
+		if f.i < 0 {
 			return 0, false
 		}
-		bits = int(entry & 0xff)
-		return bits, (x^entry)>>(40-bits) == 0
+		bits = int(f.key & 0xff)
+		return bits, (x^f.key)>>(40-bits) == 0
 	case a.Is6():
 		x := words6(a)
 		i, entry := l.v6.last(x)
 		if i < 0 {
 			return 0, false
 		}
-		bits = int(l.bits6[i])
+		bits = int(l.v6.hi.number(i))
 		return bits, x.in(entry, bits)
 	}
 	return 0, false
@@ -159,18 +154,19 @@ func (m *listMaker) list(name string) *List {
 		kept = append(kept, x)
 	}
 	l.covered = len(m.v4) - len(kept)
-	l.v4 = newSorted(kept)
+	l.v4 = newSorted(kept, nil)
 	slices.SortFunc(m.v6, func(a, b entry6) int {
 		return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.bits, b.bits))
 	})
 	var hi, lo []uint64
+	var sizes []uint32
 	for _, e := range m.v6 {
-		if n := len(hi); n > 0 && e.in(addr128{hi[n-1], lo[n-1]}, int(l.bits6[n-1])) {
+		if n := len(hi); n > 0 && e.in(addr128{hi[n-1], lo[n-1]}, int(sizes[n-1])) {
 			continue
 		}
-		hi, lo, l.bits6 = append(hi, e.hi), append(lo, e.lo), append(l.bits6, e.bits)
+		hi, lo, sizes = append(hi, e.hi), append(lo, e.lo), append(sizes, uint32(e.bits))
 	}
-	l.v6, l.bits6 = newSorted6(hi, fit(lo)), fit(l.bits6)
+	l.v6 = newSorted6(hi, lo, sizes)
 	l.covered += len(m.v6) - len(hi)
 	return l
 }

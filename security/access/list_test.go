@@ -244,13 +244,17 @@ func TestTheSearchIsRightForEverySpread(t *testing.T) {
 				keys[i] = spread(i)
 			}
 			slices.Sort(keys)
-			s := newSorted(keys)
+			tails := make([]uint32, n)
+			for i := range tails {
+				tails[i] = uint32(i * i)
+			}
+			s := newSorted(keys, tails)
 			for i, k := range s.all {
 				if k != keys[i] {
 					t.Fatalf("%s, %d keys: key %d is %x, want %x", name, n, i, k, keys[i])
 				}
-				if _, k := s.key(i, 0); k != keys[i] {
-					t.Fatalf("%s, %d keys: key %d is found as %x, want %x", name, n, i, k, keys[i])
+				if f := s.at(i, 0); f.key != keys[i] || s.number(i) != tails[i] {
+					t.Fatalf("%s, %d keys: key %d is found as %x with %d, want %x", name, n, i, f.key, s.number(i), keys[i])
 				}
 			}
 			probes := append(slices.Clone(keys), 0, ^uint64(0), r.Uint64())
@@ -264,8 +268,8 @@ func TestTheSearchIsRightForEverySpread(t *testing.T) {
 						want = i
 					}
 				}
-				if i, _, k := s.last(x); i != want || i >= 0 && k != keys[i] {
-					t.Fatalf("%s, %d keys, %x: %d with %x, want %d", name, n, x, i, k, want)
+				if f := s.last(x); f.i != want || f.i >= 0 && f != s.at(f.i, 0) {
+					t.Fatalf("%s, %d keys, %x: %+v, want %d", name, n, x, f, want)
 				}
 			}
 		}

@@ -113,7 +113,7 @@ func TestNextIsTheNextChange(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	for _, text := range texts {
 		s := hours(t, text)
-		for range 12 {
+		for range 60 {
 			days := []string{"2026-03-28 00:00", "2026-10-24 00:00", "2026-11-01 00:00", "2026-04-04 00:00", "2026-11-23 00:00"}
 			from := instant(days[r.IntN(len(days))]).Add(time.Duration(r.IntN(3*24*3600)) * time.Second)
 			was, want := s.Active(from), time.Time{}

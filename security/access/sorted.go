@@ -4,41 +4,46 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"slices"
 )
 
-// sorted finds the last of many ascending keys that is not above another one. The
-// span of the keys is cut into equal parts, about one for eight keys, and of each
-// key only what tells it apart within its part is kept: 3 bytes of the 5 of an
-// IPv4 prefix when there are a million. That is what makes it fast, since the time
-// goes into waiting for memory: one read for the part, one for its keys. Keys that
-// are all in one part cost a halving search, twenty steps for a million. It holds
-// no pointers but to its two arrays, so there is nothing for the garbage collector
-// to walk.
+// sorted finds the last of many ascending keys that is not above another one, and
+// the small number that goes with it. The span of the keys is cut into equal parts,
+// about one for eight keys, and of each key only what tells it apart within its part
+// is kept: 4 bytes of the 6 of an IPv4 entry when there are a million. That is what
+// makes it fast, since the time goes into waiting for memory: one read for the part,
+// one for its keys and their numbers. Keys that are all in one part cost a halving
+// search, twenty steps for a million. It holds no pointers but to its two arrays, so
+// there is nothing for the garbage collector to walk.
 type sorted struct {
 	base  uint64   // the first key
-	top   uint64   // the last key
 	n     int      // keys
 	shift uint8    // bits of a key's place in its part
 	width uint8    // bytes these take
+	tail  uint8    // bytes the number takes
 	first []uint32 // of each part, the index of its first key; then n
-	low   []byte   // of each key, its place in its part, lowest byte first; then 8 more
+	low   []byte   // of each key, its place in its part and its number, lowest bytes first; then 8 more
 }
 
 // perPart is how many keys are in a part when they are spread evenly.
 const perPart = 8
 
-// newSorted makes one of ascending keys, some of which may be equal.
-func newSorted(keys []uint64) sorted {
+// newSorted makes one of ascending keys, some of which may be equal, and their
+// numbers; nil if all are 0.
+func newSorted(keys []uint64, tails []uint32) sorted {
 	s := sorted{n: len(keys)}
 	if s.n == 0 {
 		return s
 	}
-	s.base, s.top = keys[0], keys[s.n-1]
-	span := s.top - s.base
+	s.base = keys[0]
+	span := keys[s.n-1] - s.base
 	s.shift = uint8(max(0, bits.Len64(span)-bits.Len(uint(s.n/perPart))))
 	s.width = (s.shift + 7) / 8
+	if tails != nil {
+		s.tail = uint8(bits.Len32(slices.Max(tails))+7) / 8
+	}
 	s.first = make([]uint32, (span>>s.shift)+2)
-	s.low = make([]byte, s.n*int(s.width)+8)
+	s.low = make([]byte, s.n*s.stride()+8)
 	part := 0
 	for i, k := range keys {
 		for at := int((k - s.base) >> s.shift); part <= at; part++ {
@@ -46,24 +51,34 @@ func newSorted(keys []uint64) sorted {
 		}
 		var b [8]byte
 		binary.LittleEndian.PutUint64(b[:], (k-s.base)&lowMask(int(s.shift)))
-		copy(s.low[i*int(s.width):], b[:s.width])
+		at := s.low[i*s.stride():]
+		copy(at, b[:s.width])
+		if s.tail > 0 {
+			binary.LittleEndian.PutUint32(b[:], tails[i])
+			copy(at[s.width:], b[:s.tail])
+		}
 	}
 	s.first[part] = uint32(s.n)
 	return s
 }
 
-// last is the last key that is at most x, its index, and the part it is in; the
-// index is -1 when all keys are above x.
-func (s *sorted) last(x uint64) (i, part int, key uint64) {
+// found is a key that was looked for.
+type found struct {
+	i    int // its index; -1 when there is none
+	part int // the part it is in
+	key  uint64
+}
+
+// last is the last key that is at most x.
+func (s *sorted) last(x uint64) found {
 	if s.n == 0 || x < s.base {
-		return -1, 0, 0
+		return found{i: -1}
 	}
-	if x >= s.top {
-		return s.n - 1, len(s.first) - 2, s.top
-	}
-	part = int((x - s.base) >> s.shift)
 	mask := lowMask(int(s.shift))
-	place := (x - s.base) & mask
+	part, place := len(s.first)-2, mask // the end, if x is beyond it
+	if p := (x - s.base) >> s.shift; p <= uint64(part) {
+		part, place = int(p), (x-s.base)&mask
+	}
 	from, to := int(s.first[part]), int(s.first[part+1])
 	begin := from
 	for to-from > 2*perPart {
@@ -75,40 +90,47 @@ func (s *sorted) last(x uint64) (i, part int, key uint64) {
 		}
 	}
 	// Few are left, which are counted without a branch, since none could be foreseen.
-	i = from - 1
+	i := from - 1
 	for at := from; at < to; at++ {
 		_, above := bits.Sub64(place, s.place(at, mask), 0)
 		i += 1 - int(above)
 	}
 	if i < begin { // in a part before this one
-		part, key = s.key(i, part)
-		return i, part, key
+		return s.at(i, part)
 	}
-	return i, part, s.base + uint64(part)<<s.shift + s.place(i, mask)
+	return found{i, part, s.base + uint64(part)<<s.shift + s.place(i, mask)}
 }
+
+func (s *sorted) stride() int { return int(s.width) + int(s.tail) }
 
 func (s *sorted) place(i int, mask uint64) uint64 {
-	return binary.LittleEndian.Uint64(s.low[i*int(s.width):]) & mask
+	return binary.LittleEndian.Uint64(s.low[i*s.stride():]) & mask
 }
 
-// key is the key with an index, and the part it is in, which is looked for in the
-// part given and the one before it first.
-func (s *sorted) key(i, near int) (part int, key uint64) {
-	for part = near; part >= 0 && part > near-2; part-- {
+// number is the number that goes with a key.
+func (s *sorted) number(i int) uint32 {
+	return binary.LittleEndian.Uint32(s.low[i*s.stride()+int(s.width):]) & uint32(lowMask(8*int(s.tail)))
+}
+
+// at is the key with an index. Its part is looked for in the one given and the one
+// before it first.
+func (s *sorted) at(i, near int) found {
+	part := near
+	for ; part >= 0 && part > near-2; part-- {
 		if int(s.first[part]) <= i && i < int(s.first[part+1]) {
-			return part, s.base + uint64(part)<<s.shift + s.place(i, lowMask(int(s.shift)))
+			return found{i, part, s.base + uint64(part)<<s.shift + s.place(i, lowMask(int(s.shift)))}
 		}
 	}
-	from, to := 0, len(s.first)-1 // the part is from or after, and before to
-	for to-from > 1 {
-		mid := int(uint(from+to) / 2)
+	part, to := 0, len(s.first)-1 // it is part or after, and before to
+	for to-part > 1 {
+		mid := int(uint(part+to) / 2)
 		if int(s.first[mid]) <= i {
-			from = mid
+			part = mid
 		} else {
 			to = mid
 		}
 	}
-	return from, s.base + uint64(from)<<s.shift + s.place(i, lowMask(int(s.shift)))
+	return found{i, part, s.base + uint64(part)<<s.shift + s.place(i, lowMask(int(s.shift)))}
 }
 
 // all are the keys, ascending.
@@ -134,53 +156,61 @@ type sorted6 struct {
 	lo []uint64
 }
 
-func newSorted6(hi, lo []uint64) sorted6 {
-	s := sorted6{hi: newSorted(hi)}
-	for _, x := range lo {
-		if x != 0 {
-			s.lo = lo
-			break
-		}
+func newSorted6(hi, lo []uint64, tails []uint32) sorted6 {
+	s := sorted6{hi: newSorted(hi, tails)}
+	if slices.ContainsFunc(lo, func(x uint64) bool { return x != 0 }) {
+		s.lo = fit(lo)
 	}
 	return s
 }
 
-// last is the last address that is at most x and its index, which is -1 when all
+// last is the last address that is at most x, and its index, which is -1 when all
 // are above it. The lower half is only filled in when the upper is that of x.
-func (s *sorted6) last(x addr128) (i int, found addr128) {
-	i, part, hi := s.hi.last(x.hi)
-	if i < 0 || s.lo == nil || hi != x.hi {
-		return i, addr128{hi, 0}
-	}
-	if s.lo[i] > x.lo {
+func (s *sorted6) last(x addr128) (i int, address addr128) {
+	f := s.hi.last(x.hi)
+	if f.i >= 0 && s.lo != nil && f.key == x.hi && s.lo[f.i] > x.lo {
 		// Several may share the upper half: the last of them that is not above, else
 		// the last with a smaller upper half.
-		from, to := 0, i // what is below from is not above; what is from to on is
+		from, to := 0, f.i // what is below from is not above; what is from to on is
 		for from < to {
 			mid := int(uint(from+to) / 2)
-			if _, other := s.hi.key(mid, part); other < hi || s.lo[mid] <= x.lo {
+			if s.hi.at(mid, f.part).key < x.hi || s.lo[mid] <= x.lo {
 				from = mid + 1
 			} else {
 				to = mid
 			}
 		}
-		if i = from - 1; i < 0 {
-			return i, addr128{}
+		if from == 0 {
+			return -1, addr128{}
 		}
-		if _, hi = s.hi.key(i, part); hi != x.hi {
-			return i, addr128{hi, 0}
-		}
+		f = s.hi.at(from-1, f.part)
 	}
-	return i, addr128{hi, s.lo[i]}
+	if f.i < 0 || s.lo == nil || f.key != x.hi {
+		return f.i, addr128{hi: f.key}
+	}
+	return f.i, addr128{f.key, s.lo[f.i]}
 }
 
-// key is the address with an index.
-func (s *sorted6) key(i int) addr128 {
-	_, hi := s.hi.key(i, 0)
-	if s.lo == nil {
-		return addr128{hi: hi}
+// at is the address with an index.
+func (s *sorted6) at(i int) addr128 {
+	x := addr128{hi: s.hi.at(i, 0).key}
+	if s.lo != nil {
+		x.lo = s.lo[i]
 	}
-	return addr128{hi, s.lo[i]}
+	return x
+}
+
+// all are the addresses, ascending.
+func (s *sorted6) all(yield func(i int, x addr128) bool) {
+	for i, hi := range s.hi.all {
+		x := addr128{hi: hi}
+		if s.lo != nil {
+			x.lo = s.lo[i]
+		}
+		if !yield(i, x) {
+			return
+		}
+	}
 }
 
 func (s *sorted6) memory() int { return s.hi.memory() + 8*len(s.lo) }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/gaissmai/bart"
 )
@@ -433,6 +434,19 @@ func (t *Table) Geo() *Geo {
 		return nil
 	}
 	return t.geo
+}
+
+// Memory is about how many bytes the table takes with its lists and country file,
+// which it may share with other tables, but without the texts of rules.
+func (t *Table) Memory() int {
+	if t == nil {
+		return 0
+	}
+	n := t.lists.memory() + t.geo.Memory() + len(t.rules)*int(unsafe.Sizeof(Rule{})+unsafe.Sizeof(hot{})) + len(t.slots)*int(unsafe.Sizeof(slot{})+100)
+	for _, l := range t.lists.lists {
+		n += l.Memory()
+	}
+	return n
 }
 
 // Patterns tells which fields of a ClientHello any rule looks at. When both are

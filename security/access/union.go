@@ -13,8 +13,7 @@ type union struct {
 	lists []*List
 	v4    sorted // address<<16 | length<<10 | list<<2 | outer
 	outer outers
-	v6    sorted6
-	info6 []uint32 // of the entries of v6: length<<10 | list<<2 | outer
+	v6    sorted6 // with length<<10 | list<<2 | outer
 	out6  outers
 }
 
@@ -98,7 +97,7 @@ func (u *union) build4(keys []uint64) {
 	for i, k := range keys {
 		keys[i] |= uint64(n.outerOf(i, func(outer int) bool { return in4(k, keys[outer]) }))
 	}
-	u.v4, u.outer = newSorted(keys), n.outers
+	u.v4, u.outer = newSorted(keys, nil), n.outers
 }
 
 // in4 tells whether an address is in an entry, both as keys of v4.
@@ -116,14 +115,14 @@ func (u *union) build6(entries []listed6) {
 		return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.bits, b.bits), cmp.Compare(a.list, b.list))
 	})
 	hi, lo := make([]uint64, len(entries)), make([]uint64, len(entries))
-	u.info6 = make([]uint32, len(entries))
+	info := make([]uint32, len(entries))
 	var n nesting
 	for i, e := range entries {
 		hi[i], lo[i] = e.hi, e.lo
 		outer := n.outerOf(i, func(outer int) bool { return e.in(entries[outer].addr128, int(entries[outer].bits)) })
-		u.info6[i] = uint32(e.bits)<<10 | uint32(e.list)<<2 | uint32(outer)
+		info[i] = uint32(e.bits)<<10 | uint32(e.list)<<2 | uint32(outer)
 	}
-	u.v6, u.out6 = newSorted6(hi, lo), n.outers
+	u.v6, u.out6 = newSorted6(hi, lo, info), n.outers
 }
 
 // find is the narrowest entry a plain address is in; of equal ones any, since next
@@ -132,13 +131,12 @@ func (u *union) find(a netip.Addr) hit {
 	switch {
 	case a.Is4():
 		x := uint64(words4(a))<<16 | 0xffff // above every entry that begins there
-		i, part, entry := u.v4.last(x)
-		for i >= 0 {
-			h := hit4(i, part, entry)
-			if in4(x, entry) {
+		for f := u.v4.last(x); f.i >= 0; {
+			h := hit4(f)
+			if in4(x, f.key) {
 				return h
 			}
-			i, part, entry = u.outer4(h)
+			f = u.outer4(h)
 		}
 	case a.Is6():
 		x := words6(a)
@@ -149,7 +147,7 @@ func (u *union) find(a netip.Addr) hit {
 				return h
 			}
 			if i = u.outer6(h); i >= 0 {
-				entry = u.v6.key(i)
+				entry = u.v6.at(i)
 			}
 		}
 	}
@@ -164,31 +162,28 @@ func (u *union) next(h hit) hit {
 		}
 		return noHit()
 	}
-	if i, part, entry := u.outer4(h); i >= 0 {
-		return hit4(i, part, entry)
+	if f := u.outer4(h); f.i >= 0 {
+		return hit4(f)
 	}
 	return noHit()
 }
 
-func hit4(i, part int, entry uint64) hit {
-	return hit{i: int32(i), part: int32(part), list: uint8(entry >> 2), bits: uint8(bits4(entry)), outer: uint8(entry & 3)}
+func hit4(f found) hit {
+	return hit{i: int32(f.i), part: int32(f.part), list: uint8(f.key >> 2), bits: uint8(bits4(f.key)), outer: uint8(f.key & 3)}
 }
 
-func (u *union) outer4(h hit) (i, part int, entry uint64) {
+func (u *union) outer4(h hit) found {
 	switch h.outer {
 	case outerNone:
-		return -1, 0, 0
+		return found{i: -1}
 	case outerBefore:
-		i = int(h.i) - 1
-	default:
-		i = u.outer.of(int(h.i))
+		return u.v4.at(int(h.i)-1, int(h.part))
 	}
-	part, entry = u.v4.key(i, int(h.part))
-	return i, part, entry
+	return u.v4.at(u.outer.of(int(h.i)), int(h.part))
 }
 
 func (u *union) hit6(i int) hit {
-	info := u.info6[i]
+	info := u.v6.hi.number(i)
 	return hit{i: int32(i), list: uint8(info >> 2), bits: uint8(info >> 10), outer: uint8(info & 3), six: true}
 }
 
@@ -203,5 +198,5 @@ func (u *union) outer6(h hit) int {
 }
 
 func (u *union) memory() int {
-	return u.v4.memory() + u.v6.memory() + 4*len(u.info6) + 8*(len(u.outer.inner)+len(u.out6.inner))
+	return u.v4.memory() + u.v6.memory() + 8*(len(u.outer.inner)+len(u.out6.inner))
 }
