@@ -106,7 +106,7 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 		err = p.awaitCut(ctx)
 	}
 	if err == nil {
-		err = p.afterApply(ctx, c, &x.result)
+		err = p.afterApply(ctx, c, o.Force, &x.result)
 	}
 	if err == nil {
 		err = p.show(ctx, x)

@@ -34,6 +34,7 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 		p.takePage(page)
 	}
 	now := p.parts.Now()
+	newer := news.policy.Number != p.policy.Number || !news.glass.Equal(p.glass)
 	if err := p.takePolicies(news, now); err != nil {
 		return 0, fmt.Errorf("compile: %w", err)
 	}
@@ -56,7 +57,29 @@ func (p *Plane) catchUp(ctx context.Context) (ended int, err error) {
 		p.due = time.Time{} // look anew
 	}
 	p.publish()
-	return p.cut(now), nil
+	ended = p.cut(now)
+	if len(touched)+len(news.rules)+len(news.lists)+len(news.exceptions) > 0 || newer {
+		ended += p.regrade(now)
+	}
+	return ended, nil
+}
+
+// regrade puts live sessions on the levels that rules, policy and users give them
+// now, and ends those that have none. The caller holds mu.
+func (p *Plane) regrade(now time.Time) int {
+	p.regradeAt = p.table.Next(now)
+	if p.glass.After(now) && (p.regradeAt.IsZero() || p.glass.Before(p.regradeAt)) {
+		p.regradeAt = p.glass
+	}
+	for _, e := range p.exceptions.All() {
+		if e.Until.After(now) && (p.regradeAt.IsZero() || e.Until.Before(p.regradeAt)) {
+			p.regradeAt = e.Until
+		}
+	}
+	if !p.loaded {
+		return 0
+	}
+	return p.parts.Sessions.Apply(p.parts.Live.Load(), "not allowed any more", now)
 }
 
 // news is what changed since the model was made.
@@ -241,6 +264,7 @@ func (p *Plane) arrange(u *user, n *news, now time.Time) error {
 	}
 	u.standing = p.judge(u, now)
 	u.account.Set(u.limits(), u.standing)
+	u.account.SetLevel(u.row.Level)
 	for _, k := range u.keys {
 		secret, fresh := n.materials[k.ID]
 		live := p.ring.Key(k.ID)
@@ -259,7 +283,7 @@ func (p *Plane) arrange(u *user, n *news, now time.Time) error {
 		}
 		err := p.ring.Put(keys.Spec{
 			ID: k.ID, User: u.row.Name, Number: k.Number, State: k.State, Secret: withDomain(secret, u.row.Domain),
-			Tripwire: p.watched(k, now), Account: u.account, PseudonymKey: &p.pseudo,
+			Tripwire: p.watched(k, now), Account: u.account, PseudonymKey: &p.pseudo, Since: k.Created, Imported: k.Source != store.Generated,
 		})
 		if err != nil {
 			return err

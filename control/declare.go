@@ -62,7 +62,7 @@ func (p *Plane) Load(ctx context.Context, f File) (ended int, err error) {
 	}
 	p.base, p.loaded = f.Base, true
 	p.publish()
-	return result.Ended, nil
+	return result.Ended + p.regrade(p.parts.Now()), nil
 }
 
 // tryFile says what would be wrong with the file beside what the store has. The

@@ -145,7 +145,7 @@ func (x *transaction) list(name string) (store.List, error) {
 
 // afterApply reads a list that was set or is to be read again, before its maker
 // is answered.
-func (p *Plane) afterApply(ctx context.Context, c Change, r *Result) error {
+func (p *Plane) afterApply(ctx context.Context, c Change, force bool, r *Result) error {
 	var name string
 	switch c := c.(type) {
 	case SetList:
@@ -155,7 +155,7 @@ func (p *Plane) afterApply(ctx context.Context, c Change, r *Result) error {
 	default:
 		return nil
 	}
-	err := p.readList(ctx, name, true)
+	err := p.readList(ctx, name, force)
 	p.mu.Lock()
 	row, ok := p.listRows[name]
 	p.mu.Unlock()
@@ -164,14 +164,15 @@ func (p *Plane) afterApply(ctx context.Context, c Change, r *Result) error {
 		r.List = &info
 	}
 	if err != nil {
-		return &Error{Kind: Refused, Text: fmt.Sprintf("list %s: %v", clean(name), err), Fix: "the list before it stays in force, if there was one; mend it and: mtguard list reload " + name}
+		return &Error{Kind: Refused, Text: fmt.Sprintf("list %s: %v", clean(name), err), Fix: "the list before it stays in force, if there was one; mend it, or insist: mtguard list reload " + name + " --force"}
 	}
 	return nil
 }
 
 // readList reads a list from where it comes from and puts it in force, all of it
-// or nothing. The file of the last good one is kept for the next start.
-func (p *Plane) readList(ctx context.Context, name string, told bool) error {
+// or nothing. One that shrank or grew beyond belief is refused unless forced. The
+// file of the last good one is kept for the next start.
+func (p *Plane) readList(ctx context.Context, name string, force bool) error {
 	p.listing.Lock()
 	defer p.listing.Unlock()
 	p.mu.Lock()
@@ -182,7 +183,7 @@ func (p *Plane) readList(ctx context.Context, name string, told bool) error {
 		return nil
 	}
 	fresh, data, err := p.fetchList(ctx, row)
-	if err == nil && !row.Wide && !told {
+	if err == nil && !row.Wide && !force {
 		err = fresh.Guard(previous)
 	}
 	if err == nil {
@@ -204,7 +205,7 @@ func (p *Plane) readList(ctx context.Context, name string, told bool) error {
 				p.lists[name], err = previous, problem
 			} else {
 				p.publish()
-				p.cut(now)
+				p.regrade(now)
 			}
 		}
 	}

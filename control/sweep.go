@@ -43,6 +43,9 @@ func (p *Plane) tick(ctx context.Context) {
 		_, err := p.catchUp(ctx)
 		p.report("compile", err)
 	}
+	if held == "" && !p.regradeAt.IsZero() && !now.Before(p.regradeAt) {
+		p.regrade(now)
+	}
 	stale := p.quotas(now)
 	var work []int64
 	if held == "" && !now.Before(p.due) {

@@ -66,6 +66,7 @@ type Node struct {
 	stats    stats.Counters
 	bus      *event.Bus
 	serving  atomic.Bool
+	pressure pressure
 
 	listeners []net.Listener
 	metrics   net.Listener  // nil when off
@@ -205,6 +206,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { tidy(background) })
 	work.Go(func() { n.memory.run(background) })
 	work.Go(func() { n.plane.Run(background) })
+	work.Go(func() { n.watchPressure(background) })
 	n.serveManagement(background, &work)
 	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}

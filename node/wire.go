@@ -26,12 +26,32 @@ const (
 func (n *Node) wire(file *config.File) {
 	n.memory = &replayMemory{dir: n.dir, log: n.log, start: time.Now(), skew: file.Proxy.ClockSkew}
 	n.auth = auth.New(n.memory.open("hellos.replay"), n.memory.open("inits.replay"), &n.stats)
-	checks := []guard.Check{ // the cheapest first
-		guard.TotalConnections{},
-		guard.PerAddress{},
-		guard.NewAcceptRate(acceptPrefixes),
-	}
-	pipeline := guard.NewPipeline(guard.Stages{Accept: checks}, n.bus, &n.stats)
+	overload := guard.NewOverload(n.pressure.now)
+	pipeline := guard.NewPipeline(guard.Stages{ // in each the cheapest first
+		Accept: []guard.Check{
+			guard.TotalConnections{},
+			overload,
+			guard.AddressRules{},
+			guard.OriginRules{},
+			guard.PerAddress{},
+			guard.PerNetwork{},
+			guard.NewAcceptRate(acceptPrefixes),
+			guard.NewFailureRate(acceptPrefixes),
+		},
+		Hello: []guard.Check{
+			guard.HelloRules{},
+		},
+		Auth: []guard.Check{
+			overload,
+			guard.UserLevel{},
+			guard.AllowedTransports{},
+			guard.MinTransport{},
+			guard.SecretStrength{},
+			guard.PerUser{},
+			guard.PerKey{},
+			guard.AddressesPerUser{},
+		},
+	}, n.bus, &n.stats)
 	pipeline.OnPanic = func(control string, value any) {
 		n.log.Error("a check panicked; the connection went on", "control", control, "panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
 	}

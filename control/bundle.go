@@ -1,0 +1,643 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"mtguard/control/store"
+	"mtguard/security/access"
+	"mtguard/security/auditlog"
+	"mtguard/security/policy"
+)
+
+// SetBundles subscribes to the policy bundles of a publisher, or changes where
+// they come from. What only tightens is applied by itself, as the actor "policy
+// bundle"; what would loosen waits for ApproveBundle. The key is trusted with
+// that, so another key begins with no number, and the same one goes on from the
+// number it had, also after StopBundles.
+type SetBundles struct {
+	Origin string        // the absolute path of a file, or an https address
+	Key    string        // a verifier as golang.org/x/mod/sumdb/note writes it
+	Every  time.Duration // how often it is looked at; 0: every hour
+}
+
+// StopBundles ends that; what was applied stays. ApproveBundle applies the bundle
+// that waits. Its IfRevision is the number of the policy revision that the person
+// has seen it compared with, BundleWaiting.Policy.
+type (
+	StopBundles   struct{}
+	ApproveBundle struct{ Number int64 }
+)
+
+// takeBundle takes a bundle whose signature is good.
+type takeBundle struct {
+	origin, key string // that it is from
+	bundle      *bundle
+}
+
+// BundleInfo is where policy bundles come from and what became of the last one.
+// Without an Origin there are none.
+type BundleInfo struct {
+	Origin  string         `json:"origin,omitempty"`
+	Key     string         `json:"key,omitempty" doc:"in the form of golang.org/x/mod/sumdb/note"`
+	Every   Duration       `json:"every"`
+	Number  int64          `json:"number" doc:"of the newest that was accepted: none below it is"`
+	Applied int64          `json:"applied" doc:"of the newest that was applied"`
+	Time    *time.Time     `json:"time,omitempty" doc:"that the newest bears"`
+	Checked *time.Time     `json:"checked,omitempty" doc:"when it was looked at last"`
+	Problem string         `json:"problem,omitempty" doc:"of the last look; everything stays as it was"`
+	Waiting *BundleWaiting `json:"waiting,omitempty" doc:"for somebody who approves it"`
+}
+
+// BundleWaiting is a bundle that would loosen something.
+type BundleWaiting struct {
+	Number   int64         `json:"number"`
+	Policy   int64         `json:"policy" doc:"revision of the policy that it is compared with"`
+	Document string        `json:"document" doc:"TOML; what it does not give stays as it is"`
+	Changes  []PolicyValue `json:"changes" doc:"all that would change"`
+	Loosens  []PolicyValue `json:"loosens" doc:"those of the changes that admit something"`
+}
+
+func (SetBundles) action() string    { return "bundle.set" }
+func (StopBundles) action() string   { return "bundle.stop" }
+func (ApproveBundle) action() string { return "bundle.approve" }
+func (takeBundle) action() string    { return "bundle.take" }
+
+func (SetBundles) object() string      { return "policy bundles" }
+func (StopBundles) object() string     { return "policy bundles" }
+func (c ApproveBundle) object() string { return bundleName(c.Number) }
+func (c takeBundle) object() string    { return bundleName(c.bundle.number) }
+
+func (SetBundles) least() access.Level    { return access.Superuser }
+func (StopBundles) least() access.Level   { return access.Admin } // nothing that is in force changes
+func (ApproveBundle) least() access.Level { return access.Superuser }
+func (takeBundle) least() access.Level    { return access.Superuser }
+
+const (
+	maxBundle      = 256 << 10 // bytes, with the signatures
+	maxBundleLists = 16
+	usualBundles   = time.Hour
+	minBundles     = 5 * time.Minute
+	maxBundles     = 7 * day
+	bundleTimeout  = 20 * time.Second // it is fetched between other things that are done by time
+	// A publisher signs anew, with the next number, before a bundle is so old. One
+	// who can hold bundles back, but cannot sign, is noticed by that.
+	maxBundleAge = 30 * day
+	// maxBundleAhead is how far our clock may be behind the publisher's.
+	maxBundleAhead = time.Hour
+)
+
+// Names of the settings. The text that waits stands alone: the state is read at
+// every tick.
+const (
+	settingBundles = "policy.bundles"
+	settingWaiting = "policy.bundle.waiting"
+)
+
+var bundleActor = Actor{Name: "policy bundle", Level: access.Superuser}
+
+func bundleName(number int64) string { return "bundle " + strconv.FormatInt(number, 10) }
+
+// bundle is the text of a bundle, read. See parseBundle.
+type bundle struct {
+	text     string
+	number   int64
+	time     time.Time
+	lists    []store.List // Name, Origin, Level and Every alone
+	document *policy.Document
+	policy   string // the document's text
+}
+
+const bundleTitle = "mtguard policy bundle"
+
+// openBundle takes the signed form. Signatures of others beside the key's do not
+// matter.
+func openBundle(signed []byte, key string) (*bundle, error) {
+	if len(signed) > maxBundle {
+		return nil, fmt.Errorf("it is longer than %d KiB", maxBundle>>10)
+	}
+	verifier, err := note.NewVerifier(key)
+	if err != nil {
+		return nil, err
+	}
+	n, err := note.Open(signed, note.VerifierList(verifier))
+	if _, ok := errors.AsType[*note.InvalidSignatureError](err); ok {
+		return nil, fmt.Errorf("the signature of %s is wrong", verifier.Name())
+	}
+	if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+		return nil, fmt.Errorf("%s has not signed it", verifier.Name())
+	}
+	if err != nil {
+		return nil, errors.New("it is no signed note, or not all of one")
+	}
+	return parseBundle(n.Text)
+}
+
+// parseBundle reads
+//
+//	mtguard policy bundle
+//	number 12
+//	time 2026-11-26T12:00:00Z
+//	list drop none 6h https://lists.example.com/drop.netset
+//
+//	schema = 1
+//	…
+//
+// with any number of lists up to maxBundleLists, and no other way to write the
+// lines above the empty one. Below it is a policy document, of which what it gives
+// is laid over the policy in force.
+func parseBundle(text string) (*bundle, error) {
+	head, document, found := strings.Cut(text, "\n\n")
+	lines := strings.Split(head, "\n")
+	if !found || len(lines) < 3 || lines[0] != bundleTitle {
+		return nil, fmt.Errorf("it does not begin with %q, number, time and an empty line", bundleTitle)
+	}
+	b := &bundle{text: text, policy: document}
+	number, ok := strings.CutPrefix(lines[1], "number ")
+	var err error
+	if b.number, err = strconv.ParseInt(number, 10, 64); !ok || err != nil || b.number < 1 || strconv.FormatInt(b.number, 10) != number {
+		return nil, errors.New("line 2: want number and a whole number from 1 on")
+	}
+	at, ok := strings.CutPrefix(lines[2], "time ")
+	if b.time, err = time.Parse(time.RFC3339, at); !ok || err != nil || b.time.UTC().Format(time.RFC3339) != at {
+		return nil, errors.New("line 3: want time and a time like 2026-11-26T12:00:00Z")
+	}
+	if len(lines)-3 > maxBundleLists {
+		return nil, fmt.Errorf("it has more than %d lists", maxBundleLists)
+	}
+	names := make(map[string]bool)
+	for i, line := range lines[3:] {
+		list, err := parseBundleList(line)
+		if err == nil && names[list.Name] {
+			err = fmt.Errorf("list %s comes twice", list.Name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+4, err)
+		}
+		names[list.Name] = true
+		b.lists = append(b.lists, list)
+	}
+	if b.document, err = policy.Parse("bundle", []byte(document)); err != nil {
+		return nil, errors.New(briefly(err))
+	}
+	return b, nil
+}
+
+// parseBundleList reads "list NAME LEVEL EVERY ADDRESS". A file of this machine is
+// no business of a publisher's.
+func parseBundleList(line string) (list store.List, err error) {
+	words := strings.Split(line, " ")
+	if len(words) != 5 || words[0] != "list" {
+		return list, errors.New("want list, its name, level, how often it is read and its address")
+	}
+	if list.Name = words[1]; !listName.MatchString(list.Name) {
+		return list, errors.New("a list's name has 1 to 64 letters, digits, dots, dashes or underscores")
+	}
+	if list.Level, err = access.ParseLevel(words[2]); err != nil {
+		return list, err
+	}
+	every, err := ParseDuration(words[3])
+	if list.Every = time.Duration(every); err != nil || list.Every < minListEvery || list.Every > maxBundleAge {
+		return list, fmt.Errorf("a list is read every %v to %v", Duration(minListEvery), Duration(maxBundleAge))
+	}
+	if list.Origin = words[4]; filepath.IsAbs(list.Origin) || len(list.Origin) > store.MaxText || checkOrigin(list.Origin) != nil {
+		return list, errors.New("a list of a bundle has an https address without a password")
+	}
+	return list, nil
+}
+
+// briefly says on one line what is wrong: of a document, the first problem.
+func briefly(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*policy.Error](err); ok {
+		text = e.Problems[0].String()
+		if more := len(e.Problems) - 1; more > 0 {
+			text += fmt.Sprintf(" (and %s more)", plural(more, "problem"))
+		}
+	}
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	return auditlog.Clip(text, auditlog.MaxReason)
+}
+
+// bundleState is what is kept of the bundles.
+type bundleState struct {
+	Origin, Key string // no Origin: stopped
+	Every       time.Duration
+	Number      int64 // the highest that was accepted: applied, or waits
+	Digest      string
+	Time        time.Time
+	Applied     int64
+	Lists       map[string]string // origins of the lists that bundles have set
+	Checked     time.Time
+	Problem     string
+}
+
+func readBundles(tx *store.Tx) (s bundleState, err error) {
+	text, err := tx.Setting(settingBundles)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	return s, err
+}
+
+func (s *bundleState) put(tx *store.Tx) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return tx.PutSetting(settingBundles, text)
+}
+
+// accept notes a bundle as the newest.
+func (s *bundleState) accept(b *bundle) { s.Number, s.Digest, s.Time = b.number, b.digest(), b.time }
+
+func (b *bundle) digest() string {
+	sum := sha256.Sum256([]byte(b.text))
+	return hex.EncodeToString(sum[:])
+}
+
+func (c SetBundles) apply(x *transaction) error {
+	if err := x.noObject(); err != nil {
+		return err
+	}
+	if c.Every == 0 {
+		c.Every = usualBundles
+	}
+	key := strings.TrimSpace(c.Key)
+	verifier, err := note.NewVerifier(key)
+	switch {
+	case len(c.Origin) > store.MaxText || checkOrigin(c.Origin) != nil:
+		return invalid("origin", "a bundle is the absolute path of a file, or an https address without a password")
+	case err != nil || len(key) > store.MaxText:
+		return invalid("key", "the key is the public one of the publisher, like NAME+HASH+DATA")
+	case c.Every < minBundles || c.Every > maxBundles:
+		return invalid("every", "bundles are looked at every %v to %v", Duration(minBundles), Duration(maxBundles))
+	}
+	s, err := readBundles(x.tx)
+	if err != nil {
+		return err
+	}
+	if s.Key != key {
+		s = bundleState{Key: key, Lists: s.Lists}
+		if err := x.tx.DropSetting(settingWaiting); err != nil {
+			return err
+		}
+	}
+	s.Origin, s.Every, s.Checked, s.Problem = c.Origin, c.Every, time.Time{}, ""
+	x.detail("origin", s.Origin)
+	x.detail("key", fmt.Sprintf("%s+%08x", verifier.Name(), verifier.KeyHash()))
+	x.result.Summary = fmt.Sprintf("policy bundles signed by %s are looked at every %v", verifier.Name(), Duration(s.Every))
+	return s.put(x.tx)
+}
+
+func (StopBundles) apply(x *transaction) error {
+	s, err := readBundles(x.tx)
+	if err != nil {
+		return err
+	}
+	if s.Origin == "" {
+		return notFound("origin", "policy bundles", "")
+	}
+	s.Origin, s.Problem = "", ""
+	x.result.Summary = "policy bundles are not looked at any more"
+	return errors.Join(x.tx.DropSetting(settingWaiting), s.put(x.tx))
+}
+
+func (c takeBundle) apply(x *transaction) error {
+	s, err := readBundles(x.tx)
+	if err != nil {
+		return err
+	}
+	b := c.bundle
+	switch {
+	case s.Origin != c.origin || s.Key != c.key:
+		return errUnchanged // somebody wants others meanwhile
+	case b.number < s.Number:
+		return invalid("number", "it is %s again, and %s is known already", bundleName(b.number), bundleName(s.Number))
+	case b.number == s.Number && b.digest() != s.Digest:
+		return invalid("number", "%s is another one than before", bundleName(b.number))
+	case b.number == s.Applied:
+		return errUnchanged
+	case b.time.After(x.now.Add(maxBundleAhead)):
+		return invalid("time", "%s is of %s, which is to come", bundleName(b.number), b.time.Format(time.RFC3339))
+	case b.number > s.Number && x.now.Sub(b.time) > maxBundleAge:
+		return invalid("time", "%s is of %s, older than %v", bundleName(b.number), b.time.Format(time.RFC3339), Duration(maxBundleAge))
+	}
+	w, err := x.p.weigh(x.tx, b, s.Lists)
+	if err != nil {
+		return err
+	}
+	if loose := w.loosens(); len(loose) > 0 {
+		return x.keepBundle(s, b, loose)
+	}
+	return x.putBundle(s, b, w)
+}
+
+// keepBundle lets a bundle wait. A newer one takes its place.
+func (x *transaction) keepBundle(s bundleState, b *bundle, loose []PolicyValue) error {
+	if waiting, err := x.tx.Setting(settingWaiting); err == nil && string(waiting) == b.text {
+		return errUnchanged
+	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	s.accept(b)
+	x.detail("waits", plural(len(loose), "change")+" would loosen: "+loose[0].Path)
+	x.result.Summary = fmt.Sprintf("%s waits for approval: %s would loosen", bundleName(b.number), plural(len(loose), "change"))
+	return errors.Join(x.tx.PutSetting(settingWaiting, []byte(b.text)), s.put(x.tx))
+}
+
+func (c ApproveBundle) apply(x *transaction) error {
+	s, err := readBundles(x.tx)
+	if err != nil {
+		return err
+	}
+	b, err := waitingBundle(x.tx)
+	if err != nil {
+		return err
+	}
+	if b == nil || b.number != c.Number {
+		return notFound("waiting bundle", strconv.FormatInt(c.Number, 10), "mtguard policy bundle")
+	}
+	w, err := x.p.weigh(x.tx, b, s.Lists)
+	if err != nil {
+		return err
+	}
+	if err := x.current(store.Revision(w.revision)); err != nil {
+		return err
+	}
+	own := x.o.Reason
+	defer func() { x.o.Reason = own }() // in the audit log it stands as it was given
+	x.o.Reason = auditlog.Clip(strings.TrimSuffix(bundleName(b.number)+": "+own, ": "), auditlog.MaxReason)
+	return x.putBundle(s, b, w)
+}
+
+// waitingBundle returns the one that waits, or nil.
+func waitingBundle(tx *store.Tx) (*bundle, error) {
+	text, err := tx.Setting(settingWaiting)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := parseBundle(string(text))
+	if err != nil {
+		return nil, invalid("number", "the bundle that waits cannot be read any more: %v", err)
+	}
+	return b, nil
+}
+
+// putBundle puts a bundle in force.
+func (x *transaction) putBundle(s bundleState, b *bundle, w *weighed) error {
+	if w.document != nil {
+		if err := x.putPolicy(w.document, w.text); err != nil {
+			return err
+		}
+	}
+	own := make(map[string]string)
+	for name, origin := range s.Lists { // those that nobody has taken over or out
+		if row, err := x.tx.List(name); err == nil && row.Origin == origin {
+			own[name] = origin
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	for _, row := range w.lists {
+		if row.Rev == 0 {
+			row.Created = x.now
+		}
+		if err := x.tx.PutList(&row); err != nil {
+			return err
+		}
+		own[row.Name] = row.Origin
+		x.detail("lists", plural(len(w.lists), "list"))
+	}
+	s.accept(b)
+	s.Applied, s.Lists = b.number, own
+	x.result.Summary = fmt.Sprintf("%s is in force: %s", bundleName(b.number), plural(len(w.changes), "change"))
+	return errors.Join(x.tx.DropSetting(settingWaiting), s.put(x.tx))
+}
+
+// weighed is what a bundle would change.
+type weighed struct {
+	revision int64            // of the policy in force
+	document *policy.Document // what the policy would be; nil: as it is
+	text     string
+	lists    []store.List // that differ from those in force
+	changes  []PolicyValue
+}
+
+func (w *weighed) loosens() (loose []PolicyValue) {
+	for _, c := range w.changes {
+		if c.Loosens {
+			loose = append(loose, c)
+		}
+	}
+	return loose
+}
+
+// weigh compares a bundle with what the store has now. The comparison is of what
+// would be stored, not of what the bundle says.
+func (p *Plane) weigh(tx *store.Tx, b *bundle, own map[string]string) (*weighed, error) {
+	p.mu.Lock()
+	file := p.fileLayer
+	p.mu.Unlock()
+	row, err := tx.Policy(0)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	w := &weighed{revision: row.Number}
+	present, err := (&transaction{tx: tx}).document()
+	if err != nil {
+		return nil, fmt.Errorf("policy in force: %w", err)
+	}
+	before, err := policy.Merge(file, policy.Layer{Document: present})
+	if err != nil {
+		return nil, fmt.Errorf("policy in force: %w", err)
+	}
+	over, err := policy.Merge(policy.Layer{Origin: "policy", Document: present}, policy.Layer{Origin: bundleName(b.number), Document: b.document})
+	if err == nil {
+		w.text = string(policy.Format(&over.Document))
+		w.document, err = policy.Parse("policy", []byte(w.text))
+	}
+	var after *policy.Effective
+	if err == nil {
+		after, err = policy.Merge(file, policy.Layer{Origin: bundleName(b.number), Document: w.document})
+	}
+	if err != nil {
+		return nil, invalid("document", "%s contradicts what is in force: %s", bundleName(b.number), briefly(err))
+	}
+	for _, c := range policy.Diff(&before.Document, &after.Document) {
+		w.changes = append(w.changes, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
+	}
+	if len(w.changes) == 0 {
+		w.document = nil
+	}
+	return w, w.weighLists(tx, b, own)
+}
+
+// weighLists: a list of the level none never admits anybody, wherever it lies, and
+// any other may, where it is more specific than what refuses. A list that a person
+// has made, or has changed since, is only taken over by a person.
+func (w *weighed) weighLists(tx *store.Tx, b *bundle, own map[string]string) error {
+	show := func(l store.List) string { return fmt.Sprintf("%v %v %s", l.Level, Duration(l.Every), l.Origin) }
+	for _, list := range b.lists {
+		row, err := tx.List(list.Name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		change := PolicyValue{Path: "lists." + list.Name, Value: show(list)}
+		if err != nil {
+			row = store.List{Name: list.Name}
+			change.Loosens = list.Level > access.None
+		} else {
+			change.Was = show(row)
+			moved := list.Origin != row.Origin
+			change.Loosens = list.Level > row.Level || moved && (list.Level > access.None || own[list.Name] != row.Origin)
+		}
+		if change.Was == change.Value {
+			continue
+		}
+		row.Origin, row.Level, row.Every = list.Origin, list.Level, list.Every
+		w.lists, w.changes = append(w.lists, row), append(w.changes, change)
+	}
+	return nil
+}
+
+// checkBundles looks for a new bundle when it is time to. It takes bundleTimeout
+// at most. Whatever is wrong leaves everything as it was, is returned and is kept
+// for Bundle. Only Run's goroutine calls it.
+func (p *Plane) checkBundles(ctx context.Context, now time.Time) error {
+	var s bundleState
+	err := p.view(ctx, func(tx *store.Tx) (err error) {
+		s, err = readBundles(tx)
+		return err
+	})
+	since := now.Sub(s.Checked)
+	if err != nil || s.Origin == "" || since >= 0 && since < s.Every {
+		return err
+	}
+	// Before it is fetched: a store that takes nothing must not have us ask every second.
+	if err := p.bundleChecked(ctx, s, now, s.Problem, false); err != nil {
+		return err
+	}
+	signed, err := readBundle(ctx, s.Origin)
+	read := err == nil
+	var b *bundle
+	if read {
+		b, err = openBundle(signed, s.Key)
+	}
+	if err == nil {
+		_, err = p.Apply(ctx, bundleActor, takeBundle{s.Origin, s.Key, b}, Options{Reason: bundleName(b.number)})
+	}
+	if err == nil && now.Sub(b.time) > maxBundleAge {
+		err = fmt.Errorf("there was nothing new since %s: the publisher has stopped, or somebody holds bundles back", b.time.Format(time.RFC3339))
+	}
+	problem := ""
+	if err != nil {
+		err = fmt.Errorf("policy bundle: %w", err)
+		problem = briefly(errors.Unwrap(err))
+	}
+	return errors.Join(err, p.bundleChecked(ctx, s, now, problem, read))
+}
+
+// bundleChecked notes how the last look went, and in the audit log when something
+// is wrong with what was read that was not wrong before.
+func (p *Plane) bundleChecked(ctx context.Context, of bundleState, now time.Time, problem string, read bool) error {
+	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		s, err := readBundles(tx)
+		if err != nil || s.Origin != of.Origin || s.Key != of.Key || s.Checked.Equal(now) && s.Problem == problem {
+			return err
+		}
+		if read && problem != "" && problem != s.Problem {
+			_, err = tx.Audit(auditlog.Entry{
+				Time: now, Actor: bundleActor.Name, Action: takeBundle{}.action(), Object: SetBundles{}.object(), Outcome: auditlog.Refused, Reason: problem,
+			})
+		}
+		s.Checked, s.Problem = now, problem
+		return errors.Join(err, s.put(tx))
+	})
+	return err
+}
+
+// readBundle reads a bundle from where it comes from, a byte more than it may have
+// at most.
+func readBundle(ctx context.Context, origin string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, bundleTimeout)
+	defer cancel()
+	var body io.ReadCloser
+	var err error
+	if filepath.IsAbs(origin) {
+		body, err = openRegular(origin)
+	} else {
+		body, err = download(ctx, origin)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(io.LimitReader(body, maxBundle+1))
+}
+
+// openRegular opens a file, and nothing that could keep us waiting.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("%s is no file", path)
+	}
+	return f, nil
+}
+
+// Bundle returns where policy bundles come from, and what waits.
+func (p *Plane) Bundle(ctx context.Context) (info BundleInfo, err error) {
+	err = p.view(ctx, func(tx *store.Tx) error {
+		s, err := readBundles(tx)
+		if err != nil || s.Origin == "" {
+			return err
+		}
+		info = BundleInfo{
+			Origin: s.Origin, Key: s.Key, Every: Duration(s.Every), Number: s.Number, Applied: s.Applied, Time: maybe(s.Time),
+			Checked: maybe(s.Checked), Problem: s.Problem,
+		}
+		b, err := waitingBundle(tx)
+		if err != nil || b == nil {
+			return err
+		}
+		info.Waiting = &BundleWaiting{Number: b.number, Document: b.policy}
+		w, err := p.weigh(tx, b, s.Lists)
+		if e, ok := errors.AsType[*Error](err); ok {
+			info.Problem = e.Text // the policy has changed since
+			return nil
+		}
+		if err == nil {
+			info.Waiting.Policy, info.Waiting.Changes, info.Waiting.Loosens = w.revision, w.changes, w.loosens()
+		}
+		return err
+	})
+	return info, explain(err)
+}

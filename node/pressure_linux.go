@@ -1,0 +1,41 @@
+package node
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"strconv"
+	"syscall"
+)
+
+// resident is the memory of the process in bytes, 0 where the system does not say.
+func resident() uint64 {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(data)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+	return pages * uint64(os.Getpagesize())
+}
+
+// memoryLimit is what the process may have: that of its control group, or else of
+// the machine. Where neither is known nothing is ever too much.
+func memoryLimit() float64 {
+	limit := math.Inf(1)
+	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if data, err := os.ReadFile(path); err == nil {
+			if n, err := strconv.ParseUint(string(bytes.TrimSpace(data)), 10, 64); err == nil && n > 0 {
+				limit = min(limit, float64(n))
+			}
+		}
+	}
+	var info syscall.Sysinfo_t
+	if syscall.Sysinfo(&info) == nil {
+		limit = min(limit, float64(uint64(info.Totalram)*uint64(info.Unit)))
+	}
+	return limit
+}
