@@ -34,7 +34,7 @@ type Decision struct {
 }
 
 // noRule stands for the default.
-const noRule = -1
+const noRule int32 = -1
 
 // Check says what may be done. It allocates nothing.
 func (t *Table) Check(q Query) (d Decision) {
@@ -116,7 +116,7 @@ func (t *Table) byAddress(a netip.Addr, q *Query) (rule int32, pinned bool) {
 	}
 	listed := t.lists.find(a)
 	pinned = at >= 0 && t.slots[at].pinned && t.pinnedAbove(at, q) || t.pinLists && t.pinnedList(listed, q)
-	rule, bits := int32(noRule), -1
+	rule, bits := noRule, -1
 	for ; at >= 0 && rule == noRule; at = t.slots[at].parent {
 		s := &t.slots[at]
 		if i := t.firstOf(t.order[s.from:s.to], pinned, q); i != noRule {
@@ -185,7 +185,7 @@ func (t *Table) byOrigin(asn uint32, country uint16, q *Query) int32 {
 // byPattern is the strictest rule on the ClientHello that matches; of equally
 // strict ones the first by rank.
 func (t *Table) byPattern(q *Query) int32 {
-	best := int32(noRule)
+	best := noRule
 	take := func(i int32) {
 		h := &t.hot[i]
 		if best != noRule && (h.level > t.hot[best].level || h.level == t.hot[best].level && h.rank > t.hot[best].rank) {

@@ -43,11 +43,10 @@
 //
 // Lists and country files are read once into arrays without pointers and shared by
 // all tables made with them; with Options.Previous, making a table costs what its
-// rules cost. Of a million list entries a lookup waits for memory some three times,
-// however many lists they are in, and they take 11 MiB.
+// rules cost. A million list entries take 11 MiB, and a lookup reads two places of
+// these, however many lists they are in.
 //
 // The package reads no clock, no file but the system's time zones, and starts no
-// goroutine. A Level, Match,
-// Schedule, Rule, List, Geo and Table never changes once made; all of them may be
-// used concurrently.
+// goroutine. A Level, Match, Schedule, Rule, List, Geo and Table never changes once
+// made; all of them may be used concurrently.
 package access

@@ -114,7 +114,7 @@ func (e *explainer) onPattern() (list []candidate) {
 // ceiling says of candidates in their order which counts, which is then first and
 // has no reason yet, and why the others do not.
 func (e *explainer) ceiling(list []candidate) []Considered {
-	pin := noRule32
+	pin := noRule
 	for _, c := range list {
 		if c.rule >= 0 && e.t.hot[c.rule].pinned && e.t.counts(c.rule, e.q) {
 			pin = c.rule
@@ -144,8 +144,6 @@ func (e *explainer) ceiling(list []candidate) []Considered {
 	}
 	return out
 }
-
-const noRule32 = int32(noRule)
 
 // whyNot says why a rule is as if it were not there; "" when it counts.
 func (e *explainer) whyNot(i, pin int32) string {

@@ -50,7 +50,8 @@ const (
 	// MaxGlobs is the most patterns that have to be tried one by one: those with
 	// wildcards, but for "*.name".
 	MaxGlobs = 1000
-	// MaxListRules is the most rules on lists: each is a search of its own.
+	// MaxListRules is the most rules on lists: an address may be in all of them, and
+	// each is looked at then.
 	MaxListRules = 64
 )
 
@@ -292,7 +293,7 @@ func (t *Table) placeLists(lists map[string]*List, previous *Table) error {
 		used = append(used, lists[name])
 		t.onList = append(t.onList, on[name])
 	}
-	if previous != nil && slices.Equal(used, previous.lists.lists) {
+	if previous != nil && previous.lists != nil && slices.Equal(used, previous.lists.lists) {
 		t.lists = previous.lists
 	} else {
 		t.lists = newUnion(used)

@@ -73,7 +73,7 @@ type nesting struct {
 	outers
 }
 
-// outer closes what an entry is not in, notes the narrowest that is left, and
+// outerOf closes what an entry is not in, notes the narrowest that is left, and
 // opens the entry.
 func (n *nesting) outerOf(i int, in func(outer int) bool) (kind uint8) {
 	for len(n.open) > 0 && !in(n.open[len(n.open)-1]) {
