@@ -195,15 +195,15 @@ mtguard_sessions_open 4
 		}
 	}
 	for series, want := range map[string]float64{
-		"mtguard_connections_total relayed":               1,
-		"mtguard_handshakes_total ok,faketls":             1,
-		"mtguard_handshakes_total replay,classic":         1,
-		"mtguard_upstream_dials_total 2,ok":               1,
-		"mtguard_upstream_dials_total 203,error":          1,
-		"mtguard_upstream_connect_duration_seconds 2":     1,
-		"mtguard_cover_dials_total ok":                    1,
+		"mtguard_connections_total relayed":                  1,
+		"mtguard_handshakes_total ok,faketls":                1,
+		"mtguard_handshakes_total replay,classic":            1,
+		"mtguard_upstream_dials_total 2,ok":                  1,
+		"mtguard_upstream_dials_total 203,error":             1,
+		"mtguard_upstream_connect_duration_seconds 2":        1,
+		"mtguard_cover_dials_total ok":                       1,
 		"mtguard_decisions_total conns.addr,no,monitor,mask": 1,
-		"mtguard_check_duration_seconds conns.addr":       1,
+		"mtguard_check_duration_seconds conns.addr":          1,
 	} {
 		if nonZero[series] != want {
 			t.Errorf("%s: got %v, want %v", series, nonZero[series], want)
