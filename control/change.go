@@ -15,9 +15,9 @@ import (
 type Actor struct {
 	Name  string
 	Level access.Level
-	// From are the addresses that this person is known to come from: a rule that
-	// would shut them out is questioned.
-	From []netip.Addr
+	// From is the address that this person comes from, where it is known: a rule that
+	// would shut it out is questioned.
+	From netip.Addr
 }
 
 // Options go with every change.

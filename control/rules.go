@@ -160,7 +160,7 @@ func (x *transaction) guardAgainstLockOut(row *store.Rule, rule access.Rule) err
 	for _, peers := range x.p.base.ProxyProtocolFrom {
 		own = append(own, peers.Addr())
 	}
-	hit := access.Covers(rule, append(own, x.by.From...), x.p.accessOptions())
+	hit := access.Covers(rule, append(own, x.by.From), x.p.accessOptions())
 	x.p.mu.Unlock()
 	if len(hit) == 0 {
 		return nil

@@ -76,7 +76,7 @@ func TestBadRulesAreRefusedWhole(t *testing.T) {
 
 func TestARuleThatShutsItsMakerOutEndsByItself(t *testing.T) {
 	b := newBench(t)
-	own := Actor{Name: "uid 0", Level: access.Superuser, From: []netip.Addr{netip.MustParseAddr("192.0.2.10")}}
+	own := Actor{Name: "uid 0", Level: access.Superuser, From: netip.MustParseAddr("192.0.2.10")}
 	c := AddRule{Match: "192.0.2.0/24", Level: access.None}
 	if _, err := b.Apply(context.Background(), own, c, Options{}); err == nil || err.(*Error).Kind != Refused {
 		t.Fatalf("without force: %v", err)
