@@ -120,7 +120,8 @@ type Plane struct {
 	clock         clock
 	held          string
 	flushed       flushState
-	folded        int // day of the last fold; of Run's goroutine
+	bundlesAt     time.Time // when bundles were looked for; of Run's goroutine
+	folded        int       // day of the last fold; of Run's goroutine
 }
 
 // New reads the store and makes what it lacks. Nothing is served before Load.

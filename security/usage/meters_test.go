@@ -49,7 +49,7 @@ func TestBudgetsOfLevels(t *testing.T) {
 			}
 		}
 	}
-	if a.Budgets(access.Standard) != a.Budgets(access.Standard) || a.Budgets(access.ReadOnly).Up[0] != a.Budgets(access.Admin).Up[0] {
+	if again := a.Budgets(access.Standard); a.Budgets(access.Standard) != again || a.Budgets(access.ReadOnly).Up[0] != a.Budgets(access.Admin).Up[0] {
 		t.Error("sessions do not share their user's budget")
 	}
 	b := a.Budgets(access.ReadOnly)
