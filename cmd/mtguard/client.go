@@ -242,7 +242,7 @@ func (a *app) socket(o *nodeFlags) (string, error) {
 
 // options are what goes with a change. Each call of it is a change of its own.
 func (c *call) options() admin.ChangeOptions {
-	return admin.ChangeOptions{Reason: c.reason, IfRevision: c.ifRevision, IdempotencyKey: rand.Text(), DryRun: c.dryRun, Force: c.force}
+	return admin.ChangeOptions{Reason: c.reason, IfRevision: c.ifRevision, IdempotencyKey: rand.Text(), DryRun: c.dryRun, Force: c.force, From: whence()}
 }
 
 // change has a change done. When the connection breaks before the answer, nobody knows whether

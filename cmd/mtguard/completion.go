@@ -93,6 +93,66 @@ func (a *app) sealKeyIDs(o *nodeFlags) completer {
 	return a.keyIDs(o, control.KeyFilter{Purpose: "seal"})
 }
 
+// ruleIDs completes ids of access rules.
+func (a *app) ruleIDs(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) ([]string, error) {
+		rules, _, err := c.client.Rules(c.ctx, control.RuleFilter{Limit: completionMost})
+		var ids []string
+		for _, r := range rules {
+			ids = append(ids, clean(r.ID)+"\t"+described(r.Match, r.Level.String(), r.Reason))
+		}
+		return ids, err
+	})
+}
+
+// blocked completes what is shut out by rules.
+func (a *app) blocked(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) ([]string, error) {
+		rules, _, err := c.client.Rules(c.ctx, control.RuleFilter{Level: access.None.String(), Limit: completionMost})
+		var targets []string
+		for _, r := range rules {
+			targets = append(targets, clean(r.Match)+"\t"+described(r.State, r.Reason))
+		}
+		return targets, err
+	})
+}
+
+// listNames completes names of lists.
+func (a *app) listNames(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) ([]string, error) {
+		lists, err := c.client.Lists(c.ctx)
+		var names []string
+		for _, l := range lists {
+			names = append(names, clean(l.Name)+"\t"+described(l.Level.String(), l.Origin))
+		}
+		return names, err
+	})
+}
+
+// policyRevisions completes revisions of the policy.
+func (a *app) policyRevisions(o *nodeFlags) completer {
+	return a.live(o, 2, func(c *call, _ string) ([]string, error) {
+		revisions, err := c.client.PolicyHistory(c.ctx, 0, completionMost)
+		var names []string
+		for _, r := range revisions {
+			names = append(names, revisionText(r.Revision)+"\t"+described(r.Actor, r.Reason))
+		}
+		return names, err
+	})
+}
+
+// exceptionIDs completes ids of exceptions.
+func (a *app) exceptionIDs(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) ([]string, error) {
+		exceptions, err := c.client.Exceptions(c.ctx)
+		var ids []string
+		for _, e := range exceptions {
+			ids = append(ids, clean(e.ID)+"\t"+described(append(e.Controls, e.Prefix, e.User, e.Country)...))
+		}
+		return ids, err
+	})
+}
+
 // described is the remark that shells show beside a value.
 func described(parts ...string) string {
 	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })

@@ -32,6 +32,7 @@ import (
 	"mtguard/config"
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/security/policy"
 )
 
 // usageError is a command line that cannot be meant.
@@ -69,6 +70,7 @@ var exitCodes = []struct {
 	{isAny(errInterrupted, context.Canceled), 130},
 	{is[*usageError], 2},
 	{is[*config.Error], 3},
+	{is[*policy.Error], 3},
 	{is[*missingError], 4},
 	{is[*refusedError], 5},
 	{is[*foundError], 10},
@@ -120,11 +122,11 @@ func exitCode(err error) int {
 // explain writes an error to standard error.
 func (a *app) explain(err error) {
 	if problems, ok := errors.AsType[*config.Error](err); ok {
-		noun := "error"
-		if len(problems.Problems) > 1 {
-			noun = "errors"
-		}
-		fmt.Fprintf(a.stderr, "%v\n%d %s\n", problems, len(problems.Problems), noun)
+		fmt.Fprintf(a.stderr, "%v\n%s\n", problems, plural(len(problems.Problems), "error"))
+		return
+	}
+	if problems, ok := errors.AsType[*policy.Error](err); ok {
+		fmt.Fprintf(a.stderr, "%s\n%s\n", cleanLines(problems.Error()), plural(len(problems.Problems), "error"))
 		return
 	}
 	// What the node or a file said may hold anything.

@@ -43,6 +43,7 @@ const (
 	groupServe  = "serve"
 	groupPeople = "people"
 	groupKeys   = "keys"
+	groupAccess = "access"
 	groupCare   = "care"
 )
 
@@ -74,7 +75,7 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 		return &usageError{err, "see " + cmd.CommandPath() + " --help"}
 	})
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serve:"}, &cobra.Group{ID: groupPeople, Title: "People:"},
-		&cobra.Group{ID: groupKeys, Title: "Keys:"}, &cobra.Group{ID: groupCare, Title: "Care:"})
+		&cobra.Group{ID: groupKeys, Title: "Keys:"}, &cobra.Group{ID: groupAccess, Title: "Access:"}, &cobra.Group{ID: groupCare, Title: "Care:"})
 	root.SetHelpCommandGroupID(groupCare)
 	root.SetCompletionCommandGroupID(groupCare)
 	root.AddCommand(
@@ -87,6 +88,12 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 		a.keyCommand(),
 		a.sealCommand(),
 		a.openCommand(),
+		a.accessCommand(),
+		a.blockCommand(),
+		a.unblockCommand(),
+		a.listCommand(),
+		a.policyCommand(),
+		a.rolloutCommand(),
 		a.auditlogCommand(),
 		a.backupCommand(),
 		a.configCommand(),

@@ -17,6 +17,7 @@ import (
 	"mtguard/config"
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/security/policy"
 )
 
 // leaves returns the commands that do something, by their path.
@@ -114,7 +115,7 @@ func everyCommand(cmd *cobra.Command) []*cobra.Command {
 func TestAMistypedCommandNamesTheNearest(t *testing.T) {
 	a := &app{stdout: io.Discard, stderr: io.Discard}
 	for word, want := range map[string]string{
-		"lnik": "link", "usr": "user", "stauts": "status", "keys": "key", "back": "backup", "S": "seal, status", "demonstration": "", "banana": "",
+		"lnik": "link", "usr": "user", "stauts": "status", "keys": "key", "back": "backup, block", "S": "seal, status", "demonstration": "", "banana": "",
 		"rum": "run", "oepn": "open", strings.Repeat("x", 1<<16): "",
 	} {
 		if got := strings.Join(nearest(word, a.root().Commands()), ", "); got != want {
@@ -132,6 +133,7 @@ func TestExitCodes(t *testing.T) {
 		{errors.New("x"), 1},
 		{&usageError{err: errors.New("x")}, 2},
 		{&config.Error{}, 3},
+		{&policy.Error{}, 3},
 		{fmt.Errorf("reload: %w", &config.Error{}), 3},
 		{&missingError{text: "x"}, 4},
 		{&refusedError{text: "x"}, 5},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"mtguard/control"
@@ -17,6 +18,7 @@ type ChangeOptions struct {
 	IdempotencyKey string
 	DryRun         bool
 	Force          bool
+	From           netip.Addr // where whoever asks comes from, as far as is known: see control.Actor
 }
 
 // UserBody makes a user. It may hold a secret, and prints without it.

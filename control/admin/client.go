@@ -95,8 +95,11 @@ func change(method, path string, body any, o ChangeOptions) (call, error) {
 	}
 	if o.IfRevision != 0 {
 		k.header.Set("If-Match", etag(o.IfRevision))
-	} else if method == http.MethodPatch || method == http.MethodDelete {
+	} else if method != http.MethodPost {
 		k.header.Set("If-Match", "*")
+	}
+	if o.From.IsValid() {
+		k.header.Set(fromHeader, o.From.String())
 	}
 	return k, k.encode(body)
 }

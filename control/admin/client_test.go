@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -30,6 +31,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 	plane := &fakePlane{
 		user: control.UserInfo{Name: "nadia", Level: access.Standard, Revision: 42, Expires: &expires},
 		key:  control.KeyInfo{ID: "a69e7b2f47a107eb", State: "active"},
+		rule: control.RuleInfo{ID: "r1", Match: "203.0.113.0/24", Until: &expires, Revision: 12},
 		result: control.Result{
 			Revision: 43, Summary: "done", Affected: 1, Links: []control.Link{{User: "nadia", Kind: "faketls", Secret: "ee00", TG: "tg://proxy?a&b"}},
 		},
@@ -37,10 +39,13 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		events:  []control.KeyEvent{{Key: "a69e7b2f47a107eb", To: "active", Cursor: 7}},
 		rows:    []control.AuditRow{{Seq: 3, Actor: "uid 0"}, {Seq: 4, Actor: "uid 0"}},
 		written: []byte("row 1\nrow 2\n"),
+
+		revisions: []control.PolicyInfo{{Revision: 8, Document: "schema = 1\n"}, {Revision: 7}},
 	}
+	long := strings.Repeat("#\"\n", maxDocument/3) // every other character has to be escaped
 	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
 	ctx := context.Background()
-	o := ChangeOptions{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true}
+	o := ChangeOptions{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true, From: netip.MustParseAddr("2001:db8::9")}
 	with := control.Options{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true}
 
 	reads := []struct {
@@ -60,6 +65,20 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"audit tail", func() (any, error) { return c.AuditTail(ctx, 2, 5) }, plane.rows, [2]int64{2, 5}},
 		{"audit verify", func() (any, error) { return c.AuditVerify(ctx) }, control.AuditReport{OK: true, Rows: 9, Witnessed: 8}, "verify"},
 		{"audit key", func() (any, error) { return c.AuditKey(ctx) }, "mtguard-1+abc+def", "key"},
+		{"rule", func() (any, error) { return c.Rule(ctx, "r1") }, plane.rule, "r1"},
+		{"lists", func() (any, error) { return c.Lists(ctx) }, []control.ListInfo{testList}, "lists"},
+		{"list", func() (any, error) { return c.List(ctx, "drop") }, testList, "lists"},
+		{"access", func() (any, error) {
+			return c.CheckAccess(ctx, control.CheckQuery{Addr: "203.0.113.7", User: "n", ServerName: "a.example", JA4: "t13d"})
+		}, testReport, control.CheckQuery{Addr: "203.0.113.7", User: "n", ServerName: "a.example", JA4: "t13d"}},
+		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
+		{"policies", func() (any, error) { return c.PolicyHistory(ctx, 9, 2) }, []control.PolicyInfo{{Revision: 8}, {Revision: 7}}, asksHistory{9, 2}},
+		{"explain", func() (any, error) { return c.PolicyExplain(ctx, "") }, testValues, asksExplain("")},
+		{"explain a document", func() (any, error) { return c.PolicyExplain(ctx, long) }, testValues, asksExplain(long)},
+		{"diff", func() (any, error) { return c.PolicyDiff(ctx, 3, 4) }, testValues, asksDiff{3, 4}},
+		{"controls", func() (any, error) { return c.Controls(ctx) }, testControls, "controls"},
+		{"rollout", func() (any, error) { return c.Rollout(ctx) }, testSteps, "rollout"},
+		{"exceptions", func() (any, error) { return c.Exceptions(ctx) }, testExceptions, "exceptions"},
 		{"seal", func() (any, error) {
 			return c.Seal(ctx, "a6", "aes-256-gcm", []byte("ctx\x00\xff"), strings.NewReader("text"))
 		}, []byte("sealed:text"), control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("text"), Context: []byte("ctx\x00\xff")}},
@@ -87,6 +106,11 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		t.Errorf("keys: %v %q %v", list, next, err)
 	}
 
+	rules, next, err := c.Rules(ctx, control.RuleFilter{After: "r0", Limit: 3, Level: "none", Source: "operator"})
+	if err != nil || next != "nadia" || len(rules) != 1 || !reflect.DeepEqual(rules[0], plane.rule) || plane.last() != (control.RuleFilter{After: "r0", Limit: 3, Level: "none", Source: "operator"}) {
+		t.Errorf("rules: %v %q %v", rules, next, err)
+	}
+
 	changes := []struct {
 		name string
 		call func(o ChangeOptions) (control.Result, error)
@@ -111,6 +135,37 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 			return c.RevokeKey(ctx, "a69e7b2f47a107eb", RevokeBody{Replace: true}, o)
 		}, control.RevokeKey{ID: "a69e7b2f47a107eb", Replace: true}},
 		{"schedule", func(o ChangeOptions) (control.Result, error) { return c.SetSchedule(ctx, testSchedule, o) }, control.SetSchedule{Schedule: testSchedule}},
+		{"add rule", func(o ChangeOptions) (control.Result, error) {
+			return c.AddRule(ctx, RuleBody{Match: "203.0.113.*", Level: access.None, From: &expires, Until: &expires, Schedule: "mon-fri 08:00-18:00", Pinned: true}, o)
+		}, control.AddRule{Match: "203.0.113.*", From: expires, Until: expires, Schedule: "mon-fri 08:00-18:00", Pinned: true}},
+		{"remove rule", func(o ChangeOptions) (control.Result, error) { return c.RemoveRule(ctx, "r1", o) }, control.RemoveRule{ID: "r1"}},
+		{"confirm rule", func(o ChangeOptions) (control.Result, error) { return c.ConfirmRule(ctx, "r1", o) }, control.ConfirmRule{ID: "r1"}},
+		{"block", func(o ChangeOptions) (control.Result, error) {
+			return c.Block(ctx, BlockBody{Target: "2001:db8::/32", For: new(hour)}, o)
+		}, control.Block{Target: "2001:db8::/32", For: hour}},
+		{"block as usual", func(o ChangeOptions) (control.Result, error) {
+			return c.Block(ctx, BlockBody{Target: "sni:*.example.com"}, o)
+		}, control.Block{Target: "sni:*.example.com"}},
+		{"unblock", func(o ChangeOptions) (control.Result, error) { return c.Unblock(ctx, "2001:db8::/32", o) }, control.Unblock{Target: "2001:db8::/32"}},
+		{"set list", func(o ChangeOptions) (control.Result, error) {
+			return c.SetList(ctx, "drop", ListBody{Origin: "https://lists.example/drop", Level: access.ReadOnly, Every: new(hour), Wide: true}, o)
+		}, control.SetList{Name: "drop", Origin: "https://lists.example/drop", Level: access.ReadOnly, Every: hour, Wide: true}},
+		{"remove list", func(o ChangeOptions) (control.Result, error) { return c.RemoveList(ctx, "drop", o) }, control.RemoveList{Name: "drop"}},
+		{"reload list", func(o ChangeOptions) (control.Result, error) { return c.ReloadList(ctx, "drop", o) }, control.ReloadList{Name: "drop"}},
+		{"set policy", func(o ChangeOptions) (control.Result, error) { return c.SetPolicy(ctx, PolicyBody{long}, o) }, control.SetPolicy{Document: long}},
+		{"roll back", func(o ChangeOptions) (control.Result, error) { return c.RollBackPolicy(ctx, RollBackBody{0}, o) }, control.RollbackPolicy{}},
+		{"set control", func(o ChangeOptions) (control.Result, error) {
+			return c.SetControl(ctx, "rate.accept", ModeBody{"enforce", 10}, o)
+		}, control.SetMode{Control: "rate.accept", Mode: "enforce", Percent: 10}},
+		{"advance", func(o ChangeOptions) (control.Result, error) { return c.AdvanceControl(ctx, "rate.accept", o) }, control.RolloutNext{Control: "rate.accept"}},
+		{"step back", func(o ChangeOptions) (control.Result, error) { return c.StepControlBack(ctx, "rate.accept", o) }, control.RolloutBack{Control: "rate.accept"}},
+		{"add exception", func(o ChangeOptions) (control.Result, error) {
+			return c.AddException(ctx, ExceptionBody{Controls: []string{"rate.accept", "conns.addr"}, Prefix: "203.0.113.0/24", User: "nadia", Country: "DE", Until: expires}, o)
+		}, control.AddException{Controls: []string{"rate.accept", "conns.addr"}, Prefix: "203.0.113.0/24", User: "nadia", Country: "DE", Until: expires}},
+		{"remove exception", func(o ChangeOptions) (control.Result, error) { return c.RemoveException(ctx, "e1", o) }, control.RemoveException{ID: "e1"}},
+		{"break glass", func(o ChangeOptions) (control.Result, error) { return c.BreakGlass(ctx, GlassBody{new(hour)}, o) }, control.BreakGlass{For: hour}},
+		{"break glass as usual", func(o ChangeOptions) (control.Result, error) { return c.BreakGlass(ctx, GlassBody{}, o) }, control.BreakGlass{}},
+		{"end glass", func(o ChangeOptions) (control.Result, error) { return c.EndGlass(ctx, o) }, control.EndGlass{}},
 		{"rotate one", func(o ChangeOptions) (control.Result, error) {
 			return c.RotateKeys(ctx, RotateBody{User: "nadia", Overlap: new(control.Duration(0)), At: &expires}, o)
 		}, control.RotateKeys{User: "nadia", Overlap: new(control.Duration(0)), At: expires}},
@@ -136,7 +191,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, plane.result) || !reflect.DeepEqual(plane.last(), change.want) || plane.with != c.with {
 				t.Errorf("%s: %+v, %v, asked %#v with %+v", change.name, got, err, plane.last(), plane.with)
 			}
-			if by := plane.by; by.Level != access.Superuser || !strings.HasPrefix(by.Name, "uid ") {
+			if by := plane.by; by.Level != access.Superuser || !strings.HasPrefix(by.Name, "uid ") || by.From != c.o.From {
 				t.Errorf("%s: by %v", change.name, by)
 			}
 		}
@@ -204,6 +259,8 @@ func TestTheClientTellsRefusals(t *testing.T) {
 	for name, err := range map[string]error{
 		"no name": second(c.RemoveUser(ctx, "", ChangeOptions{})), "no segment": second(c.RemoveUser(ctx, "..", ChangeOptions{})),
 		"no id": second(c.RevokeKey(ctx, ".", RevokeBody{}, ChangeOptions{})), "no user": second(c.User(ctx, "")), "no key": second(c.Key(ctx, "")),
+		"no rule": second(c.Rule(ctx, "")), "no rule to take out": second(c.RemoveRule(ctx, "..", ChangeOptions{})), "no list": second(c.List(ctx, ".")),
+		"no list to read": second(c.ReloadList(ctx, "", ChangeOptions{})), "no control": second(c.SetControl(ctx, "", ModeBody{}, ChangeOptions{})),
 		"no page": second(c.Page(ctx, "", "open", ChangeOptions{})),
 	} {
 		var refused *control.Error

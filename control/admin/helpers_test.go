@@ -25,13 +25,17 @@ type fakePlane struct {
 	by    control.Actor
 	with  control.Options
 
-	err     error // the answer to everything, when set
-	result  control.Result
-	user    control.UserInfo
-	key     control.KeyInfo
-	next    string
-	events  []control.KeyEvent
-	rows    []control.AuditRow
+	err    error // the answer to everything, when set
+	result control.Result
+	user   control.UserInfo
+	key    control.KeyInfo
+	rule   control.RuleInfo
+	next   string
+	events []control.KeyEvent
+	rows   []control.AuditRow
+
+	revisions []control.PolicyInfo
+
 	written []byte                    // by backups and exports, before err
 	during  func(ctx context.Context) // while a change is made
 }
@@ -104,6 +108,71 @@ func (p *fakePlane) History(_ context.Context, f control.HistoryFilter) ([]contr
 func (p *fakePlane) Schedule(context.Context) (control.Schedule, error) {
 	return testSchedule, p.ask(control.Actor{}, "schedule")
 }
+
+func (p *fakePlane) Rules(_ context.Context, f control.RuleFilter) ([]control.RuleInfo, string, error) {
+	return []control.RuleInfo{p.rule}, p.next, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Rule(_ context.Context, id string) (control.RuleInfo, error) {
+	return p.rule, p.ask(control.Actor{}, id)
+}
+
+func (p *fakePlane) Lists(context.Context) ([]control.ListInfo, error) {
+	return []control.ListInfo{testList}, p.ask(control.Actor{}, "lists")
+}
+
+func (p *fakePlane) CheckAccess(_ context.Context, q control.CheckQuery) (control.AccessReport, error) {
+	return testReport, p.ask(control.Actor{}, q)
+}
+
+// asksPolicy and the others tell questions of the same shape apart.
+type (
+	asksPolicy  int64
+	asksHistory [2]int64
+	asksExplain string
+	asksDiff    [2]int64
+)
+
+func (p *fakePlane) Policy(_ context.Context, revision int64) (control.PolicyInfo, error) {
+	err := p.ask(control.Actor{}, asksPolicy(revision))
+	if e, ok := err.(*control.Error); ok && e.Kind == control.Stale {
+		err = nil // only changes can be stale
+	}
+	return control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, err
+}
+
+func (p *fakePlane) PolicyHistory(_ context.Context, before int64, limit int) ([]control.PolicyInfo, error) {
+	return p.revisions, p.ask(control.Actor{}, asksHistory{before, int64(limit)})
+}
+
+func (p *fakePlane) PolicyExplain(_ context.Context, document string) ([]control.PolicyValue, error) {
+	return testValues, p.ask(control.Actor{}, asksExplain(document))
+}
+
+func (p *fakePlane) PolicyDiff(_ context.Context, from, to int64) ([]control.PolicyValue, error) {
+	return testValues, p.ask(control.Actor{}, asksDiff{from, to})
+}
+
+func (p *fakePlane) Controls(context.Context) ([]control.ControlInfo, error) {
+	return testControls, p.ask(control.Actor{}, "controls")
+}
+
+func (p *fakePlane) Rollout(context.Context) ([]control.RolloutStep, error) {
+	return testSteps, p.ask(control.Actor{}, "rollout")
+}
+
+func (p *fakePlane) Exceptions(context.Context) ([]control.ExceptionInfo, error) {
+	return testExceptions, p.ask(control.Actor{}, "exceptions")
+}
+
+var (
+	testList       = control.ListInfo{Name: "drop", Origin: "https://lists.example/drop.netset", Every: 6 * hour, Entries: 1200, Revision: 9}
+	testReport     = control.AccessReport{Addr: "203.0.113.7", Rule: "r1", Control: "access.level", Considered: []control.ConsideredRule{{Rule: "r1", Why: "decides"}}}
+	testValues     = []control.PolicyValue{{Path: "rates.new_per_prefix", Value: `"20/s"`, Origin: "preset personal"}}
+	testControls   = []control.ControlInfo{{Name: "rate.accept", Mode: "monitor", WouldRefuse: 12}}
+	testSteps      = []control.RolloutStep{{Control: "rate.accept", Mode: "monitor", Next: "enforce 10%", Waits: "it has made 3 of 1000 decisions"}}
+	testExceptions = []control.ExceptionInfo{{ID: "e1", Controls: []string{"rate.accept"}, User: "nadia", Hits: 3}}
+)
 
 func (p *fakePlane) Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error) {
 	if p.during != nil {

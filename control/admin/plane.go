@@ -19,6 +19,19 @@ type Plane interface {
 	History(ctx context.Context, f control.HistoryFilter) ([]control.KeyEvent, error)
 	Schedule(ctx context.Context) (control.Schedule, error)
 
+	Rules(ctx context.Context, f control.RuleFilter) (items []control.RuleInfo, next string, err error)
+	Rule(ctx context.Context, id string) (control.RuleInfo, error)
+	Lists(ctx context.Context) ([]control.ListInfo, error)
+	CheckAccess(ctx context.Context, q control.CheckQuery) (control.AccessReport, error)
+
+	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
+	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)
+	PolicyExplain(ctx context.Context, document string) ([]control.PolicyValue, error)
+	PolicyDiff(ctx context.Context, from, to int64) ([]control.PolicyValue, error)
+	Controls(ctx context.Context) ([]control.ControlInfo, error)
+	Rollout(ctx context.Context) ([]control.RolloutStep, error)
+	Exceptions(ctx context.Context) ([]control.ExceptionInfo, error)
+
 	Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error)
 	Open(ctx context.Context, by control.Actor, r control.OpenRequest) ([]byte, error)
 	Backup(ctx context.Context, by control.Actor, to control.BackupTarget, w io.Writer) error

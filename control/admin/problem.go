@@ -73,6 +73,9 @@ const problemPath = "/problems/"
 const (
 	maxProblemErrors = 16
 	maxProblemText   = 512
+	// maxRefusal is for what the control plane says, which may be all that is wrong
+	// with a policy.
+	maxRefusal = 8 << 10
 )
 
 func (s problemSort) problem(format string, args ...any) *Problem {
@@ -117,9 +120,9 @@ func refusal(err error) *Problem {
 		return nil
 	}
 	p := kind.problem("%s", e.Text)
-	p.Fix = clip(e.Fix)
+	p.Detail, p.Fix = clipTo(e.Text, maxRefusal), clip(e.Fix)
 	if e.Field != "" {
-		p.Errors = []ProblemError{{Location: bodyPath + clip(e.Field), Message: p.Detail}}
+		p.Errors = []ProblemError{{Location: bodyPath + clip(e.Field), Message: clip(p.Detail)}}
 	}
 	return p
 }
@@ -179,9 +182,11 @@ func humaProblem(status int, message string, errs ...error) huma.StatusError {
 }
 
 // clip bounds a text of a problem.
-func clip(text string) string {
-	if len(text) <= maxProblemText {
+func clip(text string) string { return clipTo(text, maxProblemText) }
+
+func clipTo(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxProblemText], "") + "…"
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

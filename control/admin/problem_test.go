@@ -203,3 +203,16 @@ func TestAPageOfAnotherOriginMayNotChangeAnything(t *testing.T) {
 		t.Errorf("of our own: %d", w.Code)
 	}
 }
+
+// TestAllThatIsWrongWithAPolicyIsTold: other texts of a problem are shorter.
+func TestAllThatIsWrongWithAPolicyIsTold(t *testing.T) {
+	for _, n := range []int{1, maxRefusal} {
+		want := &control.Error{Kind: control.Invalid, Text: strings.Repeat("x", n), Field: "document"}
+		if got := refusal(want).refusal(); !reflect.DeepEqual(got, want) {
+			t.Errorf("of %d bytes %d are told", n, len(got.Text))
+		}
+	}
+	if p := refusal(&control.Error{Kind: control.Invalid, Text: strings.Repeat("ä", maxRefusal), Field: "document"}); len(p.Detail) > maxRefusal+4 || len(p.Errors[0].Message) > maxProblemText+4 {
+		t.Errorf("%d and %d bytes are told", len(p.Detail), len(p.Errors[0].Message))
+	}
+}

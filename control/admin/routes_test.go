@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"mtguard/control"
 	"mtguard/security/access"
@@ -38,6 +39,36 @@ var samples = []struct {
 	{"list-key-events", access.ReadOnly, "/keys/history?key=a6&user=nadia&cursor=9", "", control.HistoryFilter{Key: "a6", User: "nadia", Before: 9, Limit: 50}},
 	{"get-schedule", access.ReadOnly, "/keys/schedule", "", "schedule"},
 	{"set-schedule", access.Admin, "/keys/schedule", `{"every":"30d","overlap":"7d","window":"1d","announce":"3h","idle":"2h","tripwire":"1h"}`, control.SetSchedule{Schedule: testSchedule}},
+	{"list-rules", access.ReadOnly, "/access-rules?limit=3&cursor=r1&level=none&source=operator", "", control.RuleFilter{After: "r1", Limit: 3, Level: "none", Source: "operator"}},
+	{"add-rule", access.Admin, "/access-rules", `{"match":"203.0.113.0/24","level":"read_only","pinned":true}`, control.AddRule{Match: "203.0.113.0/24", Level: access.ReadOnly, Pinned: true}},
+	{"get-rule", access.ReadOnly, "/access-rules/r1", "", "r1"},
+	{"remove-rule", access.Admin, "/access-rules/r1", "", control.RemoveRule{ID: "r1"}},
+	{"confirm-rule", access.Admin, "/access-rules/r1/confirm", "", control.ConfirmRule{ID: "r1"}},
+	{"check-access", access.ReadOnly, "/access/check?addr=203.0.113.7&user=nadia&server_name=a.example&ja4=t13d", "", control.CheckQuery{Addr: "203.0.113.7", User: "nadia", ServerName: "a.example", JA4: "t13d"}},
+	{"block", access.Admin, "/blocks", `{"target":"203.0.113.7","for":"1h"}`, control.Block{Target: "203.0.113.7", For: hour}},
+	{"unblock", access.Admin, "/blocks?target=203.0.113.0%2F24", "", control.Unblock{Target: "203.0.113.0/24"}},
+	{"list-lists", access.ReadOnly, "/lists", "", "lists"},
+	{"get-list", access.ReadOnly, "/lists/drop", "", "lists"},
+	{"set-list", access.Admin, "/lists/drop", `{"origin":"/etc/drop.netset","level":"none","every":"6h","wide":true}`, control.SetList{Name: "drop", Origin: "/etc/drop.netset", Every: 6 * hour, Wide: true}},
+	{"remove-list", access.Admin, "/lists/drop", "", control.RemoveList{Name: "drop"}},
+	{"reload-list", access.Admin, "/lists/drop/reload", "", control.ReloadList{Name: "drop"}},
+	{"get-policy", access.ReadOnly, "/policy?revision=4", "", asksPolicy(4)},
+	{"set-policy", access.Superuser, "/policy", `{"document":"schema = 1\n"}`, control.SetPolicy{Document: "schema = 1\n"}},
+	{"list-policies", access.ReadOnly, "/policy/history?limit=2&cursor=9", "", asksHistory{9, 2}},
+	{"explain-policy", access.ReadOnly, "/policy/explain", "", asksExplain("")},
+	{"explain-document", access.ReadOnly, "/policy/explain", `{"document":"schema = 1\n"}`, asksExplain("schema = 1\n")},
+	{"diff-policies", access.ReadOnly, "/policy/diff?from=3&to=4", "", asksDiff{3, 4}},
+	{"roll-back-policy", access.Superuser, "/policy/rollback", `{"revision":3}`, control.RollbackPolicy{Revision: 3}},
+	{"list-controls", access.ReadOnly, "/policy/controls", "", "controls"},
+	{"set-control", access.Admin, "/policy/controls/rate.accept", `{"mode":"enforce","percent":10}`, control.SetMode{Control: "rate.accept", Mode: "enforce", Percent: 10}},
+	{"get-rollout", access.ReadOnly, "/rollout", "", "rollout"},
+	{"advance-control", access.Superuser, "/rollout/rate.accept/next", "", control.RolloutNext{Control: "rate.accept"}},
+	{"step-control-back", access.Admin, "/rollout/rate.accept/back", "", control.RolloutBack{Control: "rate.accept"}},
+	{"list-exceptions", access.ReadOnly, "/policy/exceptions", "", "exceptions"},
+	{"add-exception", access.Admin, "/policy/exceptions", `{"controls":["rate.accept"],"user":"nadia","until":"2027-01-02T03:04:05Z"}`, control.AddException{Controls: []string{"rate.accept"}, User: "nadia", Until: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)}},
+	{"remove-exception", access.Admin, "/policy/exceptions/e1", "", control.RemoveException{ID: "e1"}},
+	{"break-glass", access.Superuser, "/policy/break-glass", `{"for":"1h"}`, control.BreakGlass{For: hour}},
+	{"end-break-glass", access.Admin, "/policy/break-glass", "", control.EndGlass{}},
 	{"seal", access.Admin, "/seal?key=a6&suite=aes-256-gcm", "x", control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("x"), Context: []byte{}}},
 	{"open", access.Admin, "/open", "x", control.OpenRequest{Sealed: []byte("x"), Context: []byte{}}},
 	{"create-backup", access.Superuser, "/backups", `{"recipients":["age1x"]}`, control.BackupTarget{Recipients: []string{"age1x"}}},
@@ -103,14 +134,15 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 		changes++
 		plane := &fakePlane{result: control.Result{DryRun: true, User: &control.UserInfo{Name: "nadia", Revision: 43}}}
 		h := Handler(plane, quiet(t))
-		w := request(h, root, routes[i].method, sample.target+"?dry_run=true&force=true&reason=%D0%BE%D0%BD+%D1%83%D1%88%D1%91%D0%BB", sample.body,
-			`If-Match: "42"`, "Idempotency-Key: k-1")
-		if w.Code != http.StatusOK || plane.with != want || w.Header().Get("ETag") != `"43"` {
+		w := request(h, root, routes[i].method, with(sample.target, "dry_run=true&force=true&reason=%D0%BE%D0%BD+%D1%83%D1%88%D1%91%D0%BB"), sample.body,
+			`If-Match: "42"`, "Idempotency-Key: k-1", "Mtguard-From: ::ffff:192.0.2.1")
+		if w.Code != http.StatusOK || plane.with != want || plane.by.From.String() != "192.0.2.1" || w.Header().Get("ETag") != `"43"` {
 			t.Errorf("%s: %d, %+v, ETag %s\n%s", sample.id, w.Code, plane.with, w.Header().Get("ETag"), w.Body)
 		}
 		for name, header := range map[string]string{
 			"no revision": "If-Match: 42", "no number": `If-Match: "x"`, "a weak one": `If-Match: W/"42"`, "none of ours": `If-Match: "0"`,
 			"a list": `If-Match: "1", "2"`, "a long key": "Idempotency-Key: " + strings.Repeat("k", 129), "a key with a space": "Idempotency-Key: a b",
+			"a place that is none": "Mtguard-From: home", "two places": "Mtguard-From: ::1, ::2",
 		} {
 			plane.asked = nil
 			if w := request(h, root, routes[i].method, sample.target, sample.body, "If-Match: *", header); w.Code/100 != 4 || plane.asked != nil {
@@ -118,9 +150,17 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 11 {
+	if changes != 28 {
 		t.Errorf("%d operations change something", changes)
 	}
+}
+
+// with adds to the query of a target.
+func with(target, more string) string {
+	if strings.Contains(target, "?") {
+		return target + "&" + more
+	}
+	return target + "?" + more
 }
 
 // TestWhatIsOverwrittenNeedsARevision: without If-Match somebody else's change
@@ -128,15 +168,22 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 func TestWhatIsOverwrittenNeedsARevision(t *testing.T) {
 	plane := &fakePlane{}
 	h := Handler(plane, quiet(t))
-	for method, body := range map[string]string{http.MethodPatch: `{"note":"x"}`, http.MethodDelete: ""} {
-		w := request(h, root, method, "/users/nadia", body)
+	for _, c := range []struct{ method, target, body string }{
+		{http.MethodPatch, "/users/nadia", `{"note":"x"}`}, {http.MethodDelete, "/users/nadia", ""}, {http.MethodPut, "/policy", `{"document":"schema = 1"}`},
+	} {
+		w := request(h, root, c.method, c.target, c.body)
 		if w.Code != http.StatusPreconditionRequired || plane.asked != nil {
-			t.Errorf("%s without: %d, asked %v", method, w.Code, plane.asked)
+			t.Errorf("%s %s without: %d, asked %v", c.method, c.target, w.Code, plane.asked)
 		}
-		if w := request(h, root, method, "/users/nadia", body, "If-Match: *"); w.Code != http.StatusOK || plane.with.IfRevision != 0 {
-			t.Errorf("%s with *: %d, %+v", method, w.Code, plane.with)
+		if w := request(h, root, c.method, c.target, c.body, "If-Match: *"); w.Code != http.StatusOK || plane.with.IfRevision != 0 {
+			t.Errorf("%s %s with *: %d, %+v", c.method, c.target, w.Code, plane.with)
 		}
 		plane.asked = nil
+	}
+	plane.err = &control.Error{Kind: control.Stale, Text: "changed meanwhile"}
+	w := request(h, root, http.MethodPut, "/policy", `{"document":"schema = 1"}`, `If-Match: "6"`)
+	if w.Code != http.StatusPreconditionFailed || !strings.Contains(w.Body.String(), `"current":{"revision":7,`) {
+		t.Errorf("a stale policy: %d, %s", w.Code, w.Body)
 	}
 }
 
@@ -144,12 +191,6 @@ func TestWhatIsNotKnownIsRefused(t *testing.T) {
 	for i, sample := range samples {
 		plane := &fakePlane{}
 		h := Handler(plane, quiet(t))
-		with := func(target, more string) string {
-			if strings.Contains(target, "?") {
-				return target + "&" + more
-			}
-			return target + "?" + more
-		}
 		for _, target := range []string{with(sample.target, "dryrun=true"), with(sample.target, "Dry_Run=true")} {
 			if w := request(h, root, routes[i].method, target, sample.body, "If-Match: *"); w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
 				t.Errorf("%s %s: %d, asked %v", routes[i].method, target, w.Code, plane.asked)
@@ -183,6 +224,8 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		{http.MethodPut, "/users", 405, "GET, POST"},
 		{http.MethodPost, "/users/nadia", 405, "GET, PATCH, DELETE"},
 		{http.MethodPost, "/status", 405, "GET"},
+		{http.MethodGet, "/blocks", 405, "POST, DELETE"},
+		{http.MethodPut, "/policy/break-glass", 405, "POST, DELETE"},
 		{http.MethodGet, "/users/", 404, ""},
 		{http.MethodGet, "/users/a/b", 404, ""},
 		{http.MethodGet, "", 404, ""},

@@ -203,7 +203,7 @@ func TestABodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
 		"slow":                {"Content-Length: 100", `{"name"`, http.StatusRequestTimeout},
 		"slow in chunks":      {"Transfer-Encoding: chunked", "5\r\n{\"nam\r\n", http.StatusRequestTimeout},
 		"announced huge":      {"Content-Length: 1000000000", "", http.StatusRequestEntityTooLarge},
-		"huge without a word": {"Transfer-Encoding: chunked", "50000\r\n" + strings.Repeat("x", 0x50000) + "\r\n", http.StatusRequestEntityTooLarge},
+		"huge without a word": {"Transfer-Encoding: chunked", "100000\r\n" + strings.Repeat("x", 0x100000) + "\r\n", http.StatusRequestEntityTooLarge},
 	} {
 		connection, err := net.Dial("unix", path)
 		if err != nil {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ type ChangeInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" pattern:"^[!-~]{1,128}$" patternDescription:"1 to 128 visible ASCII characters" doc:"a repetition within a day does nothing again"`
 	DryRun         bool   `query:"dry_run" doc:"do everything but keep it"`
 	Force          bool   `query:"force" doc:"override the safety rules that say so"`
-	Reason         string `query:"reason" maxLength:"1024" doc:"stands in the audit log; revoking takes one"`
+	Reason         string `query:"reason" maxLength:"1024" doc:"stands in the audit log; revoking, enforcing and excepting take one"`
+	From           string `header:"Mtguard-From" maxLength:"64" doc:"the address that whoever asks comes from, as far as the client knows: what would shut it out is refused unless forced"`
 }
 
 // options are the control plane's.
@@ -46,10 +48,39 @@ func (in *ChangeInput) matched() (control.Options, error) {
 	return in.options()
 }
 
+// address is that of From; none when the client says nothing.
+func (in *ChangeInput) address() (netip.Addr, error) {
+	if in.From == "" {
+		return netip.Addr{}, nil
+	}
+	addr, err := netip.ParseAddr(in.From)
+	if err != nil {
+		return addr, malformed.problem("%s is no address", fromHeader)
+	}
+	return addr.Unmap().WithZone(""), nil
+}
+
 // changed is the answer to a change.
 type changed struct {
-	ETag string `header:"ETag" doc:"of the user, when the change was of one"`
+	ETag string `header:"ETag" doc:"of the user, rule, list, exception or policy, when the change was of one"`
 	Body control.Result
+}
+
+// revisionOf is the revision of the object that a change was of; 0 when of none.
+func revisionOf(r *control.Result) int64 {
+	switch {
+	case r.User != nil:
+		return int64(r.User.Revision)
+	case r.Rule != nil:
+		return int64(r.Rule.Revision)
+	case r.List != nil:
+		return int64(r.List.Revision)
+	case r.Exception != nil:
+		return int64(r.Exception.Revision)
+	case r.Policy != nil:
+		return r.Policy.Revision
+	}
+	return 0
 }
 
 // change asks the plane.
@@ -58,11 +89,17 @@ func (s *server) change(ctx context.Context, c control.Change, in *ChangeInput) 
 	if err != nil {
 		return nil, err
 	}
-	return s.apply(ctx, c, o)
+	return s.apply(ctx, c, in, o)
 }
 
-func (s *server) apply(ctx context.Context, c control.Change, o control.Options) (*changed, error) {
-	result, err := s.plane.Apply(ctx, actor(ctx), c, o)
+func (s *server) apply(ctx context.Context, c control.Change, in *ChangeInput, o control.Options) (*changed, error) {
+	by := actor(ctx)
+	from, err := in.address()
+	if err != nil {
+		return nil, err
+	}
+	by.From = from
+	result, err := s.plane.Apply(ctx, by, c, o)
 	if err != nil && result.Revision != 0 && refusal(err) == nil {
 		s.log.Error("admin: change kept, but incomplete", "actor", actor(ctx).Name, "revision", result.Revision, "error", err)
 		return nil, incomplete.problem("the change is kept, with revision %d; but %v", result.Revision, err)
@@ -71,8 +108,8 @@ func (s *server) apply(ctx context.Context, c control.Change, o control.Options)
 		return nil, err
 	}
 	out := &changed{Body: result}
-	if result.User != nil {
-		out.ETag = etag(int64(result.User.Revision))
+	if revision := revisionOf(&result); revision != 0 {
+		out.ETag = etag(revision)
 	}
 	return out, nil
 }
@@ -159,7 +196,7 @@ type setUserInput struct {
 
 func (s *server) setUser(ctx context.Context, in *setUserInput) (*changed, error) {
 	b := &in.Body
-	return s.overwrite(ctx, in.Name, &in.ChangeInput, control.SetUser{
+	return s.overwrite(ctx, s.user(in.Name), &in.ChangeInput, control.SetUser{
 		Name: in.Name, Level: b.Level, Disabled: b.Disabled, Expires: (*time.Time)(b.Expires), Quota: b.Quota,
 		MaxConnections: b.MaxConnections, MaxAddresses: b.MaxAddresses, Domain: b.Domain, Note: b.Note,
 	})
@@ -171,20 +208,25 @@ type userChangeInput struct {
 }
 
 func (s *server) removeUser(ctx context.Context, in *userChangeInput) (*changed, error) {
-	return s.overwrite(ctx, in.Name, &in.ChangeInput, control.RemoveUser{Name: in.Name})
+	return s.overwrite(ctx, s.user(in.Name), &in.ChangeInput, control.RemoveUser{Name: in.Name})
+}
+
+// user returns what a stale change of a user is told.
+func (s *server) user(name string) func(context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) { return s.plane.User(ctx, name) }
 }
 
 // overwrite applies a change that needs a revision; a stale one is told the
 // present state.
-func (s *server) overwrite(ctx context.Context, name string, in *ChangeInput, c control.Change) (*changed, error) {
+func (s *server) overwrite(ctx context.Context, current func(context.Context) (any, error), in *ChangeInput, c control.Change) (*changed, error) {
 	o, err := in.matched()
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.apply(ctx, c, o)
+	out, err := s.apply(ctx, c, in, o)
 	if p := refusal(err); p != nil && p.Status == http.StatusPreconditionFailed {
-		if info, err := s.plane.User(ctx, name); err == nil {
-			p.Current = info
+		if now, err := current(ctx); err == nil {
+			p.Current = now
 		}
 		return nil, p
 	}

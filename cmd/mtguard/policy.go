@@ -1,0 +1,309 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mtguard/control"
+	"mtguard/control/admin"
+	"mtguard/security/policy"
+)
+
+func (a *app) policyCommand() *cobra.Command {
+	o := new(nodeFlags)
+	cmd := &cobra.Command{
+		Use:     "policy",
+		GroupID: groupAccess,
+		Short:   "Say what is enforced, how strictly, and for whom not",
+		Long: `Say what is enforced, how strictly, and for whom not. The policy is one document,
+a preset and the differences to it; each change of it is a revision that can be
+put back. Every control is off, in monitor (it counts what it would refuse and
+refuses nothing) or enforced, for everybody or for a share of users.`,
+		Example: `  mtguard policy controls
+  mtguard policy mode rate.accept enforce --percent 10 --reason "monitor was quiet for a week"`,
+		Args: noSubcommand,
+		RunE: help,
+	}
+	o.common(cmd.PersistentFlags())
+	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
+	cmd.AddCommand(
+		a.policyShowCommand(o),
+		a.policySetCommand(o),
+		a.policyExplainCommand(o),
+		a.policyDiffCommand(o),
+		a.policyHistoryCommand(o),
+		a.policyRollBackCommand(o),
+		a.policyControlsCommand(o),
+		a.policyModeCommand(o),
+		a.policyExceptCommand(o),
+		a.policyExceptionsCommand(o),
+		a.policyUnexceptCommand(o),
+		a.policyGlassCommand(o),
+	)
+	return cmd
+}
+
+// parseRevision reads r7 or 7.
+func parseRevision(text string) (int64, error) {
+	n, err := strconv.ParseInt(strings.TrimPrefix(text, "r"), 10, 64)
+	if err != nil || n < 0 {
+		return 0, &usageError{fmt.Errorf("revision %q is none", text), "a number, as mtguard policy history shows them"}
+	}
+	return n, nil
+}
+
+func revisionText(n int64) string { return "r" + strconv.FormatInt(n, 10) }
+
+func (a *app) policyShowCommand(o *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show [REV]",
+		Short: "Print the document in force, or an earlier one",
+		Long: `Print the document in force, or an earlier one. It holds only what differs from
+the preset: every value there is, see "mtguard policy explain".`,
+		Example: `  mtguard policy show > policy.toml
+  mtguard policy show r40 --json`,
+		Args:              atMost(1),
+		ValidArgsFunction: a.policyRevisions(o),
+		RunE: a.asks(o, func(c *call) error {
+			revision := int64(0)
+			if len(c.args) == 1 {
+				var err error
+				if revision, err = parseRevision(c.args[0]); err != nil {
+					return err
+				}
+			}
+			info, err := c.client.Policy(c.ctx, revision)
+			if err != nil {
+				return err
+			}
+			return answer(c, []control.PolicyInfo{info}, func() error {
+				if !c.quiet {
+					c.app.note(provenance(info, c.now))
+				}
+				_, err := fmt.Fprintln(a.stdout, strings.TrimRight(cleanLines(info.Document), "\n"))
+				return err
+			})
+		}),
+	}
+}
+
+// provenance says what a revision is, and whether it is the policy that counts.
+func provenance(info control.PolicyInfo, now time.Time) string {
+	text := "nobody has set a policy yet: the preset is " + orElse(info.Preset, policy.Presets()[0])
+	if info.Revision > 0 {
+		text = revisionText(info.Revision) + " of " + when(info.At, now) + ", by " + info.Actor
+		if info.Reason != "" {
+			text += ": " + info.Reason
+		}
+	}
+	if info.Glass != nil {
+		text += "; the glass is broken, nothing that can be switched is enforced until " + when(info.Glass, now)
+	}
+	return text
+}
+
+// maxPolicyFile is what the node takes.
+const maxPolicyFile = 256 << 10
+
+// document reads a policy and refuses one that makes no sense, with its places in the file: the
+// node knows no file. Whether it can be used is the node's to say.
+func (c *call) document(file string) (string, error) {
+	in, name := c.app.stdin, "standard input"
+	if file != "-" {
+		opened, err := os.Open(file)
+		if errors.Is(err, os.ErrNotExist) {
+			return "", &missingError{err.Error(), "mtguard policy show > " + file}
+		}
+		if err != nil {
+			return "", err
+		}
+		defer opened.Close()
+		in, name = opened, file
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxPolicyFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(text) > maxPolicyFile {
+		return "", &usageError{fmt.Errorf("%s is no policy: it has more than %s", name, sizeText(maxPolicyFile)), ""}
+	}
+	_, err = policy.Parse(name, text)
+	return string(text), err
+}
+
+func (a *app) policySetCommand(o *nodeFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "set FILE",
+		Short: "Put the document in a file in force, as a new revision",
+		Long: `Put the document in a file, - for standard input, in force, as a new revision.
+A document with any mistake is refused whole, and the policy in force stays. What
+would change says "mtguard policy explain FILE"; --dry-run has the node check it.`,
+		Example: `  mtguard policy set policy.toml --reason "the same limits as the other nodes"
+  mtguard policy set policy.toml --if-revision 41 --dry-run`,
+		Args: exactly(1),
+		RunE: a.asks(o, func(c *call) error {
+			text, err := c.document(c.args[0])
+			if err != nil {
+				return err
+			}
+			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) {
+				return c.client.SetPolicy(c.ctx, admin.PolicyBody{Document: text}, o)
+			}))
+		}),
+	}
+	o.change(cmd.Flags())
+	return cmd
+}
+
+func (a *app) policyExplainCommand(o *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [FILE]",
+		Short: "Show every value in force and where it comes from, or what a file would make of it",
+		Example: `  mtguard policy explain
+  mtguard policy explain policy.toml --json`,
+		Args: atMost(1),
+		RunE: a.asks(o, func(c *call) (err error) {
+			text := ""
+			if len(c.args) == 1 {
+				if text, err = c.document(c.args[0]); err != nil {
+					return err
+				}
+			}
+			values, err := c.client.PolicyExplain(c.ctx, text)
+			if err != nil {
+				return err
+			}
+			return answer(c, values, func() error {
+				var rows [][]string
+				for _, v := range values {
+					rows = append(rows, []string{v.Path, v.Value, v.Origin})
+				}
+				return table(a.stdout, []string{"KEY", "VALUE", "FROM"}, rows)
+			})
+		}),
+	}
+}
+
+func (a *app) policyDiffCommand(o *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff [REV [REV]]",
+		Short: "Show what the last change of the policy changed, or what differs between revisions",
+		Long: `Show what differs between two revisions, or between one and the policy in force;
+without any, what the last change changed.`,
+		Example: `  mtguard policy diff
+  mtguard policy diff r38
+  mtguard policy diff r38 r40 --json`,
+		Args:              atMost(2),
+		ValidArgsFunction: a.policyRevisions(o),
+		RunE: a.asks(o, func(c *call) error {
+			from, to, err := c.twoRevisions()
+			if err != nil {
+				return err
+			}
+			values, err := c.client.PolicyDiff(c.ctx, from, to)
+			if err != nil {
+				return err
+			}
+			return answer(c, values, func() error {
+				if len(values) == 0 && !c.quiet {
+					a.note("they say the same")
+				}
+				var rows [][]string
+				for _, v := range values {
+					effect := "tightens"
+					if v.Loosens {
+						effect = "loosens"
+					}
+					rows = append(rows, []string{v.Path, v.Was, v.Value, effect})
+				}
+				return table(a.stdout, []string{"KEY", "WAS", "IS", "EFFECT"}, rows)
+			})
+		}),
+	}
+}
+
+// twoRevisions are those to compare; 0 is the one in force.
+func (c *call) twoRevisions() (from, to int64, err error) {
+	for i, target := range []*int64{&from, &to} {
+		if i < len(c.args) {
+			if *target, err = parseRevision(c.args[i]); err != nil {
+				return 0, 0, err
+			}
+		}
+	}
+	if len(c.args) > 0 {
+		return from, to, nil
+	}
+	last, err := c.client.PolicyHistory(c.ctx, 0, 2)
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case len(last) < 2:
+		return 0, 0, &missingError{"there is no earlier revision", "mtguard policy explain shows what is not as in the preset"}
+	}
+	return last[1].Revision, 0, nil
+}
+
+func (a *app) policyHistoryCommand(o *nodeFlags) *cobra.Command {
+	var limit int
+	var before int64
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "List the revisions of the policy, newest first",
+		Example: `  mtguard policy history
+  mtguard policy history --limit 5 --json`,
+		Args: atMost(0),
+		RunE: a.asks(o, func(c *call) error {
+			revisions, err := c.client.PolicyHistory(c.ctx, before, limit)
+			if err != nil {
+				return err
+			}
+			return answer(c, revisions, func() error {
+				var rows [][]string
+				for _, r := range revisions {
+					rows = append(rows, []string{revisionText(r.Revision), when(r.At, c.now), orElse(r.Preset, "as the file says"), r.Actor, r.Reason})
+				}
+				err := table(a.stdout, []string{"REVISION", "TIME", "PRESET", "BY", "REASON"}, rows)
+				if n := len(revisions); n == limit && n > 0 && revisions[n-1].Revision > 1 && !c.quiet {
+					a.note(fmt.Sprintf("older ones: --before %d", revisions[n-1].Revision))
+				}
+				return err
+			})
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 20, "at most `N`")
+	cmd.Flags().Int64Var(&before, "before", 0, "only those before revision `N`")
+	return cmd
+}
+
+func (a *app) policyRollBackCommand(o *nodeFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rollback REV",
+		Short: "Put an earlier revision in force again, as a new one",
+		Example: `  mtguard policy rollback r40 --reason "users were refused"
+  mtguard policy rollback r0 --dry-run`,
+		Long: `Put an earlier revision in force again, as a new one: the way back can be gone
+back, too. Revision r0 is what was before anybody set a policy. Exceptions, rules
+and lists are not part of it and stay.`,
+		Args:              exactly(1),
+		ValidArgsFunction: a.policyRevisions(o),
+		RunE: a.asks(o, func(c *call) error {
+			revision, err := parseRevision(c.args[0])
+			if err != nil {
+				return err
+			}
+			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) {
+				return c.client.RollBackPolicy(c.ctx, admin.RollBackBody{Revision: revision}, o)
+			}))
+		}),
+	}
+	o.change(cmd.Flags())
+	return cmd
+}

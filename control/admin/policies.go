@@ -1,0 +1,161 @@
+package admin
+
+import (
+	"context"
+	"strconv"
+
+	"mtguard/control"
+)
+
+type policyInput struct {
+	Revision int64 `query:"revision" minimum:"0" doc:"left out: the one in force"`
+}
+
+type policyOutput struct {
+	ETag string `header:"ETag"`
+	Body control.PolicyInfo
+}
+
+func (s *server) getPolicy(ctx context.Context, in *policyInput) (*policyOutput, error) {
+	info, err := s.plane.Policy(ctx, in.Revision)
+	return &policyOutput{etag(info.Revision), info}, err
+}
+
+type setPolicyInput struct {
+	ChangeInput
+	Body PolicyBody
+}
+
+func (s *server) setPolicy(ctx context.Context, in *setPolicyInput) (*changed, error) {
+	current := func(ctx context.Context) (any, error) { return s.plane.Policy(ctx, 0) }
+	return s.overwrite(ctx, current, &in.ChangeInput, control.SetPolicy{Document: in.Body.Document})
+}
+
+type policiesInput struct {
+	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"how many at most"`
+	Cursor int64 `query:"cursor" minimum:"0" doc:"next_cursor of the page before: only revisions before this one"`
+}
+
+func (s *server) listPolicies(ctx context.Context, in *policiesInput) (*page[control.PolicyInfo], error) {
+	revisions, err := s.plane.PolicyHistory(ctx, in.Cursor, in.Limit)
+	next := ""
+	if n := len(revisions); n > 0 && n == in.Limit && revisions[n-1].Revision > 1 {
+		next = strconv.FormatInt(revisions[n-1].Revision, 10)
+	}
+	for i := range revisions {
+		revisions[i].Document = "" // of a thousand they would be too much: GET /policy has each
+	}
+	return listed(revisions, next, err)
+}
+
+func (s *server) explainPolicy(ctx context.Context, _ *struct{}) (*page[control.PolicyValue], error) {
+	values, err := s.plane.PolicyExplain(ctx, "")
+	return listed(values, "", err)
+}
+
+type explainInput struct{ Body PolicyBody }
+
+func (s *server) explainDocument(ctx context.Context, in *explainInput) (*page[control.PolicyValue], error) {
+	values, err := s.plane.PolicyExplain(ctx, in.Body.Document)
+	return listed(values, "", err)
+}
+
+type diffInput struct {
+	From int64 `query:"from" minimum:"0" doc:"a revision; left out: the one in force"`
+	To   int64 `query:"to" minimum:"0" doc:"a revision; left out: the one in force"`
+}
+
+func (s *server) diffPolicies(ctx context.Context, in *diffInput) (*page[control.PolicyValue], error) {
+	values, err := s.plane.PolicyDiff(ctx, in.From, in.To)
+	return listed(values, "", err)
+}
+
+type rollBackInput struct {
+	ChangeInput
+	Body RollBackBody
+}
+
+func (s *server) rollBackPolicy(ctx context.Context, in *rollBackInput) (*changed, error) {
+	return s.change(ctx, control.RollbackPolicy{Revision: in.Body.Revision}, &in.ChangeInput)
+}
+
+func (s *server) listControls(ctx context.Context, _ *struct{}) (*page[control.ControlInfo], error) {
+	controls, err := s.plane.Controls(ctx)
+	return listed(controls, "", err)
+}
+
+// ControlPath names a control in a path.
+type ControlPath struct {
+	Name string `path:"name" minLength:"1" maxLength:"64"`
+}
+
+type setControlInput struct {
+	ControlPath
+	ChangeInput
+	Body ModeBody
+}
+
+// setControl takes no revision: it says all that the mode of a control is.
+func (s *server) setControl(ctx context.Context, in *setControlInput) (*changed, error) {
+	return s.change(ctx, control.SetMode{Control: in.Name, Mode: in.Body.Mode, Percent: in.Body.Percent}, &in.ChangeInput)
+}
+
+func (s *server) getRollout(ctx context.Context, _ *struct{}) (*page[control.RolloutStep], error) {
+	steps, err := s.plane.Rollout(ctx)
+	return listed(steps, "", err)
+}
+
+type rolloutInput struct {
+	ControlPath
+	ChangeInput
+}
+
+func (s *server) advanceControl(ctx context.Context, in *rolloutInput) (*changed, error) {
+	return s.change(ctx, control.RolloutNext{Control: in.Name}, &in.ChangeInput)
+}
+
+func (s *server) stepControlBack(ctx context.Context, in *rolloutInput) (*changed, error) {
+	return s.change(ctx, control.RolloutBack{Control: in.Name}, &in.ChangeInput)
+}
+
+// listExceptions answers with all: they are few.
+func (s *server) listExceptions(ctx context.Context, _ *struct{}) (*page[control.ExceptionInfo], error) {
+	exceptions, err := s.plane.Exceptions(ctx)
+	return listed(exceptions, "", err)
+}
+
+type addExceptionInput struct {
+	ChangeInput
+	Body ExceptionBody
+}
+
+func (s *server) addException(ctx context.Context, in *addExceptionInput) (*changed, error) {
+	b := &in.Body
+	return s.change(ctx, control.AddException{Controls: b.Controls, Prefix: b.Prefix, User: b.User, Country: b.Country, Until: b.Until}, &in.ChangeInput)
+}
+
+type exceptionChangeInput struct {
+	ID string `path:"id" minLength:"1" maxLength:"64"`
+	ChangeInput
+}
+
+func (s *server) removeException(ctx context.Context, in *exceptionChangeInput) (*changed, error) {
+	return s.change(ctx, control.RemoveException{ID: in.ID}, &in.ChangeInput)
+}
+
+type breakGlassInput struct {
+	ChangeInput
+	Body GlassBody
+}
+
+func (s *server) breakGlass(ctx context.Context, in *breakGlassInput) (*changed, error) {
+	var c control.BreakGlass
+	if in.Body.For != nil {
+		c.For = *in.Body.For
+	}
+	return s.change(ctx, c, &in.ChangeInput)
+}
+
+func (s *server) endGlass(ctx context.Context, in *ChangeInput) (*changed, error) {
+	return s.change(ctx, control.EndGlass{}, in)
+}

@@ -1,0 +1,108 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+
+	"mtguard/control"
+)
+
+// Policy returns a revision of the policy; 0 is the one in force.
+func (c *Client) Policy(ctx context.Context, revision int64) (info control.PolicyInfo, err error) {
+	err = c.do(ctx, get("/policy", "revision", number(revision)), &info)
+	return info, err
+}
+
+// SetPolicy replaces the policy.
+func (c *Client) SetPolicy(ctx context.Context, body PolicyBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPut, "/policy", body, o)
+}
+
+// PolicyHistory returns revisions, the newest first, or those before one.
+func (c *Client) PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error) {
+	var page list[control.PolicyInfo]
+	err := c.do(ctx, get("/policy/history", "limit", number(limit), "cursor", number(before)), &page)
+	return page.Items, err
+}
+
+// PolicyExplain returns every value that a document gives, "" for the one in force.
+func (c *Client) PolicyExplain(ctx context.Context, document string) ([]control.PolicyValue, error) {
+	k := get("/policy/explain")
+	if document != "" {
+		k.method = http.MethodPost
+		if err := k.encode(PolicyBody{document}); err != nil {
+			return nil, err
+		}
+	}
+	var page list[control.PolicyValue]
+	err := c.do(ctx, k, &page)
+	return page.Items, err
+}
+
+// PolicyDiff returns what differs between two revisions; 0 is the one in force.
+func (c *Client) PolicyDiff(ctx context.Context, from, to int64) ([]control.PolicyValue, error) {
+	var page list[control.PolicyValue]
+	err := c.do(ctx, get("/policy/diff", "from", number(from), "to", number(to)), &page)
+	return page.Items, err
+}
+
+// RollBackPolicy puts an earlier revision in force.
+func (c *Client) RollBackPolicy(ctx context.Context, body RollBackBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/policy/rollback", body, o)
+}
+
+// Controls returns all controls.
+func (c *Client) Controls(ctx context.Context) ([]control.ControlInfo, error) {
+	var page list[control.ControlInfo]
+	err := c.do(ctx, get("/policy/controls"), &page)
+	return page.Items, err
+}
+
+// SetControl sets the mode of a control.
+func (c *Client) SetControl(ctx context.Context, name string, body ModeBody, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodPatch, "/policy/controls/", "name", name, "", body, o)
+}
+
+// Rollout returns where every control stands.
+func (c *Client) Rollout(ctx context.Context) ([]control.RolloutStep, error) {
+	var page list[control.RolloutStep]
+	err := c.do(ctx, get("/rollout"), &page)
+	return page.Items, err
+}
+
+// AdvanceControl takes a control one stage up.
+func (c *Client) AdvanceControl(ctx context.Context, name string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodPost, "/rollout/", "name", name, "/next", nil, o)
+}
+
+// StepControlBack takes a control one stage down.
+func (c *Client) StepControlBack(ctx context.Context, name string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodPost, "/rollout/", "name", name, "/back", nil, o)
+}
+
+// Exceptions returns all exceptions.
+func (c *Client) Exceptions(ctx context.Context) ([]control.ExceptionInfo, error) {
+	var page list[control.ExceptionInfo]
+	err := c.do(ctx, get("/policy/exceptions"), &page)
+	return page.Items, err
+}
+
+// AddException spares somebody some controls.
+func (c *Client) AddException(ctx context.Context, body ExceptionBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/policy/exceptions", body, o)
+}
+
+// RemoveException ends an exception.
+func (c *Client) RemoveException(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodDelete, "/policy/exceptions/", "id", id, "", nil, o)
+}
+
+// BreakGlass puts the controls in monitor for a while.
+func (c *Client) BreakGlass(ctx context.Context, body GlassBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/policy/break-glass", body, o)
+}
+
+// EndGlass puts them back in their modes.
+func (c *Client) EndGlass(ctx context.Context, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodDelete, "/policy/break-glass", nil, o)
+}
