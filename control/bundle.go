@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +71,7 @@ type BundleWaiting struct {
 	Document string        `json:"document" doc:"TOML; what it does not give stays as it is"`
 	Changes  []PolicyValue `json:"changes" doc:"all that would change"`
 	Loosens  []PolicyValue `json:"loosens" doc:"those of the changes that admit something"`
+	Gate     string        `json:"gate,omitempty" doc:"why a control may not bite more yet; a bundle that loosens nothing is applied by itself when that is over"`
 }
 
 func (SetBundles) action() string    { return "bundle.set" }
@@ -349,21 +352,38 @@ func (c takeBundle) apply(x *transaction) error {
 		return err
 	}
 	if loose := w.loosens(); len(loose) > 0 {
-		return x.keepBundle(s, b, loose)
+		return x.keepBundle(s, b, fmt.Sprintf("%s would loosen: %s", plural(len(loose), "change"), loose[0].Path))
+	}
+	err = x.gates(w)
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Refused {
+		return x.keepBundle(s, b, e.Text)
+	}
+	if err != nil {
+		return err
 	}
 	return x.putBundle(s, b, w)
 }
 
+// gates refuses what would let a control bite more before enough is known of it.
+func (x *transaction) gates(w *weighed) error {
+	for _, name := range slices.Sorted(maps.Keys(w.controls)) {
+		if err := x.throughTheGate(name, w.controls[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keepBundle lets a bundle wait. A newer one takes its place.
-func (x *transaction) keepBundle(s bundleState, b *bundle, loose []PolicyValue) error {
+func (x *transaction) keepBundle(s bundleState, b *bundle, why string) error {
 	if waiting, err := x.tx.Setting(settingWaiting); err == nil && string(waiting) == b.text {
 		return errUnchanged
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	s.accept(b)
-	x.detail("waits", plural(len(loose), "change")+" would loosen: "+loose[0].Path)
-	x.result.Summary = fmt.Sprintf("%s waits for approval: %s would loosen", bundleName(b.number), plural(len(loose), "change"))
+	x.detail("waits", why)
+	x.result.Summary = bundleName(b.number) + " waits for approval: " + why
 	return errors.Join(x.tx.PutSetting(settingWaiting, []byte(b.text)), s.put(x.tx))
 }
 
@@ -384,6 +404,9 @@ func (c ApproveBundle) apply(x *transaction) error {
 		return err
 	}
 	if err := x.current(store.Revision(w.revision)); err != nil {
+		return err
+	}
+	if err := x.gates(w); err != nil {
 		return err
 	}
 	own := x.o.Reason
@@ -430,7 +453,11 @@ func (x *transaction) putBundle(s bundleState, b *bundle, w *weighed) error {
 		if err := x.tx.PutList(&row); err != nil {
 			return err
 		}
-		own[row.Name] = row.Origin
+	}
+	for _, list := range w.own {
+		own[list.Name] = list.Origin
+	}
+	if len(w.lists) > 0 {
 		x.detail("lists", plural(len(w.lists), "list"))
 	}
 	s.accept(b)
@@ -445,7 +472,9 @@ type weighed struct {
 	document *policy.Document // what the policy would be; nil: as it is
 	text     string
 	lists    []store.List // that differ from those in force
+	own      []store.List // that bundles may move from then on
 	changes  []PolicyValue
+	controls map[string]policy.Control // whose mode changes
 }
 
 func (w *weighed) loosens() (loose []PolicyValue) {
@@ -467,7 +496,7 @@ func (p *Plane) weigh(tx *store.Tx, b *bundle, own map[string]string) (*weighed,
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	w := &weighed{revision: row.Number}
+	w := &weighed{revision: row.Number, controls: make(map[string]policy.Control)}
 	present, err := (&transaction{tx: tx}).document()
 	if err != nil {
 		return nil, fmt.Errorf("policy in force: %w", err)
@@ -490,6 +519,9 @@ func (p *Plane) weigh(tx *store.Tx, b *bundle, own map[string]string) (*weighed,
 	}
 	for _, c := range policy.Diff(&before.Document, &after.Document) {
 		w.changes = append(w.changes, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
+		if to := after.Control(c.Control).Control; c.Control != "" && to != before.Control(c.Control).Control {
+			w.controls[c.Control] = to
+		}
 	}
 	if len(w.changes) == 0 {
 		w.document = nil
@@ -508,13 +540,16 @@ func (w *weighed) weighLists(tx *store.Tx, b *bundle, own map[string]string) err
 			return err
 		}
 		change := PolicyValue{Path: "lists." + list.Name, Value: show(list)}
+		moved := list.Origin != row.Origin
 		if err != nil {
 			row = store.List{Name: list.Name}
 			change.Loosens = list.Level > access.None
 		} else {
 			change.Was = show(row)
-			moved := list.Origin != row.Origin
 			change.Loosens = list.Level > row.Level || moved && (list.Level > access.None || own[list.Name] != row.Origin)
+		}
+		if moved { // also from nowhere
+			w.own = append(w.own, list)
 		}
 		if change.Was == change.Value {
 			continue
@@ -634,8 +669,13 @@ func (p *Plane) Bundle(ctx context.Context) (info BundleInfo, err error) {
 			info.Problem = e.Text // the policy has changed since
 			return nil
 		}
-		if err == nil {
-			info.Waiting.Policy, info.Waiting.Changes, info.Waiting.Loosens = w.revision, w.changes, w.loosens()
+		if err != nil {
+			return err
+		}
+		info.Waiting.Policy, info.Waiting.Changes, info.Waiting.Loosens = w.revision, w.changes, w.loosens()
+		err = (&transaction{p: p, tx: tx, now: p.parts.Now()}).gates(w)
+		if e, ok := errors.AsType[*Error](err); ok {
+			info.Waiting.Gate, err = e.Text, nil
 		}
 		return err
 	})
