@@ -26,6 +26,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -33,6 +34,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"mtguard/control/preview"
 	"mtguard/control/store"
 	"mtguard/proxy/auth"
 	"mtguard/security/access"
@@ -59,6 +61,8 @@ type Parts struct {
 	Node func(*Status)
 	// Decisions adds to a control what it has decided; nil: nobody counts.
 	Decisions func(*ControlInfo)
+	// Records are the connections of the time since then; nil: none are kept.
+	Records func(since time.Time) iter.Seq[preview.Record]
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }
