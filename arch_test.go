@@ -25,7 +25,7 @@ security/usage
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy
 proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
-proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest
+proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview
 proxy/upstream
 proxy control
 control/admin control/pages
