@@ -50,7 +50,7 @@ func runDemo(t *testing.T, ctx context.Context, o demoOptions) (stdout string, e
 
 func TestDemoServesUsersAndShowsEveryAttack(t *testing.T) {
 	kinds := tgsim.Probes()
-	out, err := runDemo(t, t.Context(), demoOptions{length: 4 * time.Second, users: 5, attackers: len(kinds), json: true})
+	out, err := runDemo(t, t.Context(), demoOptions{length: 8 * time.Second, users: 5, attackers: len(kinds), json: true})
 	if err != nil || exitCode(err) != 0 {
 		t.Fatalf("demo: %v, exit code %d", err, exitCode(err))
 	}
