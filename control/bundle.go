@@ -605,7 +605,7 @@ func (p *Plane) bundleChecked(ctx context.Context, of bundleState, now time.Time
 		if err != nil || s.Origin != of.Origin || s.Key != of.Key || s.Checked.Equal(now) && s.Problem == problem {
 			return err
 		}
-		if read && problem != "" && problem != s.Problem {
+		if read && problem != "" { // another one than before: see above
 			_, err = tx.Audit(auditlog.Entry{
 				Time: now, Actor: bundleActor.Name, Action: takeBundle{}.action(), Object: SetBundles{}.object(), Outcome: auditlog.Refused, Reason: problem,
 			})
