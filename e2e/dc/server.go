@@ -52,6 +52,7 @@ type Server struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	closed bool
+	cuts   bool // connections may end within a packet
 	conns  map[net.Conn]struct{}
 	keys   map[[8]byte]authKey
 	met    map[sessionID]struct{}
@@ -139,6 +140,13 @@ func (s *Server) Keys() int {
 	return len(s.keys)
 }
 
+// ExpectCuts makes a connection that ends within a packet no error: a test is about to cut clients off that send.
+func (s *Server) ExpectCuts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cuts = true
+}
+
 // Err returns every way in which a peer broke the protocol so far, joined; nil when all behaved. A connection
 // that merely ends is no error.
 func (s *Server) Err() error {
@@ -167,6 +175,9 @@ func (s *Server) accept() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			delete(s.conns, c)
+			if s.cuts && errors.Is(err, io.ErrUnexpectedEOF) {
+				return
+			}
 			if err != nil && !gone(err) && !s.closed {
 				s.errs = append(s.errs, fmt.Errorf("connection from %v: %w", c.RemoteAddr(), err))
 			}
