@@ -34,15 +34,22 @@ type fakePlane struct {
 	refusal error
 	result  control.Result
 
+	rules      []control.RuleInfo
+	lists      []control.ListInfo
+	policy     control.PolicyInfo
+	exceptions []control.ExceptionInfo
+	bundle     control.BundleInfo
+
 	mu      sync.Mutex
 	changes []control.Change
 	options []control.Options
+	by      control.Actor
 }
 
-func (p *fakePlane) Apply(_ context.Context, _ control.Actor, c control.Change, o control.Options) (control.Result, error) {
+func (p *fakePlane) Apply(_ context.Context, by control.Actor, c control.Change, o control.Options) (control.Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.changes, p.options = append(p.changes, c), append(p.options, o)
+	p.changes, p.options, p.by = append(p.changes, c), append(p.options, o), by
 	result := p.result
 	result.DryRun = o.DryRun
 	return result, p.refusal
@@ -327,6 +334,11 @@ func TestCompletionKnowsWhatTheNodeHas(t *testing.T) {
 	plane := &fakePlane{
 		users: []control.UserInfo{{Name: "alice", State: "ok", Note: "from\nwork"}, {Name: "bob", State: "expired"}, {Name: "bobby", State: "ok"}},
 		keys:  []control.KeyInfo{{ID: "0123456789abcdef", User: "alice", State: "active"}},
+		rules: []control.RuleInfo{{ID: "r1f0c2a9be", Match: "203.0.113.0/24", State: "in force", Reason: "scans"}},
+		lists: []control.ListInfo{{Name: "drop", Origin: "https://lists.example/drop"}},
+
+		policy:     control.PolicyInfo{Revision: 41, Actor: "uid 0", Reason: "calmer"},
+		exceptions: []control.ExceptionInfo{{ID: "e7b2f47a10", Controls: []string{"conns.user"}, User: "alice"}},
 	}
 	socket := plane.node(t)
 	for _, test := range []struct {
@@ -342,6 +354,16 @@ func TestCompletionKnowsWhatTheNodeHas(t *testing.T) {
 		{"key list --server SOCKET --user b", []string{"bob\texpired", "bobby\tok"}},
 		{"user add x --level s", []string{"standard", "superuser"}},
 		{"key list --filter ", []string{"user=", "state=", "purpose="}},
+		{"access rm --server SOCKET ", []string{"r1f0c2a9be\t203.0.113.0/24, none, scans"}},
+		{"unblock --server SOCKET 2", []string{"203.0.113.0/24\tin force, scans"}},
+		{"list reload --server SOCKET ", []string{"drop\tnone, https://lists.example/drop"}},
+		{"policy rollback --server SOCKET r", []string{"r41\tuid 0, calmer"}},
+		{"policy unexcept --server SOCKET ", []string{"e7b2f47a10\tconns.user, alice"}},
+		{"policy except conns.user --server SOCKET --for a", []string{"alice\tok, from work"}},
+		{"policy mode geo", []string{"geo.country"}},
+		{"policy mode geo.country e", []string{"enforce"}},
+		{"policy mode geo.country enforce ", nil},
+		{"rollout next over", []string{"overload.level"}},
 		// A node that is down has nothing, and says nothing.
 		{"user show --server /nonexistent/x.sock ", nil},
 		{"key show --config /nonexistent/mtguard.toml ", nil},

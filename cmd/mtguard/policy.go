@@ -46,6 +46,7 @@ refuses nothing) or enforced, for everybody or for a share of users.`,
 		a.policyExceptionsCommand(o),
 		a.policyUnexceptCommand(o),
 		a.policyGlassCommand(o),
+		a.bundleCommand(o),
 	)
 	return cmd
 }
@@ -215,15 +216,7 @@ without any, what the last change changed.`,
 				if len(values) == 0 && !c.quiet {
 					a.note("they say the same")
 				}
-				var rows [][]string
-				for _, v := range values {
-					effect := "tightens"
-					if v.Loosens {
-						effect = "loosens"
-					}
-					rows = append(rows, []string{v.Path, v.Was, v.Value, effect})
-				}
-				return table(a.stdout, []string{"KEY", "WAS", "IS", "EFFECT"}, rows)
+				return c.showChanges(values)
 			})
 		}),
 	}

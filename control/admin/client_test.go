@@ -78,6 +78,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"diff", func() (any, error) { return c.PolicyDiff(ctx, 3, 4) }, testValues, asksDiff{3, 4}},
 		{"controls", func() (any, error) { return c.Controls(ctx) }, testControls, "controls"},
 		{"rollout", func() (any, error) { return c.Rollout(ctx) }, testSteps, "rollout"},
+		{"bundles", func() (any, error) { return c.Bundle(ctx) }, testBundles, "bundles"},
 		{"exceptions", func() (any, error) { return c.Exceptions(ctx) }, testExceptions, "exceptions"},
 		{"seal", func() (any, error) {
 			return c.Seal(ctx, "a6", "aes-256-gcm", []byte("ctx\x00\xff"), strings.NewReader("text"))
@@ -163,6 +164,11 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 			return c.AddException(ctx, ExceptionBody{Controls: []string{"rate.accept", "conns.addr"}, Prefix: "203.0.113.0/24", User: "nadia", Country: "DE", Until: expires}, o)
 		}, control.AddException{Controls: []string{"rate.accept", "conns.addr"}, Prefix: "203.0.113.0/24", User: "nadia", Country: "DE", Until: expires}},
 		{"remove exception", func(o ChangeOptions) (control.Result, error) { return c.RemoveException(ctx, "e1", o) }, control.RemoveException{ID: "e1"}},
+		{"set bundles", func(o ChangeOptions) (control.Result, error) {
+			return c.SetBundles(ctx, BundlesBody{Origin: "/srv/bundle", Key: "p+1+a", Every: new(2 * hour)}, o)
+		}, control.SetBundles{Origin: "/srv/bundle", Key: "p+1+a", Every: 2 * time.Hour}},
+		{"stop bundles", func(o ChangeOptions) (control.Result, error) { return c.StopBundles(ctx, o) }, control.StopBundles{}},
+		{"approve bundle", func(o ChangeOptions) (control.Result, error) { return c.ApproveBundle(ctx, ApproveBody{5}, o) }, control.ApproveBundle{Number: 5}},
 		{"break glass", func(o ChangeOptions) (control.Result, error) { return c.BreakGlass(ctx, GlassBody{new(hour)}, o) }, control.BreakGlass{For: hour}},
 		{"break glass as usual", func(o ChangeOptions) (control.Result, error) { return c.BreakGlass(ctx, GlassBody{}, o) }, control.BreakGlass{}},
 		{"end glass", func(o ChangeOptions) (control.Result, error) { return c.EndGlass(ctx, o) }, control.EndGlass{}},

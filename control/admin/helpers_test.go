@@ -161,6 +161,10 @@ func (p *fakePlane) Rollout(context.Context) ([]control.RolloutStep, error) {
 	return testSteps, p.ask(control.Actor{}, "rollout")
 }
 
+func (p *fakePlane) Bundle(context.Context) (control.BundleInfo, error) {
+	return testBundles, p.ask(control.Actor{}, "bundles")
+}
+
 func (p *fakePlane) Exceptions(context.Context) ([]control.ExceptionInfo, error) {
 	return testExceptions, p.ask(control.Actor{}, "exceptions")
 }
@@ -171,6 +175,7 @@ var (
 	testValues     = []control.PolicyValue{{Path: "rates.new_per_prefix", Value: `"20/s"`, Origin: "preset personal"}}
 	testControls   = []control.ControlInfo{{Name: "rate.accept", Mode: "monitor", WouldRefuse: 12}}
 	testSteps      = []control.RolloutStep{{Control: "rate.accept", Mode: "monitor", Next: "enforce 10%", Waits: "it has made 3 of 1000 decisions"}}
+	testBundles    = control.BundleInfo{Origin: "https://policy.example/bundle", Every: hour, Number: 4, Waiting: &control.BundleWaiting{Number: 5, Changes: testValues, Loosens: testValues}}
 	testExceptions = []control.ExceptionInfo{{ID: "e1", Controls: []string{"rate.accept"}, User: "nadia", Hits: 3}}
 )
 

@@ -30,6 +30,7 @@ type Plane interface {
 	PolicyDiff(ctx context.Context, from, to int64) ([]control.PolicyValue, error)
 	Controls(ctx context.Context) ([]control.ControlInfo, error)
 	Rollout(ctx context.Context) ([]control.RolloutStep, error)
+	Bundle(ctx context.Context) (control.BundleInfo, error)
 	Exceptions(ctx context.Context) ([]control.ExceptionInfo, error)
 
 	Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error)

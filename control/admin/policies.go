@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"mtguard/control"
 )
@@ -158,4 +159,38 @@ func (s *server) breakGlass(ctx context.Context, in *breakGlassInput) (*changed,
 
 func (s *server) endGlass(ctx context.Context, in *ChangeInput) (*changed, error) {
 	return s.change(ctx, control.EndGlass{}, in)
+}
+
+type bundlesOutput struct{ Body control.BundleInfo }
+
+func (s *server) getBundles(ctx context.Context, _ *struct{}) (*bundlesOutput, error) {
+	info, err := s.plane.Bundle(ctx)
+	return &bundlesOutput{info}, err
+}
+
+type setBundlesInput struct {
+	ChangeInput
+	Body BundlesBody
+}
+
+// setBundles takes no revision: it says all that a subscription is.
+func (s *server) setBundles(ctx context.Context, in *setBundlesInput) (*changed, error) {
+	c := control.SetBundles{Origin: in.Body.Origin, Key: in.Body.Key}
+	if in.Body.Every != nil {
+		c.Every = time.Duration(*in.Body.Every)
+	}
+	return s.change(ctx, c, &in.ChangeInput)
+}
+
+func (s *server) stopBundles(ctx context.Context, in *ChangeInput) (*changed, error) {
+	return s.change(ctx, control.StopBundles{}, in)
+}
+
+type approveBundleInput struct {
+	ChangeInput
+	Body ApproveBody
+}
+
+func (s *server) approveBundle(ctx context.Context, in *approveBundleInput) (*changed, error) {
+	return s.change(ctx, control.ApproveBundle{Number: in.Body.Number}, &in.ChangeInput)
 }

@@ -60,3 +60,16 @@ type ExceptionBody struct {
 type GlassBody struct {
 	For *control.Duration `json:"for,omitempty" doc:"then the controls are back in their modes by themselves; left out: 4h"`
 }
+
+// BundlesBody is a subscription to policy bundles.
+type BundlesBody struct {
+	Origin string            `json:"origin" minLength:"1" maxLength:"2048" doc:"a file on the node, or an https URL"`
+	Key    string            `json:"key" minLength:"1" maxLength:"512" doc:"the publisher's public key, in the form of golang.org/x/mod/sumdb/note"`
+	Every  *control.Duration `json:"every,omitempty" doc:"how often it is looked at; left out: every hour"`
+}
+
+// ApproveBody names the bundle that somebody has looked at. If-Match is the revision
+// of the policy that it was compared with.
+type ApproveBody struct {
+	Number int64 `json:"number" minimum:"1"`
+}

@@ -106,3 +106,25 @@ func (c *Client) BreakGlass(ctx context.Context, body GlassBody, o ChangeOptions
 func (c *Client) EndGlass(ctx context.Context, o ChangeOptions) (control.Result, error) {
 	return c.change(ctx, http.MethodDelete, "/policy/break-glass", nil, o)
 }
+
+// Bundle returns where policy bundles come from, and what waits.
+func (c *Client) Bundle(ctx context.Context) (info control.BundleInfo, err error) {
+	err = c.do(ctx, get("/policy/bundles"), &info)
+	return info, err
+}
+
+// SetBundles subscribes to policy bundles.
+func (c *Client) SetBundles(ctx context.Context, body BundlesBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPut, "/policy/bundles", body, o)
+}
+
+// StopBundles ends that.
+func (c *Client) StopBundles(ctx context.Context, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodDelete, "/policy/bundles", nil, o)
+}
+
+// ApproveBundle applies the bundle that waits. o.IfRevision is the revision of the
+// policy that it was compared with.
+func (c *Client) ApproveBundle(ctx context.Context, body ApproveBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/policy/bundles/approve", body, o)
+}

@@ -78,6 +78,10 @@ var routes = []route{
 	{http.MethodGet, "/policy/exceptions", reads, "list-exceptions", "List exceptions", typed((*server).listExceptions)},
 	{http.MethodPost, "/policy/exceptions", operates, "add-exception", "Spare somebody some controls for a while", typed((*server).addException)},
 	{http.MethodDelete, "/policy/exceptions/{id}", operates, "remove-exception", "End an exception", typed((*server).removeException)},
+	{http.MethodGet, "/policy/bundles", reads, "get-bundles", "Where policy bundles come from, and what waits to be approved", typed((*server).getBundles)},
+	{http.MethodPut, "/policy/bundles", owns, "set-bundles", "Subscribe to the policy bundles of a publisher", typed((*server).setBundles)},
+	{http.MethodDelete, "/policy/bundles", operates, "stop-bundles", "Look for no more bundles; what was applied stays", typed((*server).stopBundles)},
+	{http.MethodPost, "/policy/bundles/approve", owns, "approve-bundle", "Apply the bundle that waits", typed((*server).approveBundle)},
 	{http.MethodPost, "/policy/break-glass", owns, "break-glass", "Put every control but the memory bounds in monitor, for a while", typed((*server).breakGlass)},
 	{http.MethodDelete, "/policy/break-glass", operates, "end-break-glass", "Put the controls back in their modes", typed((*server).endGlass)},
 
