@@ -222,7 +222,7 @@ func (p *Plane) fetchList(ctx context.Context, row store.List) (*access.List, []
 	var body io.ReadCloser
 	var err error
 	if filepath.IsAbs(row.Origin) {
-		body, err = os.Open(row.Origin)
+		body, err = openRegular(row.Origin)
 	} else {
 		body, err = download(ctx, row.Origin)
 	}

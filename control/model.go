@@ -104,6 +104,10 @@ func (u *user) put(k store.Key) {
 	}
 }
 
+// Pseudonyms is the key that addresses are kept under, where they are not kept
+// themselves. It is the same for the life of the store.
+func (p *Plane) Pseudonyms() [32]byte { return p.pseudo }
+
 // Knows reports whether the store has, or had, a key with that ID.
 func (p *Plane) Knows(id keys.ID) bool {
 	p.mu.Lock()

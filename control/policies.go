@@ -110,6 +110,13 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 	if err := x.reasonToEnforce(changes); err != nil {
 		return err
 	}
+	for _, control := range policy.Controls() {
+		if !policy.MemoryBound(control) {
+			if err := x.throughTheGate(control, after.Control(control).Control); err != nil {
+				return err
+			}
+		}
+	}
 	row := store.PolicyRevision{Document: text, Actor: x.by.Name, Reason: x.o.Reason, At: x.now}
 	if err := x.tx.AddPolicy(&row); err != nil {
 		return err
@@ -161,9 +168,6 @@ func (c SetMode) apply(x *transaction) error {
 		return invalid("mode", "%v", err)
 	}
 	if err := switchable(c.Control); err != nil {
-		return err
-	}
-	if err := x.throughTheGate(c.Control, policy.Control{Mode: mode, Percent: c.Percent}); err != nil {
 		return err
 	}
 	d, err := x.document()

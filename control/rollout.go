@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mtguard/security/access"
+	"mtguard/security/auditlog"
 	"mtguard/security/policy"
 )
 
@@ -185,7 +187,9 @@ func (x *transaction) throughTheGate(control string, to policy.Control) error {
 		return nil
 	}
 	if x.o.Force {
-		x.detail("gate", waits)
+		if key := "gate." + control; !slices.ContainsFunc(x.details, func(d auditlog.Detail) bool { return d.Key == key }) {
+			x.detail(key, waits)
+		}
 		return nil
 	}
 	return refused("wait, look with mtguard rollout status, or insist with --force", "%s may not bite more yet: %s", control, waits)

@@ -33,6 +33,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Version:   version(),
 		Links:     n.makeLinks,
 		PageURL:   n.pageURL,
+		Records:   n.records,
 		Node:      n.describe,
 		Decisions: n.decisions,
 	})

@@ -27,6 +27,7 @@ import (
 	"mtguard/config/statedir"
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/control/preview"
 	"mtguard/mtproto"
 	"mtguard/proxy"
 	"mtguard/proxy/auth"
@@ -62,6 +63,7 @@ type Node struct {
 	engine   relay.Engine
 	auth     *auth.Authenticator
 	memory   *replayMemory
+	recorder *preview.Recorder // nil when it could not be opened
 	sessions auth.Sessions
 	stats    stats.Counters
 	bus      *event.Bus
@@ -113,6 +115,7 @@ func (n *Node) build(file *config.File) (err error) {
 	if _, err := n.load(file); err != nil {
 		return err
 	}
+	n.openRecorder(file)
 	n.stats.Reload(true, time.Now())
 	if n.engine, err = relay.New(relay.Kind(file.Proxy.Engine)); err != nil {
 		return err
@@ -168,6 +171,9 @@ func (n *Node) Close() {
 	if n.admin != nil {
 		n.admin.Close()
 	}
+	if n.recorder != nil {
+		n.recorder.Close()
+	}
 	if err := n.state.store.Close(); err != nil {
 		n.log.Error("store", "error", err)
 	}
@@ -207,6 +213,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.memory.run(background) })
 	work.Go(func() { n.plane.Run(background) })
 	work.Go(func() { n.watchPressure(background) })
+	n.record(background, &work)
 	n.serveManagement(background, &work)
 	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
