@@ -254,11 +254,11 @@ func FuzzRing(f *testing.F) {
 	f.Add(b[slotSize:slotSize*3], true)
 	f.Add([]byte{}, false)
 	header := r.header()
+	path = filepath.Join(f.TempDir(), "ring") // one for all: making files is most of the work
 	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
 		if whole { // else the header stands in the way of what is behind it
 			b = append(append([]byte(nil), header...), b[min(len(b), headerSize):]...)
 		}
-		path := filepath.Join(t.TempDir(), "ring")
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
