@@ -2,7 +2,9 @@ package preview
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -250,14 +252,20 @@ func FuzzRing(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(b, true)
-	f.Add(b[slotSize:slotSize*3], true)
-	f.Add([]byte{}, false)
+	f.Add(b, true, false)
+	f.Add(b, true, true)
+	f.Add(b[slotSize:slotSize*3], true, true)
+	f.Add([]byte{}, false, false)
 	header := r.header()
 	path = filepath.Join(f.TempDir(), "ring") // one for all: making files is most of the work
-	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
+	f.Fuzz(func(t *testing.T, b []byte, whole, sound bool) {
 		if whole { // else the header stands in the way of what is behind it
 			b = append(append([]byte(nil), header...), b[min(len(b), headerSize):]...)
+		} else {
+			b = bytes.Clone(b)
+		}
+		for at := slotSize; sound && at+slotSize <= len(b); at += slotSize { // else nothing gets past the checksums
+			binary.LittleEndian.PutUint32(b[at:], crc32.Checksum(b[at+4:at+slotSize], castagnoli))
 		}
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
