@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -148,7 +149,12 @@ func TestEveryRefusalIsSpliced(t *testing.T) {
 						return
 					}
 					peer.Write(sent)
-					site := <-conns
+					var site net.Conn
+					select {
+					case site = <-conns:
+					case <-time.After(10 * time.Second):
+						t.Fatal("the site is not asked")
+					}
 					defer site.Close()
 					if got := readSome(t, site, len(sent)); !bytes.Equal(got, sent) {
 						t.Error("the site got something else")

@@ -197,13 +197,13 @@ mutate "guard, lower of user and ceiling" proxy/conn.go 'x.Level = min(account.L
 mutate "guard, ceiling of the address" proxy/conn.go 'auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))' 'access.Superuser)' ./proxy
 mutate "guard, budget of a level" proxy/auth/level.go 'x.Throttle.Set(x.Grant.key.Account().Budgets(l))' '_ = l' ./proxy
 mutate "guard, levels of live sessions" proxy/auth/level.go 'return !keep || l == access.None' 'return !keep' ./proxy
-mutate "guard, connections of a user who may only read" proxy/auth/level.go 'most <= 0 || rated[account] <= most' 'true' ./proxy
+mutate "guard, connections of a user who may only read" proxy/auth/level.go 'most <= 0 || rated[account] <= most' 'most <= 0 || rated[account] > 0' ./proxy
 mutate "guard, level looked at when the session is listed" proxy/conn.go 'now != x.Policy && !live.Follow(now, time.Now())' 'false && now != x.Policy' ./proxy
 mutate "guard, shedding in the order of levels" proxy/auth/level.go 'left <= 0 || x.Level() != l' 'left <= 0' ./proxy
-mutate "guard, connections of a network" proxy/guard/checks.go 'limit > 0 && c.FromPrefix > limit' 'false' ./proxy
+mutate "guard, connections of a network" proxy/guard/checks.go 'limit > 0 && c.FromPrefix > limit' 'limit > 0 && false' ./proxy
 mutate "guard, connections of a user" proxy/guard/clients.go 'l.ConnectionsPerUser > 0 && c.UserOpen > l.ConnectionsPerUser' 'false' ./proxy
-mutate "guard, connections of a secret" proxy/guard/clients.go 'limit > 0 && c.KeyOpen > limit' 'false' ./proxy
-mutate "guard, addresses of a user" proxy/guard/clients.go 'limit > 0 && c.UserAddrs > limit' 'false' ./proxy
+mutate "guard, connections of a secret" proxy/guard/clients.go 'limit > 0 && c.KeyOpen > limit' 'limit > 0 && false' ./proxy
+mutate "guard, addresses of a user" proxy/guard/clients.go 'limit > 0 && c.UserAddrs > limit' 'limit > 0 && false' ./proxy
 mutate "guard, allowed transports" proxy/guard/clients.go 'l.Allows(c.Transport, c.At)' 'true' ./proxy
 mutate "guard, least transport" proxy/guard/clients.go 'case c.Transport < l.MinTransport:' 'case false:' ./proxy/guard
 mutate "guard, age of secrets" proxy/guard/clients.go 'c.At.Sub(c.SecretSince) > l.MaxSecretAge' 'false' ./proxy/guard
