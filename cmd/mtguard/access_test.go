@@ -13,6 +13,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/control/preview"
 	"mtguard/security/access"
 )
 
@@ -43,6 +44,39 @@ func (p *fakePlane) Controls(context.Context) ([]control.ControlInfo, error) {
 }
 
 func (p *fakePlane) Bundle(context.Context) (control.BundleInfo, error) { return p.bundle, p.refusal }
+
+func (p *fakePlane) Preview(_ context.Context, q control.PreviewQuery) (control.PreviewReport, error) {
+	p.asked = q
+	return p.preview, p.refusal
+}
+
+func TestAPreviewNamesWhomItWouldHit(t *testing.T) {
+	day := time.Date(2026, 12, 1, 12, 0, 0, 0, time.Local)
+	plane := &fakePlane{preview: control.PreviewReport{
+		From: day, To: day.Add(24 * time.Hour), Connections: 5000, Known: 4000, Users: 120, Refused: 1204, KnownRefused: 1204, UsersRefused: 6, RefusedNow: 3,
+		Controls: []preview.ControlReport{{Control: "rate.accept", Mode: "enforce", Percent: 10, Refused: 1204, RefusedNow: 3, Addresses: 31, UsersRefused: 6,
+			Users: []preview.UserCount{{User: "kiosk-3", Refused: 1150}, {User: "school-lab", Refused: 41}, {User: "omid", Refused: 9}, {User: "alice", Refused: 2}, {User: "bob", Refused: 1}, {User: "carol", Refused: 1}}}},
+		NotJudged: []string{"bytes.user"}, Notes: []string{"older ones are gone"},
+	}}
+	socket := plane.node(t)
+	code, out, stderr := typed("", "policy", "preview", "--control", "rate.accept", "--percent", "10", "--last", "2d", "--server", socket)
+	for _, want := range []string{
+		"5000 connections from 2026-12-01 12:00 to 2026-12-02 12:00, 4000 of 120 known users\n",
+		"refused: 1204, 1204 of them of 6 known users; by the policy in force 3\n",
+		"rate.accept  enforce 10%  1204     3    0        31     kiosk-3 1150, school-lab 41, omid 9, alice 2, 2 more\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("exit code %d, %q, without %q; %q", code, out, want, stderr)
+		}
+	}
+	if plane.asked != (control.PreviewQuery{Control: "rate.accept", Percent: 10, Since: 48 * time.Hour}) || !strings.Contains(stderr, "bytes.user") || !strings.Contains(stderr, "older ones") {
+		t.Errorf("asked %+v, noted %q", plane.asked, stderr)
+	}
+	plane.preview = control.PreviewReport{}
+	if _, out, _ := typed("", "policy", "preview", "--control", "rate.accept", "--server", socket); !strings.HasPrefix(out, "no connections are recorded of that time\n") {
+		t.Errorf("of nothing: %q", out)
+	}
+}
 
 func TestForeignRulesCannotDriveTheTerminal(t *testing.T) {
 	const evil = "o\x1b[2Jff\u202eice\n$(reboot) 'x"

@@ -55,6 +55,10 @@ func (c *call) showBundles(b control.BundleInfo) error {
 	if b.Waiting != nil {
 		waiting = fmt.Sprintf("bundle %d: %s, %d of them loosen something", b.Waiting.Number, plural(len(b.Waiting.Changes), "change"), len(b.Waiting.Loosens))
 	}
+	gate := ""
+	if b.Waiting != nil {
+		gate = orElse(b.Waiting.Gate, "open")
+	}
 	err := table(c.app.stdout, nil, [][]string{
 		{"origin", b.Origin},
 		{"key", b.Key},
@@ -63,6 +67,7 @@ func (c *call) showBundles(b control.BundleInfo) error {
 		{"applied", "bundle " + strconv.FormatInt(b.Applied, 10)},
 		{"problem", orElse(b.Problem, "none")},
 		{"waits", waiting},
+		{"gate", gate},
 	})
 	if err != nil || b.Waiting == nil {
 		return err

@@ -39,6 +39,8 @@ type fakePlane struct {
 	policy     control.PolicyInfo
 	exceptions []control.ExceptionInfo
 	bundle     control.BundleInfo
+	preview    control.PreviewReport
+	asked      control.PreviewQuery
 
 	mu      sync.Mutex
 	changes []control.Change

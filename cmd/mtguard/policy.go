@@ -37,6 +37,7 @@ refuses nothing) or enforced, for everybody or for a share of users.`,
 		a.policyShowCommand(o),
 		a.policySetCommand(o),
 		a.policyExplainCommand(o),
+		a.policyPreviewCommand(o),
 		a.policyDiffCommand(o),
 		a.policyHistoryCommand(o),
 		a.policyRollBackCommand(o),
@@ -145,7 +146,8 @@ func (a *app) policySetCommand(o *nodeFlags) *cobra.Command {
 		Short: "Put the document in a file in force, as a new revision",
 		Long: `Put the document in a file, - for standard input, in force, as a new revision.
 A document with any mistake is refused whole, and the policy in force stays. What
-would change says "mtguard policy explain FILE"; --dry-run has the node check it.`,
+would change says "mtguard policy explain FILE", whom it would have refused
+"mtguard policy preview FILE"; --dry-run has the node check it.`,
 		Example: `  mtguard policy set policy.toml --reason "the same limits as the other nodes"
   mtguard policy set policy.toml --if-revision 41 --dry-run`,
 		Args: exactly(1),

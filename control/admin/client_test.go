@@ -75,6 +75,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"policies", func() (any, error) { return c.PolicyHistory(ctx, 9, 2) }, []control.PolicyInfo{{Revision: 8}, {Revision: 7}}, asksHistory{9, 2}},
 		{"explain", func() (any, error) { return c.PolicyExplain(ctx, "") }, testValues, asksExplain("")},
 		{"explain a document", func() (any, error) { return c.PolicyExplain(ctx, long) }, testValues, asksExplain(long)},
+		{"preview", func() (any, error) {
+			return c.Preview(ctx, PreviewBody{Document: long, Control: "rate.accept", Mode: "enforce", Percent: 10, Since: new(hour)})
+		}, testPreview, control.PreviewQuery{Document: long, Control: "rate.accept", Mode: "enforce", Percent: 10, Since: time.Hour}},
 		{"diff", func() (any, error) { return c.PolicyDiff(ctx, 3, 4) }, testValues, asksDiff{3, 4}},
 		{"controls", func() (any, error) { return c.Controls(ctx) }, testControls, "controls"},
 		{"rollout", func() (any, error) { return c.Rollout(ctx) }, testSteps, "rollout"},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mtguard/control"
+	"mtguard/control/preview"
 	"mtguard/security/access"
 )
 
@@ -149,6 +150,10 @@ func (p *fakePlane) PolicyExplain(_ context.Context, document string) ([]control
 	return testValues, p.ask(control.Actor{}, asksExplain(document))
 }
 
+func (p *fakePlane) Preview(_ context.Context, q control.PreviewQuery) (control.PreviewReport, error) {
+	return testPreview, p.ask(control.Actor{}, q)
+}
+
 func (p *fakePlane) PolicyDiff(_ context.Context, from, to int64) ([]control.PolicyValue, error) {
 	return testValues, p.ask(control.Actor{}, asksDiff{from, to})
 }
@@ -173,6 +178,7 @@ var (
 	testList       = control.ListInfo{Name: "drop", Origin: "https://lists.example/drop.netset", Every: 6 * hour, Entries: 1200, Revision: 9}
 	testReport     = control.AccessReport{Addr: "203.0.113.7", Rule: "r1", Control: "access.level", Considered: []control.ConsideredRule{{Rule: "r1", Why: "decides"}}}
 	testValues     = []control.PolicyValue{{Path: "rates.new_per_prefix", Value: `"20/s"`, Origin: "preset personal"}}
+	testPreview    = control.PreviewReport{Connections: 900, Refused: 12, Controls: []preview.ControlReport{{Control: "rate.accept", Refused: 12}}, NotJudged: []string{"bytes.user"}}
 	testControls   = []control.ControlInfo{{Name: "rate.accept", Mode: "monitor", WouldRefuse: 12}}
 	testSteps      = []control.RolloutStep{{Control: "rate.accept", Mode: "monitor", Next: "enforce 10%", Waits: "it has made 3 of 1000 decisions"}}
 	testBundles    = control.BundleInfo{Origin: "https://policy.example/bundle", Every: hour, Number: 4, Waiting: &control.BundleWaiting{Number: 5, Changes: testValues, Loosens: testValues}}

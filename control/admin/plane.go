@@ -27,6 +27,7 @@ type Plane interface {
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)
 	PolicyExplain(ctx context.Context, document string) ([]control.PolicyValue, error)
+	Preview(ctx context.Context, q control.PreviewQuery) (control.PreviewReport, error)
 	PolicyDiff(ctx context.Context, from, to int64) ([]control.PolicyValue, error)
 	Controls(ctx context.Context) ([]control.ControlInfo, error)
 	Rollout(ctx context.Context) ([]control.RolloutStep, error)

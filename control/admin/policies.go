@@ -61,6 +61,19 @@ func (s *server) explainDocument(ctx context.Context, in *explainInput) (*page[c
 	return listed(values, "", err)
 }
 
+type previewInput struct{ Body PreviewBody }
+
+type previewOutput struct{ Body control.PreviewReport }
+
+func (s *server) previewPolicy(ctx context.Context, in *previewInput) (*previewOutput, error) {
+	q := control.PreviewQuery{Document: in.Body.Document, Control: in.Body.Control, Mode: in.Body.Mode, Percent: in.Body.Percent}
+	if in.Body.Since != nil {
+		q.Since = time.Duration(*in.Body.Since)
+	}
+	report, err := s.plane.Preview(ctx, q)
+	return &previewOutput{report}, err
+}
+
 type diffInput struct {
 	From int64 `query:"from" minimum:"0" doc:"a revision; left out: the one in force"`
 	To   int64 `query:"to" minimum:"0" doc:"a revision; left out: the one in force"`

@@ -36,6 +36,16 @@ type PolicyBody struct {
 	Document string `json:"document" minLength:"1" maxLength:"262144" doc:"TOML: see examples/policy"`
 }
 
+// PreviewBody asks what would have been refused: under Document, or with Control in
+// another mode, or both.
+type PreviewBody struct {
+	Document string            `json:"document,omitempty" maxLength:"262144" doc:"left out: the policy in force"`
+	Control  string            `json:"control,omitempty" maxLength:"64" doc:"left out: every control as the document has it"`
+	Mode     string            `json:"mode,omitempty" enum:"off,monitor,enforce" doc:"of that control; left out: enforce"`
+	Percent  int               `json:"percent,omitempty" minimum:"0" maximum:"100" doc:"of that control; left out: all"`
+	Since    *control.Duration `json:"since,omitempty" doc:"how far back; left out: a day"`
+}
+
 // RollBackBody names an earlier revision.
 type RollBackBody struct {
 	Revision int64 `json:"revision" minimum:"0" doc:"0: as it was before anybody set one"`

@@ -39,6 +39,16 @@ func (c *Client) PolicyExplain(ctx context.Context, document string) ([]control.
 	return page.Items, err
 }
 
+// Preview returns what would have been refused of the connections that came lately.
+func (c *Client) Preview(ctx context.Context, body PreviewBody) (report control.PreviewReport, err error) {
+	k := get("/policy/preview")
+	k.method, k.long = http.MethodPost, true
+	if err = k.encode(body); err == nil {
+		err = c.do(ctx, k, &report)
+	}
+	return report, err
+}
+
 // PolicyDiff returns what differs between two revisions; 0 is the one in force.
 func (c *Client) PolicyDiff(ctx context.Context, from, to int64) ([]control.PolicyValue, error) {
 	var page list[control.PolicyValue]

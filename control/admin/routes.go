@@ -68,6 +68,7 @@ var routes = []route{
 	{http.MethodGet, "/policy/history", reads, "list-policies", "The revisions of the policy, the newest first", typed((*server).listPolicies)},
 	{http.MethodGet, "/policy/explain", reads, "explain-policy", "Every value in force, and where it comes from", typed((*server).explainPolicy)},
 	{http.MethodPost, "/policy/explain", reads, "explain-document", "Every value that a document would have, and where from; changes nothing", typed((*server).explainDocument)},
+	{http.MethodPost, "/policy/preview", reads, "preview-policy", "What a policy, or one control, would have refused of the connections that came lately; changes nothing", typed((*server).previewPolicy)},
 	{http.MethodGet, "/policy/diff", reads, "diff-policies", "What differs between two revisions", typed((*server).diffPolicies)},
 	{http.MethodPost, "/policy/rollback", owns, "roll-back-policy", "Put an earlier revision in force, as a new one", typed((*server).rollBackPolicy)},
 	{http.MethodGet, "/policy/controls", reads, "list-controls", "Every control: its mode, and what it did or would have done", typed((*server).listControls)},

@@ -57,6 +57,7 @@ var samples = []struct {
 	{"list-policies", access.ReadOnly, "/policy/history?limit=2&cursor=9", "", asksHistory{9, 2}},
 	{"explain-policy", access.ReadOnly, "/policy/explain", "", asksExplain("")},
 	{"explain-document", access.ReadOnly, "/policy/explain", `{"document":"schema = 1\n"}`, asksExplain("schema = 1\n")},
+	{"preview-policy", access.ReadOnly, "/policy/preview", `{"control":"rate.accept","mode":"enforce","percent":10,"since":"2h"}`, control.PreviewQuery{Control: "rate.accept", Mode: "enforce", Percent: 10, Since: 2 * time.Hour}},
 	{"diff-policies", access.ReadOnly, "/policy/diff?from=3&to=4", "", asksDiff{3, 4}},
 	{"roll-back-policy", access.Superuser, "/policy/rollback", `{"revision":3}`, control.RollbackPolicy{Revision: 3}},
 	{"list-controls", access.ReadOnly, "/policy/controls", "", "controls"},
