@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"reflect"
@@ -30,14 +31,15 @@ type PreviewReport preview.Report
 // nothing. Times are those of the records: rules and exceptions that have ended
 // since then held, and broken glass was whole.
 func (p *Plane) Preview(ctx context.Context, q PreviewQuery) (PreviewReport, error) {
-	if p.parts.Records == nil {
+	var all iter.Seq[preview.Record]
+	if p.parts.Records != nil {
+		all = p.parts.Records(p.parts.Now().Add(-cmp.Or(q.Since, day)))
+	}
+	if all == nil {
 		return PreviewReport{}, refused("record connections on this node, and ask again once some have come", "this node keeps no records of connections, so there is nothing to preview by")
 	}
 	if q.Since < 0 {
 		return PreviewReport{}, invalid("since", "%v is not in the past", q.Since)
-	}
-	if q.Since == 0 {
-		q.Since = day
 	}
 	effective, err := p.proposed(q)
 	if err != nil {
@@ -52,7 +54,7 @@ func (p *Plane) Preview(ctx context.Context, q PreviewQuery) (PreviewReport, err
 	if err != nil {
 		return PreviewReport{}, invalid("document", "%v", err)
 	}
-	records := until(ctx, p.parts.Records(p.parts.Now().Add(-q.Since)))
+	records := until(ctx, all)
 	report := preview.Run(records, now, &candidate, func(name string) bool { return users[name] })
 	if err := ctx.Err(); err != nil {
 		return PreviewReport{}, err

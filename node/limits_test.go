@@ -3,9 +3,13 @@ package node
 import (
 	"context"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
+	"mtguard/control/preview"
+	"mtguard/proxy/guard"
+	"mtguard/security/policy"
 	"mtguard/tgsim"
 )
 
@@ -44,4 +48,32 @@ func TestEveryLimitIsPluggedIn(t *testing.T) {
 			t.Errorf("the handshake that was too old goes on: %v", err)
 		}
 	})
+}
+
+// TestEveryControlIsAsked: a control that no stage asks would be a switch that
+// switches nothing; and a preview must ask in the same order.
+func TestEveryControlIsAsked(t *testing.T) {
+	s := start(t, "", "")
+	names := func(checks []guard.Check, but ...string) (list []string) {
+		for _, c := range checks {
+			if !slices.Contains(but, c.Name()) {
+				list = append(list, c.Name())
+			}
+		}
+		return list
+	}
+	asked := slices.Concat(names(s.node.stages.Accept), names(s.node.stages.Hello), names(s.node.stages.Auth))
+	elsewhere := []string{policy.HalfOpen, policy.BytesUser} // in proxy/server.go and in the relay
+	for _, control := range policy.Controls() {
+		if !slices.Contains(asked, control) && !slices.Contains(elsewhere, control) {
+			t.Errorf("nobody asks %s", control)
+		}
+	}
+	replayed := preview.Checks()
+	if got, want := names(replayed.Accept), names(s.node.stages.Accept, policy.OverloadLevel); !slices.Equal(got, want) {
+		t.Errorf("a preview asks %v at accept, the node %v", got, want)
+	}
+	if got, want := names(replayed.Auth), names(s.node.stages.Auth, policy.OverloadLevel); !slices.Equal(got, want) {
+		t.Errorf("a preview asks %v of users, the node %v", got, want)
+	}
 }

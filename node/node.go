@@ -31,6 +31,7 @@ import (
 	"mtguard/mtproto"
 	"mtguard/proxy"
 	"mtguard/proxy/auth"
+	"mtguard/proxy/guard"
 	"mtguard/proxy/relay"
 	"mtguard/security/policy"
 	"mtguard/telemetry/event"
@@ -59,6 +60,7 @@ type Node struct {
 	lowered  int      // what affordable came to last
 	started  time.Time
 	server   *proxy.Server
+	stages   guard.Stages
 	cover    *proxy.Cover
 	engine   relay.Engine
 	auth     *auth.Authenticator

@@ -32,10 +32,10 @@ func (n *Node) openRecorder(file *config.File) {
 	n.recorder = r
 }
 
-// records are the connections since a time.
+// records are the connections since a time, nil when none are kept.
 func (n *Node) records(since time.Time) iter.Seq[preview.Record] {
 	if n.recorder == nil {
-		return func(func(preview.Record) bool) {}
+		return nil
 	}
 	return n.recorder.Records(since)
 }

@@ -27,7 +27,7 @@ func (n *Node) wire(file *config.File) {
 	n.memory = &replayMemory{dir: n.dir, log: n.log, start: time.Now(), skew: file.Proxy.ClockSkew}
 	n.auth = auth.New(n.memory.open("hellos.replay"), n.memory.open("inits.replay"), &n.stats)
 	overload := guard.NewOverload(n.pressure.now)
-	pipeline := guard.NewPipeline(guard.Stages{ // in each the cheapest first
+	n.stages = guard.Stages{ // in each the cheapest first
 		Accept: []guard.Check{
 			guard.TotalConnections{},
 			overload,
@@ -51,7 +51,8 @@ func (n *Node) wire(file *config.File) {
 			guard.PerKey{},
 			guard.AddressesPerUser{},
 		},
-	}, n.bus, &n.stats)
+	}
+	pipeline := guard.NewPipeline(n.stages, n.bus, &n.stats)
 	pipeline.OnPanic = func(control string, value any) {
 		n.log.Error("a check panicked; the connection went on", "control", control, "panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
 	}

@@ -19,7 +19,11 @@ type policyOutput struct {
 
 func (s *server) getPolicy(ctx context.Context, in *policyInput) (*policyOutput, error) {
 	info, err := s.plane.Policy(ctx, in.Revision)
-	return &policyOutput{etag(info.Revision), info}, err
+	out := &policyOutput{Body: info}
+	if info.Revision != 0 { // else nobody has set one: there is nothing to overwrite
+		out.ETag = etag(info.Revision)
+	}
+	return out, err
 }
 
 type setPolicyInput struct {

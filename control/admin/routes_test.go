@@ -185,6 +185,9 @@ func TestWhatIsOverwrittenNeedsARevision(t *testing.T) {
 		}
 		plane.asked = nil
 	}
+	if w := request(h, root, http.MethodGet, "/policy", ""); w.Header().Get("ETag") != `"7"` {
+		t.Errorf("the policy has the ETag %s", w.Header().Get("ETag"))
+	}
 	plane.err = &control.Error{Kind: control.Stale, Text: "changed meanwhile"}
 	w := request(h, root, http.MethodPut, "/policy", `{"document":"schema = 1"}`, `If-Match: "6"`)
 	if w.Code != http.StatusPreconditionFailed || !strings.Contains(w.Body.String(), `"current":{"revision":7,`) {
