@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -88,85 +87,4 @@ lets it in, see "mtguard access add --pin".`,
 	o.change(cmd.Flags())
 	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
 	return cmd
-}
-
-// listCommand is about lists of addresses. The noun is `list`, and nothing is imported: a list
-// is an object with a name that stays tied to where it comes from, is read again by itself, and
-// goes as a whole. `import` takes over what another program had, once.
-func (a *app) listCommand() *cobra.Command {
-	o := new(nodeFlags)
-	cmd := &cobra.Command{
-		Use:     "list",
-		GroupID: groupAccess,
-		Short:   "Keep lists of addresses from files and HTTPS addresses up to date",
-		Long: `Keep lists of addresses from files and HTTPS addresses up to date: ipset save,
-netset, or plain text with one address, prefix or range in a line. A list is
-taken whole or not at all; the last good one stays in force meanwhile. A rule of
-your own on the same addresses wins over a list.`,
-		Example: `  mtguard list set drop https://lists.example.com/drop.netset --level none
-  mtguard list show`,
-		Args: noSubcommand,
-		RunE: help,
-	}
-	o.common(cmd.PersistentFlags())
-	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
-	cmd.AddCommand(a.listShowCommand(o), a.listSetCommand(o), a.listRemoveCommand(o), a.listReloadCommand(o))
-	return cmd
-}
-
-func (a *app) listShowCommand(o *nodeFlags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "show [NAME]",
-		Short: "Show all lists, or one: how old, how long, and what went wrong",
-		Example: `  mtguard list show
-  mtguard list show drop --json`,
-		Args:              atMost(1),
-		ValidArgsFunction: a.listNames(o),
-		RunE: a.asks(o, func(c *call) error {
-			if len(c.args) == 1 {
-				info, err := c.client.List(c.ctx, c.args[0])
-				if err != nil {
-					return err
-				}
-				return answer(c, []control.ListInfo{info}, func() error { return c.showList(info) })
-			}
-			lists, err := c.client.Lists(c.ctx)
-			if err != nil {
-				return err
-			}
-			return answer(c, lists, func() error {
-				var rows [][]string
-				for _, l := range lists {
-					rows = append(rows, []string{l.Name, l.Level.String(), fmt.Sprint(l.Entries), everyText(l.Every), soon(l.Checked, c.now), soon(l.Good, c.now), orElse(l.Problem, "ok")})
-				}
-				return table(a.stdout, []string{"LIST", "LEVEL", "ENTRIES", "EVERY", "LOOKED AT", "AS OF", "STATE"}, rows)
-			})
-		}),
-	}
-}
-
-func everyText(d control.Duration) string {
-	if d == 0 {
-		return "when told"
-	}
-	return d.String()
-}
-
-func (c *call) showList(l control.ListInfo) error {
-	wide := "no"
-	if l.Wide {
-		wide = "yes: any size, any change"
-	}
-	return table(c.app.stdout, nil, [][]string{
-		{"list", l.Name},
-		{"origin", l.Origin},
-		{"level", l.Level.String()},
-		{"entries", fmt.Sprint(l.Entries)},
-		{"read", everyText(l.Every)},
-		{"looked at", orElse(when(l.Checked, c.now), "never")},
-		{"as of", orElse(when(l.Good, c.now), "never")},
-		{"problem", orElse(l.Problem, "none")},
-		{"wide", wide},
-		{"revision", fmt.Sprint(l.Revision)},
-	})
 }
