@@ -192,19 +192,21 @@ func answered(c net.Conn) error {
 
 // TestABodyThatDoesNotArriveIsNotWaitedFor, and one that does not end is not read.
 func TestABodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
-	plane := &fakePlane{}
-	s := newServer(plane, quiet(t))
-	s.slow = 30 * time.Millisecond
-	path := serve(t, s.handler(), quiet(t))
+	const soon, never = 30 * time.Millisecond, time.Minute
 	for name, c := range map[string]struct {
 		head, body string
+		wait       time.Duration
 		status     int
 	}{
-		"slow":                {"Content-Length: 100", `{"name"`, http.StatusRequestTimeout},
-		"slow in chunks":      {"Transfer-Encoding: chunked", "5\r\n{\"nam\r\n", http.StatusRequestTimeout},
-		"announced huge":      {"Content-Length: 1000000000", "", http.StatusRequestEntityTooLarge},
-		"huge without a word": {"Transfer-Encoding: chunked", "100000\r\n" + strings.Repeat("x", 0x100000) + "\r\n", http.StatusRequestEntityTooLarge},
+		"slow":                {"Content-Length: 100", `{"name"`, soon, http.StatusRequestTimeout},
+		"slow in chunks":      {"Transfer-Encoding: chunked", "5\r\n{\"nam\r\n", soon, http.StatusRequestTimeout},
+		"announced huge":      {"Content-Length: 1000000000", "", never, http.StatusRequestEntityTooLarge},
+		"huge without a word": {"Transfer-Encoding: chunked", "100000\r\n" + strings.Repeat("x", 0x100000) + "\r\n", never, http.StatusRequestEntityTooLarge},
 	} {
+		plane := &fakePlane{}
+		s := newServer(plane, quiet(t))
+		s.slow = c.wait
+		path := serve(t, s.handler(), quiet(t))
 		connection, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)

@@ -63,12 +63,13 @@ func (g *Grant) Lost() string {
 	return ""
 }
 
-// Release gives the lease and the place back. Once more, or on nil, it does
-// nothing.
+// Release gives the lease and the place back, and notes that the key was in use
+// until now. Once more, or on nil, it does nothing.
 func (g *Grant) Release() {
 	if g == nil || g.back.Swap(true) {
 		return
 	}
+	g.key.Use().See(g.from, time.Now())
 	g.key.Account().Leave(g.from)
 	g.lease.Release()
 }

@@ -51,6 +51,9 @@ func TestWhoIsLetInHoldsTheKeyAndAPlace(t *testing.T) {
 	all.Wait()
 	v.Grant.Release()
 	(*Grant)(nil).Release()
+	if last := r.key(1).Use().Last(); !last.After(b.now) {
+		t.Errorf("the key was in use until the grant went back: told %v", last)
+	}
 	if open, _ := r.accounts[1].Open(); open != 1 || r.key(1).Leases() != 1 {
 		t.Errorf("of two, %d leases and %d connections are left", r.key(1).Leases(), open)
 	}
