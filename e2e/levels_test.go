@@ -150,6 +150,7 @@ func TestLevelIsTheLowerOfUserAndAddress(t *testing.T) {
 	s := enforcing(standard(t, site.Addr().String(), tele), "access.level")
 	s.values["log.level"] = "warn"
 	n := start(t, s)
+	n.setPolicy(steadfast)
 	warm(t, n, tele)
 	from := func(ceiling access.Level) string { return fmt.Sprintf("127.0.200.%d", ceiling+1) }
 	for _, ceiling := range access.Levels() {
@@ -258,6 +259,7 @@ func TestLevelReachesLiveSessions(t *testing.T) {
 	s := enforcing(standard(t, site.Addr().String(), tele), "access.level")
 	s.values["log.level"] = "warn"
 	n := start(t, s)
+	n.setPolicy(steadfast)
 	warm(t, n, tele)
 	var rule control.RuleInfo
 	ways := []struct {

@@ -30,6 +30,9 @@ func (n *node) setPolicy(lines ...string) control.PolicyInfo {
 
 func policyText(lines ...string) string { return "schema = 1\n" + strings.Join(lines, "\n") + "\n" }
 
+// steadfast is the part of a document by which no control steps back by itself, however many it refuses whom it knows.
+const steadfast = "[rollout]\nstep_back = \"0%\""
+
 // in is a control's part of a document.
 func in(mode, name string) string { return fmt.Sprintf("[controls.%q]\nmode = %q", name, mode) }
 
@@ -171,7 +174,7 @@ func strict(t *testing.T) (n *node, s *settings, site *tape, anna, ben person) {
 	site = someSite(t)
 	s = standard(t, site.Addr().String(), telegram(t, 2))
 	n = start(t, s)
-	n.setPolicy("[connections]", "per_user = 1", "per_key = 1", "read_only = 1", in("enforce", "conns.user"), in("enforce", "access.level"))
+	n.setPolicy("[connections]", "per_user = 1", "per_key = 1", "read_only = 1", steadfast, in("enforce", "conns.user"), in("enforce", "access.level"))
 	anna, ben = n.add(admin.UserBody{Name: "anna"}), n.add(admin.UserBody{Name: "ben"})
 	enter(t, n, anna.ways["secure"], annas)
 	enter(t, n, ben.ways["secure"], bens)
@@ -290,7 +293,7 @@ func TestPolicyIsRolledBack(t *testing.T) {
 	if err != nil || first.Revision != 1 {
 		t.Fatalf("%+v, %v, want r1", first, err)
 	}
-	n.setPolicy("[connections]", "per_user = 8", "per_key = 8", in("enforce", "conns.user"), in("enforce", "access.level"))
+	n.setPolicy("[connections]", "per_user = 8", "per_key = 8", steadfast, in("enforce", "conns.user"), in("enforce", "access.level"))
 	n.isLetIn(anna, annas, site, "eight are allowed now")
 	for _, bad := range []string{
 		policyText("[connections]", "per_user = -1"),

@@ -217,9 +217,13 @@ func TestKeyTellsWhoIsLeftOnIt(t *testing.T) {
 	n := start(t, standard(t, site.Addr().String(), tele))
 	old := n.add(admin.UserBody{Name: "bea"})
 	from := func(i int) client.Dial { return dialFrom(fmt.Sprintf("127.0.70.%d", i)) }
+	ended := func() { // until then the key is in use
+		n.await("the end of the visits", func() bool { return n.key(old.id).Sessions == 0 })
+	}
 	for i := range 4 {
 		served(t, way(t, n.addr, old.ways[kinds[i%3]], from(i+1)), 2)
 	}
+	ended()
 	if k := n.key(old.id); k.Addresses != 4 || k.State != "active" {
 		t.Errorf("the key is %s and was used from %d addresses, want active and 4", k.State, k.Addresses)
 	}
@@ -230,13 +234,13 @@ func TestKeyTellsWhoIsLeftOnIt(t *testing.T) {
 	for _, i := range []int{1, 2, 9} {
 		served(t, way(t, n.addr, fresh.ways["faketls"], from(i)), 2)
 	}
-	var before, after time.Time
+	var before time.Time
 	for i := 1; i <= 7; i++ {
 		before = time.Now()
 		served(t, way(t, n.addr, old.ways[kinds[i%3]], from(i)), 2)
-		after = time.Now()
 	}
-	n.await("the end of the visits", func() bool { return n.key(old.id).Sessions == 0 }) // one that is there uses the key now
+	ended()
+	after := time.Now()
 	k := n.key(old.id)
 	if k.Addresses != 7 || k.MoreThan || k.NotOnNew == nil || *k.NotOnNew != 5 {
 		t.Errorf("%+v, want 7 addresses of which 5 are not on the new key", k)
