@@ -98,22 +98,32 @@ func (u *user) accepted() bool {
 
 // judge says what a refusal by the control does.
 func (r *AccessReport) judge(p *Plane, control string, subject policy.Subject) {
-	s := p.parts.Live.Load()
-	now := p.parts.Now()
-	mode := s.Mode(control, subject)
-	if now.Before(s.Glass) && mode == policy.Enforce && !policy.MemoryBound(control) {
-		mode = policy.Monitor
-	}
-	if id, ok := s.Exceptions.Find(control, subject, now); ok {
-		r.Exception, mode = id, policy.Monitor
-	}
-	r.Control, r.Mode = control, mode.String()
+	mode, exception := p.modeFor(control, subject)
+	r.Control, r.Mode, r.Exception = control, mode.String(), exception
 	switch mode {
 	case policy.Enforce:
 		r.Outcome = isRefused
 	case policy.Monitor:
 		r.Outcome = wouldRefused
 	}
+}
+
+// modeFor is the mode of a control for a subject, with broken glass and exceptions,
+// which are not counted.
+func (p *Plane) modeFor(control string, subject policy.Subject) (mode policy.Mode, exception string) {
+	s := p.parts.Live.Load()
+	now := p.parts.Now()
+	mode = s.Mode(control, subject)
+	if mode == policy.Off || policy.MemoryBound(control) {
+		return mode, ""
+	}
+	if id, ok := s.Exceptions.Find(control, subject, now); ok {
+		return policy.Monitor, id
+	}
+	if now.Before(s.Glass) && mode == policy.Enforce {
+		mode = policy.Monitor
+	}
+	return mode, ""
 }
 
 // ControlInfo is a control and what it has decided since the start.

@@ -61,6 +61,9 @@ type Parts struct {
 	Node func(*Status)
 	// Decisions adds to a control what it has decided; nil: nobody counts.
 	Decisions func(*ControlInfo)
+	// Limits says where an address is with the limits that are counted by address;
+	// nil: nobody counts. It sets neither Mode nor Exception.
+	Limits func(addr netip.Addr, now time.Time) []LimitInfo
 	// Records are the connections of the time since then; nil: none are kept.
 	Records func(since time.Time) iter.Seq[preview.Record]
 	// Now is the wall clock; nil is time.Now.
@@ -135,6 +138,9 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	}
 	if parts.PageURL == nil {
 		parts.PageURL = func(string) string { return "" }
+	}
+	if parts.Limits == nil {
+		parts.Limits = func(netip.Addr, time.Time) []LimitInfo { return nil }
 	}
 	if parts.Decisions == nil {
 		parts.Decisions = func(*ControlInfo) {}

@@ -86,11 +86,23 @@ const (
 const settingGlass = "policy.glass"
 
 func (c SetPolicy) apply(x *transaction) error {
+	if err := x.currentPolicy(); err != nil {
+		return err
+	}
 	d, err := policy.Parse("policy", []byte(c.Document))
 	if err != nil {
 		return invalid("document", "%v", err)
 	}
 	return x.putPolicy(d, c.Document)
+}
+
+// currentPolicy refuses an IfRevision that is not the number of the policy in force.
+func (x *transaction) currentPolicy() error {
+	row, err := x.tx.Policy(0)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return x.current(store.Revision(row.Number))
 }
 
 // putPolicy stores a document as the next revision, if it can be used beside the
@@ -145,6 +157,9 @@ func (x *transaction) reasonToEnforce(changes []policy.Change) error {
 }
 
 func (c RollbackPolicy) apply(x *transaction) error {
+	if err := x.currentPolicy(); err != nil {
+		return err
+	}
 	if c.Revision == 0 {
 		return x.putPolicy(policy.New(""), "schema = 1\n")
 	}
@@ -163,6 +178,9 @@ func (c RollbackPolicy) apply(x *transaction) error {
 }
 
 func (c SetMode) apply(x *transaction) error {
+	if err := x.currentPolicy(); err != nil {
+		return err
+	}
 	mode, err := policy.ParseMode(c.Mode)
 	if err != nil {
 		return invalid("mode", "%v", err)

@@ -183,6 +183,9 @@ func (x *transaction) throughTheGate(control string, to policy.Control) error {
 	was := x.p.stages[control].control
 	waits := x.p.step(control, x.now).Waits
 	x.p.mu.Unlock()
+	if was.Mode == policy.Off {
+		waits = "it is off, so nobody knows whom it would refuse"
+	}
 	if share(to) <= share(was) || waits == "" {
 		return nil
 	}

@@ -111,3 +111,26 @@ func TestAControlThatHarmsKnownUsersStepsBackByItself(t *testing.T) {
 		t.Errorf("in monitor it stepped further: %v", got)
 	}
 }
+
+// TestAPolicyIsChangedAsItWasSeen: two who change it at once do not undo each other.
+func TestAPolicyIsChangedAsItWasSeen(t *testing.T) {
+	b := newBench(t)
+	why := Options{Reason: "because"}
+	seen := Options{Reason: "because", IfRevision: 1}
+	b.apply(SetPolicy{"schema = 1\n[connections]\nper_prefix = 900\n"}, why)
+	b.apply(SetPolicy{"schema = 1\n[connections]\nper_prefix = 901\n"}, seen)
+	b.refuses(Stale, SetPolicy{"schema = 1\n[connections]\nper_prefix = 902\n"}, seen)
+	b.refuses(Stale, RollbackPolicy{Revision: 1}, seen)
+	b.refuses(Stale, SetMode{Control: policy.ConnsUser, Mode: "off"}, seen)
+	b.apply(RollbackPolicy{Revision: 1}, Options{Reason: "because", IfRevision: 2})
+}
+
+// TestFromOffNothingIsEnforcedAtOnce: of what is off nobody knows whom it would refuse.
+func TestFromOffNothingIsEnforcedAtOnce(t *testing.T) {
+	b := newBench(t)
+	why := Options{Reason: "because"}
+	b.apply(SetMode{Control: policy.ConnsUser, Mode: "off"}, why)
+	b.refuses(Refused, SetMode{Control: policy.ConnsUser, Mode: "enforce"}, why)
+	b.apply(SetMode{Control: policy.ConnsUser, Mode: "monitor"}, why)
+	b.refuses(Refused, SetMode{Control: policy.ConnsUser, Mode: "enforce"}, why)
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mtguard/control"
 	"mtguard/control/preview"
 	"mtguard/proxy/guard"
 	"mtguard/security/policy"
@@ -48,6 +49,41 @@ func TestEveryLimitIsPluggedIn(t *testing.T) {
 			t.Errorf("the handshake that was too old goes on: %v", err)
 		}
 	})
+}
+
+// TestLimitCheckTellsWhatTheGuardCounts, and counts nothing itself.
+func TestLimitCheckTellsWhatTheGuardCounts(t *testing.T) {
+	s := start(t, "", "[limits]\nconnections_per_address = 2\nnew_per_prefix = \"2/h\"\n[policy.controls]\n\"conns.addr\" = \"enforce\"\n")
+	s.dial(s.client(tgsim.FakeTLS))
+	s.dial(s.client(tgsim.FakeTLS))
+	for range 3 {
+		items, err := s.node.plane.CheckLimits(context.Background(), control.LimitQuery{Addr: "127.0.0.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := map[string]control.LimitInfo{}
+		for _, i := range items {
+			left[i.Control] = i
+		}
+		if i := left[policy.ConnsAddr]; i.Left != 0 || i.Limit != "2" || i.Mode != "enforce" || i.Of != "127.0.0.1/32" {
+			t.Errorf("connections of an address: %+v", i)
+		}
+		if i := left[policy.RateAccept]; i.Left != 0 || i.Mode != "monitor" || i.RetryAt == nil || time.Until(*i.RetryAt) < time.Minute {
+			t.Errorf("new connections: %+v", i)
+		}
+		if i := left[policy.ConnsTotal]; i.Left < 1 || i.RetryAt != nil {
+			t.Errorf("all connections: %+v", i)
+		}
+	}
+	other, err := s.node.plane.CheckLimits(context.Background(), control.LimitQuery{Addr: "::ffff:127.0.1.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range other {
+		if (i.Control == policy.ConnsAddr || i.Control == policy.RateAccept) && (i.Left != 2 || i.RetryAt != nil) {
+			t.Errorf("of another address: %+v", i)
+		}
+	}
 }
 
 // TestEveryControlIsAsked: a control that no stage asks would be a switch that

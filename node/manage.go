@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"mtguard/config"
 	"mtguard/config/statedir"
@@ -15,8 +17,10 @@ import (
 	"mtguard/control/admin"
 	"mtguard/mtproto"
 	"mtguard/node/links"
+	"mtguard/proxy/guard"
 	"mtguard/security/access"
 	"mtguard/security/keys"
+	"mtguard/security/policy"
 	"mtguard/telemetry/stats"
 )
 
@@ -36,6 +40,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Records:   n.records,
 		Node:      n.describe,
 		Decisions: n.decisions,
+		Limits:    n.limits,
 	})
 }
 
@@ -111,6 +116,37 @@ func (n *Node) describe(s *control.Status) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.ConfigError = n.refused
+}
+
+// limits says where an address is with the limits that the guard counts.
+func (n *Node) limits(addr netip.Addr, now time.Time) (items []control.LimitInfo) {
+	l := n.live.Load().Limits
+	occupancy := n.server.Occupancy
+	narrow, wide := guard.PlacesOf(addr)
+	for _, c := range []struct {
+		control, of string
+		used, limit int
+	}{
+		{policy.ConnsTotal, "everybody", occupancy.Open(), l.MaxConnections},
+		{policy.ConnsAddr, narrow.String(), occupancy.FromAddr(addr), l.ConnectionsPerAddress},
+		{policy.ConnsPrefix, wide.String(), occupancy.FromNetwork(addr), l.ConnectionsPerPrefix},
+	} {
+		if c.limit > 0 {
+			items = append(items, control.Counted(c.control, c.of, c.used, c.limit))
+		}
+	}
+	rates := func(name string, all []guard.Standing) {
+		for _, s := range all {
+			info := control.LimitInfo{Control: name, Of: s.Prefix.String(), Limit: s.Limit.String(), Left: int64(s.Remaining)}
+			if !s.Allowed {
+				info.RetryAt = new(now.Add(s.RetryAfter))
+			}
+			items = append(items, info)
+		}
+	}
+	rates(policy.RateAccept, n.accepts.Ask(addr, l.NewPerPrefix, now))
+	rates(policy.RateFailures, n.failures.Ask(addr, l.HandshakeFailures, now))
+	return items
 }
 
 // decisions tells what a control has decided.

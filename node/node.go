@@ -61,6 +61,8 @@ type Node struct {
 	started  time.Time
 	server   *proxy.Server
 	stages   guard.Stages
+	accepts  *guard.AcceptRate
+	failures *guard.FailureRate
 	cover    *proxy.Cover
 	engine   relay.Engine
 	auth     *auth.Authenticator
@@ -224,10 +226,10 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, len(n.listeners))
 	var serving sync.WaitGroup
+	n.serving.Store(true) // before anybody is served who could see that it is not
 	for _, l := range n.listeners {
 		serving.Go(func() { failed <- n.server.Serve(l) })
 	}
-	n.serving.Store(true)
 	n.log.Info("serving", "listen", fmt.Sprint(n.Listening()), "transports", fmt.Sprint(n.File().Proxy.Transports), "keys", n.live.Load().Keys.Accepted())
 	if s := n.live.Load(); s.Transports[mtproto.FakeTLS] && s.Cover.Address == "" {
 		n.log.Warn("no cover site: strangers are read and never answered, which a prober can tell from a web site", "key", "cover.fall_back_to")

@@ -27,6 +27,7 @@ func (n *Node) wire(file *config.File) {
 	n.memory = &replayMemory{dir: n.dir, log: n.log, start: time.Now(), skew: file.Proxy.ClockSkew}
 	n.auth = auth.New(n.memory.open("hellos.replay"), n.memory.open("inits.replay"), &n.stats)
 	overload := guard.NewOverload(n.pressure.now)
+	n.accepts, n.failures = guard.NewAcceptRate(acceptPrefixes), guard.NewFailureRate(acceptPrefixes)
 	n.stages = guard.Stages{ // in each the cheapest first
 		Accept: []guard.Check{
 			guard.TotalConnections{},
@@ -35,8 +36,8 @@ func (n *Node) wire(file *config.File) {
 			guard.OriginRules{},
 			guard.PerAddress{},
 			guard.PerNetwork{},
-			guard.NewAcceptRate(acceptPrefixes),
-			guard.NewFailureRate(acceptPrefixes),
+			n.accepts,
+			n.failures,
 		},
 		Hello: []guard.Check{
 			guard.HelloRules{},

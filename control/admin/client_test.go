@@ -71,6 +71,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"access", func() (any, error) {
 			return c.CheckAccess(ctx, control.CheckQuery{Addr: "203.0.113.7", User: "n", ServerName: "a.example", JA4: "t13d"})
 		}, testReport, control.CheckQuery{Addr: "203.0.113.7", User: "n", ServerName: "a.example", JA4: "t13d"}},
+		{"limits", func() (any, error) {
+			return c.CheckLimits(ctx, control.LimitQuery{Addr: "203.0.113.7", User: "n"})
+		}, testLimits, control.LimitQuery{Addr: "203.0.113.7", User: "n"}},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
 		{"policies", func() (any, error) { return c.PolicyHistory(ctx, 9, 2) }, []control.PolicyInfo{{Revision: 8}, {Revision: 7}}, asksHistory{9, 2}},
 		{"explain", func() (any, error) { return c.PolicyExplain(ctx, "") }, testValues, asksExplain("")},

@@ -126,6 +126,12 @@ func (p *fakePlane) CheckAccess(_ context.Context, q control.CheckQuery) (contro
 	return testReport, p.ask(control.Actor{}, q)
 }
 
+func (p *fakePlane) CheckLimits(_ context.Context, q control.LimitQuery) ([]control.LimitInfo, error) {
+	return testLimits, p.ask(control.Actor{}, q)
+}
+
+var testLimits = []control.LimitInfo{{Control: "rate.accept", Mode: "enforce", Of: "203.0.113.7/32", Limit: "60/1m0s", Left: 3}}
+
 // asksPolicy and the others tell questions of the same shape apart.
 type (
 	asksPolicy  int64

@@ -23,6 +23,7 @@ type Plane interface {
 	Rule(ctx context.Context, id string) (control.RuleInfo, error)
 	Lists(ctx context.Context) ([]control.ListInfo, error)
 	CheckAccess(ctx context.Context, q control.CheckQuery) (control.AccessReport, error)
+	CheckLimits(ctx context.Context, q control.LimitQuery) ([]control.LimitInfo, error)
 
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)

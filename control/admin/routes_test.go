@@ -45,6 +45,7 @@ var samples = []struct {
 	{"remove-rule", access.Admin, "/access-rules/r1", "", control.RemoveRule{ID: "r1"}},
 	{"confirm-rule", access.Admin, "/access-rules/r1/confirm", "", control.ConfirmRule{ID: "r1"}},
 	{"check-access", access.ReadOnly, "/access/check?addr=203.0.113.7&user=nadia&server_name=a.example&ja4=t13d", "", control.CheckQuery{Addr: "203.0.113.7", User: "nadia", ServerName: "a.example", JA4: "t13d"}},
+	{"check-limits", access.ReadOnly, "/limits/check?addr=203.0.113.7&user=nadia", "", control.LimitQuery{Addr: "203.0.113.7", User: "nadia"}},
 	{"block", access.Admin, "/blocks", `{"target":"203.0.113.7","for":"1h"}`, control.Block{Target: "203.0.113.7", For: hour}},
 	{"unblock", access.Admin, "/blocks?target=203.0.113.0%2F24", "", control.Unblock{Target: "203.0.113.0/24"}},
 	{"list-lists", access.ReadOnly, "/lists", "", "lists"},

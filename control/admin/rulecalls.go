@@ -45,6 +45,13 @@ func (c *Client) CheckAccess(ctx context.Context, q control.CheckQuery) (report 
 	return report, err
 }
 
+// CheckLimits tells where an address, a user or both are with the limits.
+func (c *Client) CheckLimits(ctx context.Context, q control.LimitQuery) ([]control.LimitInfo, error) {
+	var page list[control.LimitInfo]
+	err := c.do(ctx, get("/limits/check", "addr", q.Addr, "user", q.User), &page)
+	return page.Items, err
+}
+
 // Block shuts a target out for a while.
 func (c *Client) Block(ctx context.Context, body BlockBody, o ChangeOptions) (control.Result, error) {
 	return c.change(ctx, http.MethodPost, "/blocks", body, o)

@@ -77,6 +77,16 @@ func (s *server) checkAccess(ctx context.Context, in *checkAccessInput) (*access
 	return &accessOutput{report}, err
 }
 
+type checkLimitsInput struct {
+	Addr string `query:"addr" maxLength:"64" doc:"whose limits, by address"`
+	User string `query:"user" maxLength:"64" doc:"whose limits, by name"`
+}
+
+func (s *server) checkLimits(ctx context.Context, in *checkLimitsInput) (*page[control.LimitInfo], error) {
+	items, err := s.plane.CheckLimits(ctx, control.LimitQuery{Addr: in.Addr, User: in.User})
+	return listed(items, "", err)
+}
+
 type blockInput struct {
 	ChangeInput
 	Body BlockBody

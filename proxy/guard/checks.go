@@ -68,10 +68,15 @@ type twins struct {
 }
 
 func (t *twins) of(c *Conn) *ratelimit.Limiter {
-	i := 0
 	if c.candidate != nil {
-		i = 1
+		return t.make(1)
 	}
+	return t.enforced()
+}
+
+func (t *twins) enforced() *ratelimit.Limiter { return t.make(0) }
+
+func (t *twins) make(i int) *ratelimit.Limiter {
 	t.once[i].Do(func() { t.limiter[i] = ratelimit.New(t.entries) })
 	return t.limiter[i]
 }

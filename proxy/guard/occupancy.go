@@ -94,12 +94,18 @@ func (s *addrShard) shrink() {
 	s.count, s.peak = small, len(small)
 }
 
+// PlacesOf are the prefixes that an address is counted by: an IPv4 address and its /24, an IPv6 /64 and its /48.
+func PlacesOf(a netip.Addr) (addr, network netip.Prefix) {
+	addr, network, _ = ratelimit.PrefixesOf(a)
+	if !network.IsValid() && addr.IsValid() {
+		network, _ = addr.Addr().Prefix(24)
+	}
+	return addr, network
+}
+
 // placesOf are the places of an address. An invalid one counts as one address, and one network, of its own.
 func placesOf(a netip.Addr) (addr, network place) {
-	narrow, wide, _ := ratelimit.PrefixesOf(a)
-	if !wide.IsValid() && narrow.IsValid() {
-		wide, _ = narrow.Addr().Prefix(24)
-	}
+	narrow, wide := PlacesOf(a)
 	return placeOf(narrow, 1), placeOf(wide, 2)
 }
 
