@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"mtguard/security/access"
-	"mtguard/security/auditlog"
 	"mtguard/security/policy"
 )
 
@@ -190,12 +189,30 @@ func (x *transaction) throughTheGate(control string, to policy.Control) error {
 		return nil
 	}
 	if x.o.Force {
-		if key := "gate." + control; !slices.ContainsFunc(x.details, func(d auditlog.Detail) bool { return d.Key == key }) {
-			x.detail(key, waits)
-		}
+		x.forced(control, waits)
 		return nil
 	}
 	return refused("wait, look with mtguard rollout status, or insist with --force", "%s may not bite more yet: %s", control, waits)
+}
+
+// maxForced is how many gates that were forced the audit row tells one by one.
+const maxForced = 4
+
+// forced tells in the audit row that a gate was forced, once.
+func (x *transaction) forced(control, waits string) {
+	key, n := "gate."+control, 0
+	for _, d := range x.details {
+		switch {
+		case d.Key == key || d.Key == "gate.more":
+			return
+		case strings.HasPrefix(d.Key, "gate."):
+			n++
+		}
+	}
+	if n == maxForced {
+		key, waits = "gate.more", "of others too"
+	}
+	x.detail(key, waits)
 }
 
 // stepBackActor takes controls back that harm.
@@ -204,6 +221,17 @@ var stepBackActor = Actor{Name: "rollout", Level: access.Superuser}
 // minExcess is how many known users' connections must have been refused beyond
 // what is tolerated before a control steps back: one unlucky client is no proof.
 const minExcess = 10
+
+// stepsBack reports whether a control in that stage may step back by itself: it is
+// enforced for a share, as a trial. Whom a rule refuses somebody has chosen, and he
+// must not undo it by knocking; nor is what is enforced for all on trial.
+func stepsBack(name string, c policy.Control) bool {
+	switch name {
+	case policy.AccessLevel, policy.AccessPattern, policy.GeoCountry:
+		return false
+	}
+	return 0 < share(c) && share(c) < 100
+}
 
 // stepBack takes a control one stage down whose enforced arm refuses known users
 // clearly more often than the rest, which it lets through. It is a CUSUM: each
@@ -221,7 +249,7 @@ func (p *Plane) stepBack(ctx context.Context, now time.Time) error {
 		refused := float64(info.KnownRefused - s.last.KnownRefused)
 		decided := refused + float64(info.KnownAllowedEnforced-s.last.KnownAllowedEnforced)
 		s.last = info
-		if s.control.Mode != policy.Enforce || tolerated == 0 {
+		if !stepsBack(name, s.control) || tolerated == 0 {
 			s.excess = 0
 			continue
 		}

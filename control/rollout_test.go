@@ -134,3 +134,38 @@ func TestFromOffNothingIsEnforcedAtOnce(t *testing.T) {
 	b.apply(SetMode{Control: policy.ConnsUser, Mode: "monitor"}, why)
 	b.refuses(Refused, SetMode{Control: policy.ConnsUser, Mode: "enforce"}, why)
 }
+
+// TestWhatIsNoTrialDoesNotStepBack: whom a rule refuses cannot undo it by knocking, and what is enforced for all stays.
+func TestWhatIsNoTrialDoesNotStepBack(t *testing.T) {
+	for name, c := range map[string]SetMode{
+		"a rule": {Control: policy.AccessLevel, Mode: "enforce", Percent: 10}, "a pattern": {Control: policy.AccessPattern, Mode: "enforce", Percent: 10},
+		"a country": {Control: policy.GeoCountry, Mode: "enforce", Percent: 10}, "for all": {Control: policy.ConnsUser, Mode: "enforce"},
+	} {
+		b, decided := newBench(t), new(ControlInfo)
+		b.parts.Decisions = decisions{c.Control: decided}.add
+		b.apply(c, Options{Reason: "meant so", Force: true})
+		for range 10 {
+			decided.KnownRefused += 100
+			b.pass(time.Second)
+		}
+		if got := b.stage(c.Control); got.Mode != policy.Enforce || got.Percent != c.Percent {
+			t.Errorf("%s: it is %v", name, got)
+		}
+	}
+}
+
+// TestAllGatesMayBeForcedAtOnce: the audit row has room for what was forced.
+func TestAllGatesMayBeForcedAtOnce(t *testing.T) {
+	b := newBench(t)
+	document := "schema = 1\n"
+	for _, name := range policy.Controls() {
+		if !policy.MemoryBound(name) {
+			document += "[controls.\"" + name + "\"]\nmode = \"enforce\"\n"
+		}
+	}
+	b.apply(SetPolicy{document}, Options{Reason: "all", Force: true})
+	rows, err := b.AuditTail(context.Background(), operator, 1, 0)
+	if err != nil || rows[0].Details["gate.more"] == "" {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}

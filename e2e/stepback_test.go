@@ -12,9 +12,6 @@ import (
 // TestBlockedUserCannotUndoTheBlock shuts the address of somebody out whom the node knows, and lets him knock a hundred
 // times. What somebody has decided about him is no bad change, and no reason for the control to step back.
 func TestBlockedUserCannotUndoTheBlock(t *testing.T) {
-	if !long {
-		t.Skip("known to fail: control/rollout.go, stepBack counts refusals that an operator's rule has decided")
-	}
 	t.Parallel()
 	const from = "127.0.214.1"
 	site := someSite(t)
