@@ -113,3 +113,17 @@ func TestEveryControlIsAsked(t *testing.T) {
 		t.Errorf("a preview asks %v of users, the node %v", got, want)
 	}
 }
+
+// TestTheShareOfARolloutOutlivesARestart, and is another one elsewhere.
+func TestTheShareOfARolloutOutlivesARestart(t *testing.T) {
+	s := start(t, "", "")
+	first := s.node.live.Load().Seed
+	if other := start(t, "", "").node.live.Load().Seed; first == other || first == [16]byte{} {
+		t.Errorf("two nodes draw the same lots: %x", first)
+	}
+	s.halt()
+	s.boot(testLog(t))
+	if again := s.node.live.Load().Seed; again != first {
+		t.Error("after a restart the share is drawn anew")
+	}
+}

@@ -12,7 +12,8 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,7 +100,6 @@ func New(o Options) (*Node, error) {
 	if note := n.dir.Note(); note != "" {
 		n.log.Info(note)
 	}
-	rand.Read(n.seed[:])
 	n.file = file
 	if n.state, err = openState(context.Background(), n.dir, file.State.MasterKeyFile, n.log); err != nil {
 		return nil, err
@@ -116,6 +116,7 @@ func (n *Node) build(file *config.File) (err error) {
 	if n.plane, err = n.newPlane(); err != nil {
 		return err
 	}
+	n.seed = lots(n.plane.Pseudonyms())
 	if _, err := n.load(file); err != nil {
 		return err
 	}
@@ -126,6 +127,15 @@ func (n *Node) build(file *config.File) (err error) {
 	}
 	n.wire(file)
 	return n.listen(file)
+}
+
+// lots makes the seed by which the share of a rollout is drawn. It is the same
+// after a restart, so that the share is.
+func lots(key [32]byte) (seed [16]byte) {
+	h := hmac.New(sha256.New, key[:])
+	h.Write([]byte("mtguard rollout share"))
+	copy(seed[:], h.Sum(nil))
+	return seed
 }
 
 // load puts a file in force: its part of policy, and the users it declares.
