@@ -21,7 +21,7 @@ func TestDurationsAreReadAndWrittenInDays(t *testing.T) {
 			t.Errorf("%q: %v (%v), %v; want %v (%s)", test.text, time.Duration(d), d, err, test.want, test.back)
 		}
 	}
-	for _, text := range []string{"", "d", "-1h", "1d-1h", "30", "1.5d", "+1d", "1d1w", "999999d", "forever", "60000w"} {
+	for _, text := range []string{"", "d", "-1h", "1d-1h", "30", "1.5d", "+1d", "1d1w", "999999d", "forever", "60000w", "36500d2562047h"} {
 		if d, err := ParseDuration(text); err == nil {
 			t.Errorf("%q is read as %v", text, d)
 		}

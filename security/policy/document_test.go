@@ -395,8 +395,8 @@ func TestTextForms(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]time.Duration{"0s": 0, "90d": 90 * day, "7d12h": 7*day + 12*time.Hour, "1h30m": 90 * time.Minute, "1d1ms": day + time.Millisecond} {
-		if got, err := parseSpan(text); err != nil || got != want || formatSpan(got) != text {
-			t.Errorf("%q: got %v (%q), %v", text, got, formatSpan(got), err)
+		if got, err := parseSpan(text); err != nil || got != want || FormatSpan(got) != text {
+			t.Errorf("%q: got %v (%q), %v", text, got, FormatSpan(got), err)
 		}
 	}
 	for _, text := range []string{"", "1", "d", "-1d", "1d-1h", "1d+1h", "1h1d", "99999d", "36600d1s", "2000000h", "1y", "1d2w"} {

@@ -166,7 +166,7 @@ func (s span) check() (problem, hint string) {
 		return "", ""
 	}
 	if *s.p < s.low || *s.p > s.high || *s.p < 0 {
-		hint = fmt.Sprintf("allowed: %q to %q", formatSpan(s.low), formatSpan(s.high))
+		hint = fmt.Sprintf("allowed: %q to %q", FormatSpan(s.low), FormatSpan(s.high))
 		if s.zero == unbounded {
 			hint += `, or "0s" for no bound`
 		}
@@ -175,7 +175,7 @@ func (s span) check() (problem, hint string) {
 	return "", ""
 }
 
-func (s span) text() string       { return strconv.Quote(formatSpan(*s.p)) }
+func (s span) text() string       { return strconv.Quote(FormatSpan(*s.p)) }
 func (s span) take(other setting) { *s.p = *other.(span).p }
 func (s span) looser(than setting) bool {
 	a, b := *s.p, *than.(span).p

@@ -11,8 +11,17 @@ import (
 
 var errSpan = errors.New("want a duration such as 90d, 12h or 7d12h")
 
-// parseSpan reads whole weeks and days (w, d) followed by what time.ParseDuration reads; never a negative one, and never more than a century.
+// parseSpan is ParseSpan for a document, where no sign stands.
 func parseSpan(text string) (time.Duration, error) {
+	if strings.ContainsAny(text, "+-") {
+		return 0, errSpan
+	}
+	return ParseSpan(text)
+}
+
+// ParseSpan reads whole weeks and days (w, d) followed by what [time.ParseDuration] reads: "30d", "7d12h", "90m", "0s". A negative one is
+// refused, as is more than a century.
+func ParseSpan(text string) (time.Duration, error) {
 	var sum time.Duration
 	rest := text
 	for _, unit := range []struct {
@@ -31,7 +40,7 @@ func parseSpan(text string) (time.Duration, error) {
 	}
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
-		if err != nil || d < 0 || rest[0] == '+' || rest[0] == '-' || d > century {
+		if err != nil || d < 0 || d > century {
 			return 0, errSpan
 		}
 		sum += d
@@ -42,8 +51,8 @@ func parseSpan(text string) (time.Duration, error) {
 	return sum, nil
 }
 
-// formatSpan is the shortest form that parseSpan reads back.
-func formatSpan(d time.Duration) string {
+// FormatSpan is the shortest form that ParseSpan reads back.
+func FormatSpan(d time.Duration) string {
 	text := ""
 	if d >= day {
 		text = strconv.FormatInt(int64(d/day), 10) + "d"
