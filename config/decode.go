@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mtguard/config/spelling"
 )
 
 // decode lays the file over the defaults. Everything that cannot be understood is
@@ -262,7 +264,7 @@ func (d *decoder) unknown(f *field, in reflect.Type, path string) {
 		what = "section"
 	}
 	hint := ""
-	if near := nearest(f.name, keysOf(in)); near != "" {
+	if near := spelling.Nearest(f.name, keysOf(in)); near != "" {
 		hint = "did you mean " + near + "?"
 	} else if home := d.homeOf(f.name); home != "" && home != path {
 		hint = "it belongs to [" + home + "]"

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"mtguard/config/spelling"
 )
 
 // envPrefix has two underscores, because with one it would collide with the variables
@@ -136,7 +138,7 @@ func keyOfVariable(name string) (key, message, hint string) {
 	for i, v := range known {
 		names[i] = v.name
 	}
-	if near := nearest(strings.ToUpper(name), names); near != "" {
+	if near := spelling.Nearest(strings.ToUpper(name), names); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return "", "unknown variable", hint

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mtguard/config/spelling"
 )
 
 // checker collects problems of one File.
@@ -239,7 +241,7 @@ func (c *checker) policy() {
 			continue
 		case !slices.Contains(controls, name):
 			hint := "known: " + strings.Join(controls, ", ")
-			if near := nearest(name, controls); near != "" {
+			if near := spelling.Nearest(name, controls); near != "" {
 				hint = "did you mean " + strconv.Quote(near) + "?"
 			}
 			c.refuseKey(path, fmt.Sprintf("unknown control %q", name), hint)
@@ -315,7 +317,7 @@ func (c *checker) oneOf(path, key, value string, known ...string) {
 		return
 	}
 	hint := "known: " + strings.Join(known, ", ")
-	if near := nearest(strings.ToLower(value), known); near != "" {
+	if near := spelling.Nearest(strings.ToLower(value), known); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
 	c.refuse(path, fmt.Sprintf("%s cannot be %q", key, value), hint)

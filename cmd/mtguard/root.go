@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtguard/config"
+	"mtguard/config/spelling"
 )
 
 // app is what all commands share.
@@ -140,11 +141,11 @@ func nearest(word string, commands []*cobra.Command) []string {
 			continue
 		}
 		name := cmd.Name()
-		d := distanceOf(word, name)
+		d := spelling.Distance(word, name)
 		if strings.HasPrefix(name, word) || slices.Contains(cmd.SuggestFor, word) {
 			d = 0
 		}
-		if d <= 1+len(word)/3 {
+		if d <= 1+min(len(word), 32)/3 { // no command is near a longer word
 			near = append(near, candidate{name, d})
 		}
 	}
@@ -154,34 +155,6 @@ func nearest(word string, commands []*cobra.Command) []string {
 		names = append(names, c.name)
 	}
 	return names
-}
-
-// distanceOf counts the insertions, deletions, replacements and swaps of neighbours that turn a
-// into b. A word far longer than any command is at its own length.
-func distanceOf(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
-	}
-	older, previous := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range previous {
-		previous[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		current := make([]int, len(b)+1)
-		current[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				current[j] = min(current[j], older[j-2]+1)
-			}
-		}
-		older, previous = previous, current
-	}
-	return previous[len(b)]
 }
 
 // atMost is the argument rule of commands that take up to n objects.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mtguard/config/spelling"
 )
 
 // maxDocument bounds the text of a document in bytes. Full lists take a fifth of it.
@@ -77,7 +79,7 @@ func (p *parser) begin(values []*value) {
 			p.places["preset"] = v.where
 		} else {
 			hint := "known: " + strings.Join(Presets(), ", ")
-			if near := nearest(v.text, Presets()); near != "" {
+			if near := spelling.Nearest(v.text, Presets()); near != "" {
 				hint = "did you mean " + near + "?"
 			}
 			p.refuse(v.place(), "preset", "preset cannot be "+v.shown(), hint)
@@ -174,7 +176,7 @@ func (p *parser) unknown(v *value) {
 	hint := ""
 	if home := p.homeOf(word); home != "" {
 		hint = "it belongs to [" + home + "]"
-	} else if near := nearest(word, known); near != "" {
+	} else if near := spelling.Nearest(word, known); near != "" {
 		hint = "did you mean " + near + "?"
 	} else if len(known) > 0 {
 		hint = "known: " + strings.Join(known, ", ")

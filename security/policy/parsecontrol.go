@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mtguard/config/spelling"
 )
 
 // control takes one value below [controls].
@@ -33,7 +35,7 @@ func (p *parser) control(v *value) {
 		p.candidate(name, v)
 	default:
 		hint := "known: mode, percent, candidate"
-		if near := nearest(v.parts[2], []string{"mode", "percent", "candidate"}); near != "" && near != v.parts[2] {
+		if near := spelling.Nearest(v.parts[2], []string{"mode", "percent", "candidate"}); near != "" && near != v.parts[2] {
 			hint = "did you mean " + near + "?"
 		} else if slices.ContainsFunc(p.doc.candidates(name), func(f field) bool { return f.key() == key }) {
 			hint = "it belongs to [" + shown + ".candidate], or to its own section"
@@ -52,7 +54,7 @@ func (p *parser) knownControl(name string, v *value) bool {
 		p.refuse(v.key, controlPath(name+"."+v.parts[2]), "unknown control "+quote(name), "a name with a dot stands in quotes: "+shownPath(controlPath(name+"."+v.parts[2])))
 	default:
 		hint := "known: " + strings.Join(rollable(), ", ")
-		if near := nearest(name, rollable()); near != "" {
+		if near := spelling.Nearest(name, rollable()); near != "" {
 			hint = "did you mean " + strconv.Quote(near) + "?"
 		}
 		p.refuse(v.key, controlPath(name), "unknown control "+quote(name), hint)
@@ -118,7 +120,7 @@ func (p *parser) candidate(name string, v *value) {
 		if len(known) > 0 {
 			hint = "known: " + strings.Join(keysOf(known), ", ")
 		}
-		if near := nearest(key, keysOf(known)); near != "" && near != key {
+		if near := spelling.Nearest(key, keysOf(known)); near != "" && near != key {
 			hint = "did you mean " + near + "?"
 		}
 		p.refuse(v.key, path+"."+key, "unknown key "+pathOf(v.parts), hint)

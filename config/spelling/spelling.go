@@ -1,20 +1,21 @@
-package config
+// Package spelling finds what a misspelt word was probably meant to be.
+package spelling
 
-// nearest returns the known word that a misspelt one was probably meant to be,
+// Nearest returns the known word that a misspelt one was probably meant to be,
 // "" when none is near enough to help.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	best, distance := "", 1+max(1, min(len(word), 12)/3)
 	for _, candidate := range known {
-		if d := editDistance(word, candidate); d < distance {
+		if d := Distance(word, candidate); d < distance {
 			best, distance = candidate, d
 		}
 	}
 	return best
 }
 
-// editDistance counts the insertions, deletions, replacements and swaps of
-// neighbours that turn a into b.
-func editDistance(a, b string) int {
+// Distance counts the insertions, deletions, replacements and swaps of
+// neighbours that turn a into b. Of words above 64 bytes it says 64.
+func Distance(a, b string) int {
 	const longest = 64 // a word above this is no slip of the finger
 	if len(a) > longest || len(b) > longest {
 		return longest
