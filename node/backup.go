@@ -138,12 +138,7 @@ func examine(ctx context.Context, m backup.Manifest, db string, masters []vault.
 
 // openWith unlocks a store with the one of the master keys that fits.
 func openWith(ctx context.Context, s *store.Store, masters []vault.KEK) error {
-	var sealed map[string][]byte
-	var kekID string
-	err := s.View(ctx, func(tx *store.Tx) (err error) {
-		sealed, kekID, err = tx.Keysets()
-		return err
-	})
+	sealed, kekID, err := keysets(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -151,7 +146,7 @@ func openWith(ctx context.Context, s *store.Store, masters []vault.KEK) error {
 		if kek.ID() != kekID {
 			continue
 		}
-		v, err := vault.Open(kek, keysetsOf(sealed))
+		v, err := vault.Open(kek, sealed)
 		if err != nil {
 			return err
 		}
@@ -163,12 +158,18 @@ func openWith(ctx context.Context, s *store.Store, masters []vault.KEK) error {
 	return fmt.Errorf("%w: the backup's has the ID %s", vault.ErrWrongKEK, kekID)
 }
 
-func keysetsOf(sealed map[string][]byte) map[vault.Purpose][]byte {
-	keysets := make(map[vault.Purpose][]byte, len(sealed))
-	for purpose, b := range sealed {
-		keysets[vault.Purpose(purpose)] = b
-	}
-	return keysets
+// keysets are a store's, and the ID of the master key that they are sealed under; "" when there are none.
+func keysets(ctx context.Context, s *store.Store) (sealed map[vault.Purpose][]byte, kekID string, err error) {
+	sealed = make(map[vault.Purpose][]byte)
+	err = s.View(ctx, func(tx *store.Tx) error {
+		rows, id, err := tx.Keysets()
+		for purpose, b := range rows {
+			sealed[vault.Purpose(purpose)] = b
+		}
+		kekID = id
+		return err
+	})
+	return sealed, kekID, err
 }
 
 // count goes through all users, keys with their material, and audit rows.

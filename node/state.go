@@ -57,12 +57,7 @@ func storeTrouble(err error) error {
 }
 
 func unlock(ctx context.Context, s *store.Store, dir *statedir.Dir, masterKeyFile string, log *slog.Logger) (*state, error) {
-	var sealed map[string][]byte
-	var kekID string
-	err := s.View(ctx, func(tx *store.Tx) (err error) {
-		sealed, kekID, err = tx.Keysets()
-		return err
-	})
+	sealed, kekID, err := keysets(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +72,7 @@ func unlock(ctx context.Context, s *store.Store, dir *statedir.Dir, masterKeyFil
 		}
 		err = st.create(ctx)
 	} else {
-		st.vault, err = vault.Open(m.kek, keysetsOf(sealed))
+		st.vault, err = vault.Open(m.kek, sealed)
 	}
 	if err != nil {
 		return nil, err

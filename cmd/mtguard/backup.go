@@ -215,16 +215,7 @@ func (c *call) passphrase(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
-	in, name := c.app.stdin, "standard input"
-	if file != "-" {
-		opened, err := os.Open(file)
-		if err != nil {
-			return "", err
-		}
-		defer opened.Close()
-		in, name = opened, file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxPassphrase))
+	text, name, err := c.beginning(file, maxPassphrase)
 	if err != nil {
 		return "", err
 	}

@@ -69,3 +69,19 @@ func (c *counter) Write(b []byte) (int, error) {
 	c.n += int64(n)
 	return n, err
 }
+
+// beginning is the first most bytes of a file, or of standard input when it is "-", and how a
+// message names it.
+func (c *call) beginning(file string, most int64) (text []byte, name string, err error) {
+	in, name := c.app.stdin, "standard input"
+	if file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return nil, file, err
+		}
+		defer opened.Close()
+		in, name = opened, file
+	}
+	text, err = io.ReadAll(io.LimitReader(in, most))
+	return text, name, err
+}

@@ -230,13 +230,7 @@ secret is watched: whoever tries it later sees the cover site and is counted.`,
 			result, err := c.change(func(o admin.ChangeOptions) (control.Result, error) {
 				return c.client.RevokeKey(c.ctx, string(k.ID), admin.RevokeBody{Replace: replace}, o)
 			})
-			if err != nil {
-				return err
-			}
-			return answer(c, []control.Result{result}, func() error {
-				c.say(result)
-				return c.showLinks(result, false)
-			})
+			return c.handsOut(result, err, false)
 		}),
 	}
 	o.change(cmd.Flags())

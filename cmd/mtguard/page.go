@@ -42,13 +42,7 @@ func (a *app) pageVerbCommand(o *nodeFlags, verb, short, reason string) *cobra.C
 		ValidArgsFunction: a.userNames(o, 1),
 		RunE: a.asks(o, func(c *call) error {
 			result, err := c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.Page(c.ctx, c.args[0], verb, o) })
-			if err != nil {
-				return err
-			}
-			return answer(c, []control.Result{result}, func() error {
-				c.say(result)
-				return c.showLinks(result, false)
-			})
+			return c.handsOut(result, err, false)
 		}),
 	}
 	o.change(cmd.Flags())

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -117,19 +116,10 @@ const maxPolicyFile = 256 << 10
 // document reads a policy and refuses one that makes no sense, with its places in the file: the
 // node knows no file. Whether it can be used is the node's to say.
 func (c *call) document(file string) (string, error) {
-	in, name := c.app.stdin, "standard input"
-	if file != "-" {
-		opened, err := os.Open(file)
-		if errors.Is(err, os.ErrNotExist) {
-			return "", &missingError{err.Error(), "mtguard policy show > " + file}
-		}
-		if err != nil {
-			return "", err
-		}
-		defer opened.Close()
-		in, name = opened, file
+	text, name, err := c.beginning(file, maxPolicyFile+1)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", &missingError{err.Error(), "mtguard policy show > " + file}
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxPolicyFile+1))
 	if err != nil {
 		return "", err
 	}

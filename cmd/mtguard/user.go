@@ -287,6 +287,17 @@ func (c *call) changed(result control.Result, err error) error {
 	})
 }
 
+// handsOut is changed for a change that hands out links.
+func (c *call) handsOut(result control.Result, err error, qr bool) error {
+	if err != nil {
+		return err
+	}
+	return answer(c, []control.Result{result}, func() error {
+		c.say(result)
+		return c.showLinks(result, qr)
+	})
+}
+
 // say prints the line of a change.
 func (c *call) say(result control.Result) {
 	if c.quiet {

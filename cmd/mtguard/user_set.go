@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -124,13 +122,7 @@ What the levels mean:
 			result, err := c.change(func(o admin.ChangeOptions) (control.Result, error) {
 				return c.client.AddUser(c.ctx, newUser(c.args[0], p, secret), o)
 			})
-			if err != nil {
-				return err
-			}
-			return answer(c, []control.Result{result}, func() error {
-				c.say(result)
-				return c.showLinks(result, qr)
-			})
+			return c.handsOut(result, err, qr)
 		}),
 	}
 	o.change(cmd.Flags())
@@ -168,16 +160,7 @@ func (c *call) secret(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
-	in, name := c.app.stdin, "standard input"
-	if file != "-" {
-		opened, err := os.Open(file)
-		if err != nil {
-			return "", err
-		}
-		defer opened.Close()
-		in, name = opened, file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxSecretFile+1))
+	text, name, err := c.beginning(file, maxSecretFile+1)
 	if err != nil {
 		return "", err
 	}
