@@ -28,18 +28,14 @@ func tidy(ctx context.Context) {
 	// Who set a limit himself knows better.
 	limited := os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == ""
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
-	percent := 100 * slack >> 20
-	defer debug.SetGCPercent(debug.SetGCPercent(percent))
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	percent := 100
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	last, tidied := allocated(), uint64(0)
+	debug.FreeOSMemory() // what the start left, so that what is live is known
+	tidied := allocated()
+	last := tidied
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := allocated()
 		live := max(sample[1].Value.Uint64(), 1<<20)
 		if limited { // a flood between two looks must not grow the heap seventeenfold
 			debug.SetMemoryLimit(int64(64<<20 + 3*live))
@@ -48,6 +44,12 @@ func tidy(ctx context.Context) {
 			percent = fit
 			debug.SetGCPercent(percent)
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := allocated()
 		if now-last < quiet && now-tidied > worth {
 			debug.FreeOSMemory()
 			tidied = now
