@@ -33,6 +33,7 @@ type Target struct {
 
 	program string
 	prepare func(e *Env) (args []string, err error)
+	operate func(e *Env) error // once it listens; nil: nothing to do
 	// needsTelegram: the program dials Telegram's own addresses whatever it is told.
 	needsTelegram bool
 }
@@ -132,6 +133,13 @@ func (t Target) Start(e *Env) (*Running, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 		if proc.Listens(r.PID, e.Network.ProxyAt.Port()) {
+			if t.operate == nil {
+				return r, nil
+			}
+			if err := t.operate(e); err != nil {
+				r.Stop()
+				return nil, fmt.Errorf("%s: %w", t.Name, err)
+			}
 			return r, nil
 		}
 	}
