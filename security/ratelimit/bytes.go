@@ -84,7 +84,8 @@ func (b *Bytes) Spent(n int, now time.Time) time.Duration {
 }
 
 // Portion is how many bytes to move at a time, so that pauses are short and the shares even: a sixteenth of a second's, but not less than
-// 4 KiB. Without a limit it is the largest int.
+// 1 KiB, so that a small call of somebody held to 10 KiB a second waits a tenth of a second for his own upload. Without a limit it is the
+// largest int.
 func (b *Bytes) Portion() int {
 	if b == nil {
 		return math.MaxInt
@@ -93,5 +94,5 @@ func (b *Bytes) Portion() int {
 	if word == 0 {
 		return math.MaxInt
 	}
-	return max(int(word>>36), 4<<10)
+	return max(int(word>>36), 1<<10)
 }

@@ -160,7 +160,7 @@ func TestThrottle(t *testing.T) {
 	if up == nil || x.Down() != nil {
 		t.Fatal("a limit of one direction holds back the other, or none")
 	}
-	if got := up.Spent(2000, start); got != time.Second || up.Portion() != 4096 {
+	if got := up.Spent(2000, start); got != time.Second || up.Portion() != 1024 {
 		t.Errorf("pause %v, portion %d", got, up.Portion())
 	}
 	user.Set(100, 1000, start)
