@@ -111,19 +111,7 @@ func (r *AccessReport) judge(p *Plane, control string, subject policy.Subject) {
 // modeFor is the mode of a control for a subject, with broken glass and exceptions,
 // which are not counted.
 func (p *Plane) modeFor(control string, subject policy.Subject) (mode policy.Mode, exception string) {
-	s := p.parts.Live.Load()
-	now := p.parts.Now()
-	mode = s.Mode(control, subject)
-	if mode == policy.Off || policy.MemoryBound(control) {
-		return mode, ""
-	}
-	if id, ok := s.Exceptions.Find(control, subject, now); ok {
-		return policy.Monitor, id
-	}
-	if now.Before(s.Glass) && mode == policy.Enforce {
-		mode = policy.Monitor
-	}
-	return mode, ""
+	return p.parts.Live.Load().Expect(control, subject, p.parts.Now())
 }
 
 // ControlInfo is a control and what it has decided since the start.

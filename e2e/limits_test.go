@@ -74,6 +74,66 @@ func party(t *testing.T, body admin.UserBody) (n *node, site *tape, p person) {
 	return n, site, n.add(body)
 }
 
+// TestByteRatesAreCountedBeforeTheyHoldBack: in monitor a user who goes beyond the rate gets all he asks for and is
+// counted when his session ends, and so is one who keeps to it; for an exception it is the same; enforced, he waits.
+func TestByteRatesAreCountedBeforeTheyHoldBack(t *testing.T) {
+	t.Parallel()
+	const rate = 64 << 10 // bytes per second, and as many at once
+	tele := telegram(t, 2)
+	n := start(t, standard(t, coverSite(t).addr, tele))
+	const small, middling, large = rate / 4, 4 * rate, 20 * rate
+	for _, size := range []int{small, middling, large} {
+		tele.servers[2].Put(int64(-size), randomBytes(size))
+	}
+	policy := func(mode string) {
+		n.setPolicy("[bandwidth]", `per_user = "64KiB/s"`, steadfast, in(mode, "bytes.user"))
+	}
+	fetch := func(user person, size int) (took time.Duration) {
+		t.Helper()
+		err := client.Connect(bounded(t, time.Minute), way(t, n.addr, user.ways["faketls"], nil), tele.regular, 2, func(ctx context.Context, c *client.Conn) error {
+			began := time.Now()
+			_, err := client.Download(ctx, c.Client, int64(-size), size, client.LargePart, nil)
+			took = time.Since(began)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return took
+	}
+	ends := func(what string, want control.ControlInfo) {
+		t.Helper()
+		n.await(what, func() bool {
+			c := n.control("bytes.user")
+			return c.KnownAllowed == want.KnownAllowed && c.KnownWould == want.KnownWould && c.KnownRefused == want.KnownRefused
+		})
+	}
+	greedy, modest, spared := n.add(admin.UserBody{Name: "greedy"}), n.add(admin.UserBody{Name: "modest"}), n.add(admin.UserBody{Name: "spared"})
+	policy("monitor")
+	if took := fetch(greedy, large); took > 15*time.Second {
+		t.Errorf("monitor holds back: %v", took)
+	}
+	ends("the greedy user's decision", control.ControlInfo{KnownWould: 1})
+	fetch(modest, small)
+	ends("the modest user's decision", control.ControlInfo{KnownWould: 1, KnownAllowed: 1})
+	exception, err := n.api.AddException(t.Context(), admin.ExceptionBody{Controls: []string{"bytes.user"}, User: "spared",
+		Until: time.Now().Add(time.Hour)}, insist)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy("enforce")
+	fetch(spared, large)
+	ends("the spared user's decision", control.ControlInfo{KnownWould: 2, KnownAllowed: 1})
+	n.await("the exception's count", func() bool {
+		all, err := n.api.Exceptions(t.Context())
+		return err == nil && len(all) == 1 && all[0].ID == exception.Exception.ID && all[0].Hits == 1
+	})
+	if took := fetch(greedy, middling); took < 2*time.Second { // but for what may go at once, and what was under way
+		t.Errorf("enforced, %d bytes came within %v", middling, took)
+	}
+	ends("the greedy user's second decision", control.ControlInfo{KnownWould: 2, KnownAllowed: 1, KnownRefused: 1})
+}
+
 // refusedLikeAStranger compares what a refused user sees, in every transport, with what somebody sees who has no secret
 // at all, byte for byte.
 func refusedLikeAStranger(t *testing.T, n *node, p person, from string, site *tape) {

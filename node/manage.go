@@ -155,7 +155,7 @@ func (n *Node) decisions(info *control.ControlInfo) {
 	info.Allowed = c.Decisions(stats.VerdictAllow, stats.ModeEnforce) + c.Decisions(stats.VerdictAllow, stats.ModeMonitor)
 	info.KnownAllowedEnforced = c.KnownDecisions(stats.VerdictAllow, stats.ModeEnforce)
 	info.KnownAllowed = info.KnownAllowedEnforced + c.KnownDecisions(stats.VerdictAllow, stats.ModeMonitor)
-	for _, v := range []stats.Verdict{stats.VerdictDeny, stats.VerdictMask} {
+	for _, v := range []stats.Verdict{stats.VerdictDeny, stats.VerdictMask, stats.VerdictDelay} {
 		info.Refused += c.Decisions(v, stats.ModeEnforce)
 		info.WouldRefuse += c.Decisions(v, stats.ModeMonitor)
 		info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)

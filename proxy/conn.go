@@ -316,9 +316,31 @@ func (l *session) ended(r relay.Result) {
 	l.s.Sessions.Close(&l.Session, r.Up, r.Down)
 	l.s.Stats.Sessions.Dec()
 	l.s.Stats.RelayBytes(r.Up, r.Down)
+	l.judgeBytes(time.Now())
 	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.Transport, dc: l.dc, counted: l.counted, grant: l.Grant}
 	b.emit(l.s, event.Relayed, r.Reason.String(), l.Key(), r)
 	b.release(l.s, stats.OutcomeRelayed)
+}
+
+// judgeBytes counts what bytes.user came to for this session. It refuses nobody, so it is no check of the pipeline: whether it held the
+// session back is known at the end. Of access.ReadOnly that is the level's meaning, and nothing is counted.
+func (l *session) judgeBytes(now time.Time) {
+	s := l.s.Live.Load()
+	subject := policy.Subject{Addr: l.From(), User: l.User()}
+	mode, _ := s.Expect(policy.BytesUser, subject, now)
+	if mode == policy.Off || l.Level() == access.ReadOnly {
+		return
+	}
+	verdict := stats.VerdictAllow
+	if l.Throttle.Over() {
+		verdict = stats.VerdictDelay
+		mode, _ = s.Judge(policy.BytesUser, subject, now) // an exception that spared it counts that
+	}
+	counted := stats.ModeMonitor
+	if mode == policy.Enforce {
+		counted = stats.ModeEnforce
+	}
+	l.s.Stats.Control(policy.BytesUser).Decided(verdict, counted, true)
 }
 
 // close ends a connection that the relay never had.

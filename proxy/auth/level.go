@@ -54,21 +54,24 @@ func HelloCeiling(s *policy.Snapshot, from netip.Addr, user, serverName, ja4 str
 
 // RatesOf is what the policy lets a user's sessions carry together. Where the
 // control bytes.user is not enforced for the user nothing is bounded but the upload
-// of access.ReadOnly, which is what that level means.
+// of access.ReadOnly, which is what that level means; in monitor it is watched who
+// goes beyond.
 func RatesOf(s *policy.Snapshot, user string, now time.Time) usage.Rates {
 	var r usage.Rates
 	if s == nil {
 		return r
 	}
-	rate := func(b policy.ByteRate) usage.Rate { return usage.Rate{PerSecond: b.PerSecond, Burst: b.Burst} }
-	r.Level[access.ReadOnly] = rate(s.Limits.BytesPerLevel[access.ReadOnly])
-	if m, _ := s.Judge(policy.BytesUser, policy.Subject{User: user}, now); m != policy.Enforce {
-		return r
+	m, _ := s.Expect(policy.BytesUser, policy.Subject{User: user}, now)
+	rate := func(b policy.ByteRate, watch bool) usage.Rate {
+		return usage.Rate{PerSecond: b.PerSecond, Burst: b.Burst, Watch: watch && !b.Unlimited()}
 	}
-	r.User = rate(s.Limits.BytesPerUser)
-	for l, b := range s.Limits.BytesPerLevel {
-		r.Level[l] = rate(b)
+	if m != policy.Off {
+		r.User = rate(s.Limits.BytesPerUser, m == policy.Monitor)
+		for l, b := range s.Limits.BytesPerLevel {
+			r.Level[l] = rate(b, m == policy.Monitor)
+		}
 	}
+	r.Level[access.ReadOnly] = rate(s.Limits.BytesPerLevel[access.ReadOnly], false)
 	return r
 }
 

@@ -142,7 +142,11 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow, budget func() *ratelimi
 			}
 			p.bytes[dir].Add(int64(count))
 			if b := budget(); b != nil && err == nil { // it may have come while the reading waited
-				p.pause(b.Spent(count, time.Now()), budget)
+				pause, over := b.Spent(count, time.Now())
+				if over {
+					p.Throttle.WentOver()
+				}
+				p.pause(pause, budget)
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -168,7 +172,7 @@ func (p *pair) pause(d time.Duration, budget func() *ratelimit.Pair) {
 		case <-time.After(min(d, lookAgain)):
 		}
 		p.last.Store(time.Now().UnixNano()) // a pause is ours, not the peers' silence
-		if b := budget(); b == nil || b.Spent(0, time.Now()) <= 0 {
+		if b := budget(); b == nil || !b.Owes(time.Now()) {
 			return
 		}
 	}

@@ -20,7 +20,10 @@ func (s *session) budget(w way) *ratelimit.Pair {
 // charge counts n bytes of a direction, and lets it pause if they were too many.
 func (l *loop) charge(s *session, w way, budget *ratelimit.Pair, n int) {
 	at := time.Now()
-	pause := budget.Spent(n, at)
+	pause, over := budget.Spent(n, at)
+	if over {
+		s.throttle.WentOver()
+	}
 	if n == 0 || pause <= 0 {
 		return
 	}
@@ -46,7 +49,7 @@ func (l *loop) resume() {
 		if s.over {
 			return
 		}
-		if budget := s.budget(h.way); budget != nil && d.until > int64(now) && budget.Spent(0, at) > 0 {
+		if budget := s.budget(h.way); budget != nil && d.until > int64(now) && budget.Owes(at) {
 			l.pause(h, now)
 			return
 		}

@@ -76,6 +76,34 @@ func TestAThrottledSessionKeepsTheRateAndLosesNothing(t *testing.T) {
 	}
 }
 
+// TestAWatchedSessionIsNotHeldBack goes a thousand times beyond a rate that is only watched, and the throttle knows; one that keeps to its
+// rate is not accused.
+func TestAWatchedSessionIsNotHeldBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		perSecond int64
+		over      bool
+	}{"beyond": {1000, true}, "within": {1 << 30, false}} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, e relay.Engine) {
+				b := new(ratelimit.Bytes)
+				b.Watch(c.perSecond, c.perSecond, time.Now())
+				s := relay.Session{Throttle: throttle(b, b)}
+				same := func(b []byte) []byte { return b }
+				began := time.Now()
+				r := start(t, e, s)
+				exchange(t, r, noise(1, 500_000), noise(2, 500_000), same, same)
+				r.wait(t)
+				if took := time.Since(began); took > 60*time.Second { // held to the rate: a quarter of an hour
+					t.Errorf("a million bytes took %v", took)
+				}
+				if s.Throttle.Over() != c.over {
+					t.Errorf("beyond the rate: %v", s.Throttle.Over())
+				}
+			})
+		})
+	}
+}
+
 // stuck is a session whose upload pauses for minutes.
 func stuck(t *testing.T, e relay.Engine, idle time.Duration) (*running, *ratelimit.Throttle, *ratelimit.Bytes) {
 	t.Helper()

@@ -29,11 +29,20 @@ type Subject struct {
 // policy does not name it. A control in Off is not asked, so nobody is an exception to it. For the subject of an exception it is in Monitor,
 // and so for everybody until Glass, and for a subject outside the control's percentage.
 func (s *Snapshot) Judge(control string, subj Subject, now time.Time) (m Mode, exception string) {
-	m = s.Mode(control, subj)
+	return s.judge(control, subj, now, (*Exceptions).Match)
+}
+
+// Expect is Judge without counting, for who has to know beforehand what a refusal would mean.
+func (s *Snapshot) Expect(control string, subj Subject, now time.Time) (m Mode, exception string) {
+	return s.judge(control, subj, now, (*Exceptions).Find)
+}
+
+func (s *Snapshot) judge(control string, subj Subject, now time.Time, find func(*Exceptions, string, Subject, time.Time) (string, bool)) (Mode, string) {
+	m := s.Mode(control, subj)
 	if s == nil || m == Off || MemoryBound(control) {
 		return m, ""
 	}
-	if id, ok := s.Exceptions.Match(control, subj, now); ok {
+	if id, ok := find(s.Exceptions, control, subj, now); ok {
 		return Monitor, id
 	}
 	if now.Before(s.Glass) {

@@ -13,8 +13,9 @@ import (
 // Connections that take their bytes a Portion at a time, and pause as they are told, get equal shares: each one's pause ends after that of
 // whoever came before it.
 type Bytes struct {
-	tat  atomic.Int64  // when all bytes so far would have been paid for, nanoseconds since 1970
-	rate atomic.Uint64 // PerSecond in the upper half, Burst in the lower; 0 is no limit
+	tat   atomic.Int64  // when all bytes so far would have been paid for, nanoseconds since 1970
+	rate  atomic.Uint64 // PerSecond in the upper half, Burst in the lower; 0 is no limit
+	watch atomic.Bool   // nobody is held back
 }
 
 // maxDebt bounds how long anybody may be told to pause beyond what the burst covers. Only a clock that was set back, or some hundred
@@ -27,6 +28,17 @@ const MaxByteRate = math.MaxUint32
 // Set changes the rate: bytes per second in the long run, and how many may go at once after a quiet time. A rate of 0 or less, or beyond
 // MaxByteRate, is no limit; a burst of 0 or less is what goes in a second. Bytes that were spent and not paid for count at the new rate.
 func (b *Bytes) Set(perSecond, burst int64, now time.Time) {
+	b.watch.Store(false)
+	b.set(perSecond, burst, now)
+}
+
+// Watch changes the rate to one that holds nobody back: it is only told when there was more. What goes beyond the rate is not owed later.
+func (b *Bytes) Watch(perSecond, burst int64, now time.Time) {
+	b.watch.Store(true)
+	b.set(perSecond, burst, now)
+}
+
+func (b *Bytes) set(perSecond, burst int64, now time.Time) {
 	word := uint64(0)
 	if perSecond > 0 && perSecond <= MaxByteRate {
 		if burst <= 0 {
@@ -63,13 +75,20 @@ func (b *Bytes) Rate() (perSecond, burst int64) {
 // Spent counts n bytes that went through, and returns how long to pause before the next; 0 while they are covered. With n 0 nothing is
 // counted, and the answer is how long somebody would pause who had just come.
 func (b *Bytes) Spent(n int, now time.Time) time.Duration {
+	pause, _ := b.spend(n, now)
+	return pause
+}
+
+// spend is Spent that tells, too, whether these bytes went beyond the rate; of one that is watched only that.
+func (b *Bytes) spend(n int, now time.Time) (pause time.Duration, over bool) {
 	if b == nil {
-		return 0
+		return 0, false
 	}
 	word := b.rate.Load()
 	if word == 0 {
-		return 0
+		return 0, false
 	}
+	watched := b.watch.Load()
 	rate, burst := int64(word>>32), int64(word&math.MaxUint32)
 	at := now.UnixNano()
 	covered := at + min(burst*int64(time.Second)/rate, maxSpan)
@@ -77,21 +96,25 @@ func (b *Bytes) Spent(n int, now time.Time) time.Duration {
 	for {
 		tat := b.tat.Load()
 		next := min(max(tat, at)+min(cost, maxSpan), covered+maxDebt)
+		over = n > 0 && next > covered
+		if watched {
+			next = min(next, covered)
+		}
 		if n <= 0 || next == tat || b.tat.CompareAndSwap(tat, next) {
-			return time.Duration(max(next-covered, 0))
+			return time.Duration(max(next-covered, 0)), over
 		}
 	}
 }
 
 // Portion is how many bytes to move at a time, so that pauses are short and the shares even: a sixteenth of a second's, but not less than
 // 1 KiB, so that a small call of somebody held to 10 KiB a second waits a tenth of a second for his own upload. Without a limit it is the
-// largest int.
+// largest int, and for one that is watched.
 func (b *Bytes) Portion() int {
 	if b == nil {
 		return math.MaxInt
 	}
 	word := b.rate.Load()
-	if word == 0 {
+	if word == 0 || b.watch.Load() {
 		return math.MaxInt
 	}
 	return max(int(word>>36), 1<<10)

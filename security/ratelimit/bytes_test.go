@@ -160,14 +160,14 @@ func TestThrottle(t *testing.T) {
 	if up == nil || x.Down() != nil {
 		t.Fatal("a limit of one direction holds back the other, or none")
 	}
-	if got := up.Spent(2000, start); got != time.Second || up.Portion() != 1024 {
+	if got, over := up.Spent(2000, start); got != time.Second || !over || up.Portion() != 1024 {
 		t.Errorf("pause %v, portion %d", got, up.Portion())
 	}
 	user.Set(100, 1000, start)
-	if got := x.Down().Spent(1500, start); got != 5*time.Second {
+	if got, _ := x.Down().Spent(1500, start); got != 5*time.Second {
 		t.Errorf("down: pause %v", got)
 	}
-	if got := up.Spent(0, start); got != 5*time.Second {
+	if got, over := up.Spent(0, start); got != 5*time.Second || over || !up.Owes(start) {
 		t.Errorf("the longer pause counts: %v", got)
 	}
 	x.Set(nil)
@@ -176,6 +176,42 @@ func TestThrottle(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { up.Spent(1, start); up.Portion(); x.Up() }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestWatch goes beyond a rate that is only watched: that is told, nobody pauses, nothing is owed, and a rate that is set then begins anew.
+func TestWatch(t *testing.T) {
+	var b Bytes
+	b.Watch(1000, 1000, start)
+	var x Throttle
+	x.Set(&Budgets{Up: Pair{&b}})
+	up := x.Up()
+	if up == nil || up.Portion() != math.MaxInt || up.Unlimited() {
+		t.Fatal("what is watched is not counted, or taken in small portions")
+	}
+	for _, c := range []struct {
+		n     int
+		after time.Duration
+		over  bool
+	}{{1000, 0, false}, {1, 0, true}, {5_000_000, 0, true}, {0, 0, false}, {1000, time.Second, false}, {500, 1500 * time.Millisecond, false}, {1, 1500 * time.Millisecond, true}} {
+		pause, over := up.Spent(c.n, start.Add(c.after))
+		if pause != 0 || over != c.over || up.Owes(start.Add(c.after)) {
+			t.Errorf("%d bytes after %v: over is %v, pause %v", c.n, c.after, over, pause)
+		}
+	}
+	b.Set(1000, 1000, start.Add(1500*time.Millisecond))
+	if pause, over := up.Spent(1000, start.Add(2500*time.Millisecond)); pause != 0 || over {
+		t.Errorf("what was only watched is owed: %v", pause)
+	}
+	if pause, over := up.Spent(1000, start.Add(2500*time.Millisecond)); pause != time.Second || !over {
+		t.Errorf("a rate that is set does not hold back: %v", pause)
+	}
+	if x.Over() {
+		t.Error("over before anybody noted it")
+	}
+	x.WentOver()
+	if !x.Over() {
+		t.Error("what was noted is forgotten")
 	}
 }
 

@@ -9,7 +9,18 @@ import (
 )
 
 // Rate is bytes per second and a burst, as ratelimit.Bytes.Set takes them.
-type Rate struct{ PerSecond, Burst int64 }
+type Rate struct {
+	PerSecond, Burst int64
+	Watch            bool // hold nobody back, only see who goes beyond it
+}
+
+func (r Rate) set(b *ratelimit.Bytes, now time.Time) {
+	if r.Watch {
+		b.Watch(r.PerSecond, r.Burst, now)
+		return
+	}
+	b.Set(r.PerSecond, r.Burst, now)
+}
 
 // Rates bound what a user's sessions carry together.
 type Rates struct {
@@ -78,13 +89,13 @@ func (a *Account) SetRates(r Rates, now time.Time) {
 	}
 	m := a.metersOf()
 	for way := range m.user {
-		m.user[way].Set(r.User.PerSecond, r.User.Burst, now)
+		r.User.set(&m.user[way], now)
 		for l := range m.level {
 			rate := r.Level[l]
 			if way == 1 && access.Level(l) == access.ReadOnly {
 				rate = Rate{} // reading is not bounded
 			}
-			m.level[l][way].Set(rate.PerSecond, rate.Burst, now)
+			rate.set(&m.level[l][way], now)
 		}
 	}
 }

@@ -27,9 +27,9 @@ func TestLevelOfAnAccount(t *testing.T) {
 
 // What is bounded for whom: a user's sessions share one budget a direction, those of a level another one, and of read_only only the upload.
 func TestBudgetsOfLevels(t *testing.T) {
-	rates := Rates{User: Rate{1000, 1000}}
-	rates.Level[access.ReadOnly] = Rate{100, 100}
-	rates.Level[access.Standard] = Rate{500, 500}
+	rates := Rates{User: Rate{PerSecond: 1000, Burst: 1000}}
+	rates.Level[access.ReadOnly] = Rate{PerSecond: 100, Burst: 100}
+	rates.Level[access.Standard] = Rate{PerSecond: 500, Burst: 500}
 	var a Account
 	a.SetRates(rates, noon)
 	for _, c := range []struct {
@@ -62,7 +62,7 @@ func TestBudgetsOfLevels(t *testing.T) {
 // An account that nobody uses holds no meters, however often it is told its rates.
 func TestUnusedAccountsHoldNoMeters(t *testing.T) {
 	var none *Account
-	none.SetRates(Rates{User: Rate{1, 1}}, noon)
+	none.SetRates(Rates{User: Rate{PerSecond: 1, Burst: 1}}, noon)
 	none.Came(mtproto.FakeTLS, noon)
 	if none.Budgets(access.Standard) != nil || none.Transports() != [4]TransportUse{} {
 		t.Error("no account has meters")
@@ -82,7 +82,7 @@ func TestTransportsAreCounted(t *testing.T) {
 			a.Came(mtproto.Classic, noon.Add(time.Duration(i)*time.Minute))
 			a.Came(mtproto.FakeTLS, noon)
 			a.Came(99, noon)
-			a.SetRates(Rates{User: Rate{1, 1}}, noon)
+			a.SetRates(Rates{User: Rate{PerSecond: 1, Burst: 1}}, noon)
 			a.Budgets(access.Standard).Up.Spent(1, noon)
 		})
 	}

@@ -21,7 +21,7 @@ type Control struct {
 
 // Decided counts one verdict. known tells that it was about somebody known: a user, or a network that one came from lately.
 func (c *Control) Decided(v Verdict, m Mode, known bool) {
-	d := &c.decisions[min(v, VerdictMask)][min(m, ModeCandidate)]
+	d := &c.decisions[min(v, VerdictDelay)][min(m, ModeCandidate)]
 	if known {
 		d.known.Inc()
 	} else {
@@ -31,13 +31,13 @@ func (c *Control) Decided(v Verdict, m Mode, known bool) {
 
 // Decisions returns how often the control decided so, about anybody.
 func (c *Control) Decisions(v Verdict, m Mode) uint64 {
-	d := &c.decisions[min(v, VerdictMask)][min(m, ModeCandidate)]
+	d := &c.decisions[min(v, VerdictDelay)][min(m, ModeCandidate)]
 	return d.known.Load() + d.unknown.Load()
 }
 
 // KnownDecisions returns how often the control decided so about somebody known.
 func (c *Control) KnownDecisions(v Verdict, m Mode) uint64 {
-	return c.decisions[min(v, VerdictMask)][min(m, ModeCandidate)].known.Load()
+	return c.decisions[min(v, VerdictDelay)][min(m, ModeCandidate)].known.Load()
 }
 
 // Panicked counts one judgement that ended in a panic.

@@ -82,10 +82,12 @@ const (
 	VerdictAllow Verdict = iota
 	VerdictDeny
 	VerdictMask
+	// VerdictDelay: a session was held to a rate, or would have been, at least once. Counted when it ends.
+	VerdictDelay
 	verdicts
 )
 
-var verdictNames = [verdicts]string{"allow", "deny", "mask"}
+var verdictNames = [verdicts]string{"allow", "deny", "mask", "delay"}
 
 // Mode is whether a control's verdict took effect.
 type Mode uint8
