@@ -314,3 +314,37 @@ func TestLevelReachesLiveSessions(t *testing.T) {
 	}
 	other.goesOn(t, "nothing was changed for this one")
 }
+
+// TestRulesOnTheHelloReachLiveSessions makes rules on what a hello says after the clients have said it, when there was
+// no such rule yet: whom they name ends within a second, and nobody else.
+func TestRulesOnTheHelloReachLiveSessions(t *testing.T) {
+	t.Parallel()
+	tele, site := telegram(t, 2), someSite(t)
+	tele.servers[2].ExpectCuts()
+	n := start(t, enforcing(standard(t, site.Addr().String(), tele), "access.pattern"))
+	n.setPolicy(steadfast)
+	insisted := func(match string) control.RuleInfo { // a rule on a hello may always be on one's own
+		t.Helper()
+		r, err := n.api.AddRule(t.Context(), admin.RuleBody{Match: match, Level: access.None}, insist)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *r.Rule
+	}
+	other := enter(t, n, secureSecret, "127.0.204.1") // it has no hello
+	for _, match := range []string{"sni:" + coverName, "ja4:t13*"} {
+		t.Run(match, func(t *testing.T) {
+			elsewhere := insisted("sni:elsewhere.example.org")
+			live := enter(t, n, fakeTLSSecret, "127.0.204.2")
+			live.goesOn(t, "the rule is on another name")
+			r := insisted(match)
+			if took := live.cut(t, time.Now()); took > prompt {
+				t.Errorf("the session ended %v after the answer", took)
+			}
+			n.removeRule(r.ID)
+			n.removeRule(elsewhere.ID)
+			served(t, way(t, n.addr, fakeTLSSecret, dialFrom("127.0.204.2")), 2)
+		})
+	}
+	other.goesOn(t, "no rule is about this one")
+}

@@ -41,7 +41,7 @@ type conn struct {
 	grant   *auth.Grant // nil until the client was let in
 	counted bool        // stands in the occupancy
 	verdict guard.Verdict
-	hello   access.Level // ceiling by what the hello said
+	hello   *faketls.ClientHello
 }
 
 // serveConn owns c until the relay does.
@@ -101,6 +101,7 @@ func (x *conn) admit() bool {
 // Hello implements handshake.Judge.
 func (x *conn) Hello(h *faketls.ClientHello) bool {
 	x.Transport, x.ServerName, x.KeyShare = mtproto.FakeTLS, h.ServerName(), h.Offers(faketls.X25519MLKEM768)
+	x.hello = h
 	if _, wanted := x.Policy.Access.Patterns(); wanted {
 		x.JA4 = h.JA4()
 	}
@@ -115,8 +116,11 @@ func (x *conn) Client(g *auth.Grant, t mtproto.Transport) bool {
 	x.UserOpen, x.UserAddrs = account.Open()
 	x.KeyOpen = x.key.Leases()
 	x.SecretSince, x.Imported = x.key.Since(), x.key.Imported()
-	x.hello = auth.HelloCeiling(x.Policy, x.Addr.Addr(), x.User, x.ServerName, x.JA4, x.At)
-	x.Level = min(account.Level(), x.hello, auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))
+	if x.hello != nil && x.JA4 == "" {
+		x.JA4 = x.hello.JA4() // rules that come while the session lives may ask for it
+	}
+	x.Level = min(account.Level(), auth.HelloCeiling(x.Policy, x.Addr.Addr(), x.User, x.ServerName, x.JA4, x.At),
+		auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))
 	account.Came(t, x.At)
 	return x.judged(x.s.Guard.Authorize(&x.Conn))
 }
@@ -256,7 +260,7 @@ func (x *conn) relay(r relay.Session, payload int) {
 	r.Server.SetDeadline(time.Time{})
 	live := &session{s: x.s, payload: int32(payload), dc: x.DC, counted: x.counted}
 	live.Conn, live.Since, live.Grant, live.Relay, live.Transport = x.ID, x.At.UnixNano(), x.grant, live, x.Transport
-	live.Hello = x.hello
+	live.Grant.Said = auth.Saying(x.ServerName, x.JA4)
 	x.key.Account().SetRates(auth.RatesOf(x.Policy, x.User, x.At), x.At)
 	live.Grade(x.Level)
 	r.Done, r.Throttle = live.ended, &live.Throttle
@@ -316,7 +320,7 @@ func (l *session) ended(r relay.Result) {
 	l.s.Sessions.Close(&l.Session, r.Up, r.Down)
 	l.s.Stats.Sessions.Dec()
 	l.s.Stats.RelayBytes(r.Up, r.Down)
-	l.judgeBytes(time.Now())
+	l.judgeBytes(r.Over, time.Now())
 	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.Transport, dc: l.dc, counted: l.counted, grant: l.Grant}
 	b.emit(l.s, event.Relayed, r.Reason.String(), l.Key(), r)
 	b.release(l.s, stats.OutcomeRelayed)
@@ -324,7 +328,7 @@ func (l *session) ended(r relay.Result) {
 
 // judgeBytes counts what bytes.user came to for this session. It refuses nobody, so it is no check of the pipeline: whether it held the
 // session back is known at the end. Of access.ReadOnly that is the level's meaning, and nothing is counted.
-func (l *session) judgeBytes(now time.Time) {
+func (l *session) judgeBytes(over bool, now time.Time) {
 	s := l.s.Live.Load()
 	subject := policy.Subject{Addr: l.From(), User: l.User()}
 	mode, _ := s.Expect(policy.BytesUser, subject, now)
@@ -332,7 +336,7 @@ func (l *session) judgeBytes(now time.Time) {
 		return
 	}
 	verdict := stats.VerdictAllow
-	if l.Throttle.Over() {
+	if over {
 		verdict = stats.VerdictDelay
 		mode, _ = s.Judge(policy.BytesUser, subject, now) // an exception that spared it counts that
 	}

@@ -11,19 +11,19 @@ import (
 	"mtguard/telemetry/stats"
 )
 
-// unique makes a hello good for any number of times: each copy has a replay key
+// distinct makes a hello good for any number of times: each copy has a replay key
 // of its own and is sent when it arrives. What it costs to open stays the same.
-type unique struct {
+type distinct struct {
 	Hello
 	n *uint64
 }
 
-func (u unique) Open(secret []byte, now time.Time) (time.Time, bool) {
+func (u distinct) Open(secret []byte, now time.Time) (time.Time, bool) {
 	_, ok := u.Hello.Open(secret, now)
 	return now, ok
 }
 
-func (u unique) ReplayKey() (key [16]byte) {
+func (u distinct) ReplayKey() (key [16]byte) {
 	*u.n++
 	binary.BigEndian.PutUint64(key[:], *u.n)
 	return key
@@ -56,7 +56,7 @@ func benchmark(b *testing.B, transport, who string, n int) {
 	a := newBench(b, users(b, n, anyName))
 	a.snap = &policy.Snapshot{Keys: a.snap.Keys, Skew: 10 * time.Minute}
 	var serial uint64
-	h := unique{newInit(b, material(user)), &serial}
+	h := distinct{newInit(b, material(user)), &serial}
 	if transport == "faketls" {
 		h.Hello = newHello(b, material(user), epoch)
 	}

@@ -15,9 +15,10 @@ import (
 // owner at a time, the handshake, then the connection, then the session, and
 // whoever has it at the end releases it.
 type Grant struct {
-	key   *keys.Key
-	lease keys.Lease // of key
-	from  netip.Addr // has a place in the account of key
+	// Said is what the client's hello said, for rules that come while its session lives. Whoever owns the Grant may set it.
+	Said  Said
+	lease keys.Lease
+	from  netip.Addr // has a place in the account of the key
 	back  atomic.Bool
 }
 
@@ -38,14 +39,14 @@ func Admit(key *keys.Key, from netip.Addr, now time.Time) Verdict {
 		return Verdict{Result: stats.ResultUser, Refusal: refusal, Key: key}
 	}
 	key.Use().See(from, now)
-	return Verdict{Result: stats.ResultOK, Key: key, Grant: &Grant{key: key, lease: lease, from: from}}
+	return Verdict{Result: stats.ResultOK, Key: key, Grant: &Grant{lease: lease, from: from}}
 }
 
 // Key is whose secret the client has. Its material may be read until Release.
-func (g *Grant) Key() *keys.Key { return g.key }
+func (g *Grant) Key() *keys.Key { return g.lease.Key() }
 
 // User is the name of the key's user.
-func (g *Grant) User() string { return g.key.User() }
+func (g *Grant) User() string { return g.Key().User() }
 
 // From is the client's address.
 func (g *Grant) From() netip.Addr { return g.from }
@@ -54,10 +55,10 @@ func (g *Grant) From() netip.Addr { return g.from }
 // expired, or why its user is not served; "" while it holds. A key that has only
 // retired is good for whoever it let in.
 func (g *Grant) Lost() string {
-	if state := g.key.State(); state == keys.Revoked || state == keys.Expired {
+	if state := g.Key().State(); state == keys.Revoked || state == keys.Expired {
 		return state.String()
 	}
-	if refusal := g.key.Account().Standing(); refusal != usage.Allowed {
+	if refusal := g.Key().Account().Standing(); refusal != usage.Allowed {
 		return refusal.String()
 	}
 	return ""
@@ -69,7 +70,8 @@ func (g *Grant) Release() {
 	if g == nil || g.back.Swap(true) {
 		return
 	}
-	g.key.Use().See(g.from, time.Now())
-	g.key.Account().Leave(g.from)
-	g.lease.Release()
+	g.Key().Use().See(g.from, time.Now())
+	g.Key().Account().Leave(g.from)
+	lease := g.lease // who it was is still asked for
+	lease.Release()
 }

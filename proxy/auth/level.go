@@ -81,13 +81,13 @@ func (x *Session) Level() access.Level { return access.Level(x.level.Load()) }
 // Grade puts the session on a level: it takes its bytes from the budgets of that.
 func (x *Session) Grade(l access.Level) {
 	x.level.Store(uint32(l))
-	x.Throttle.Set(x.Grant.key.Account().Budgets(l))
+	x.Throttle.Set(x.Grant.Key().Account().Budgets(l))
 }
 
-// judge is the level that the session would have if its client came now. Of the
-// hello only what was made of it then is known.
+// judge is the level that the session would have if its client came now.
 func (x *Session) judge(s *policy.Snapshot, now time.Time) access.Level {
-	return min(x.Grant.key.Account().Level(), x.Hello, Ceiling(s, x.From(), x.User(), now))
+	serverName, ja4 := x.Grant.Said.Hello()
+	return min(x.Grant.Key().Account().Level(), HelloCeiling(s, x.From(), x.User(), serverName, ja4, now), Ceiling(s, x.From(), x.User(), now))
 }
 
 // Follow grades one session by the policy, and reports whether it may go on.
@@ -107,7 +107,7 @@ func (x *Session) Follow(s *policy.Snapshot, now time.Time) bool {
 func (s *Sessions) Apply(p *policy.Snapshot, reason string, now time.Time) int {
 	rated := make(map[*usage.Account]int) // how many sessions of read_only it has
 	return s.Regrade(func(x *Session) (access.Level, bool) {
-		account := x.Grant.key.Account()
+		account := x.Grant.Key().Account()
 		if _, done := rated[account]; !done {
 			account.SetRates(RatesOf(p, x.User(), now), now)
 			rated[account] = 0

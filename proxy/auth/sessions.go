@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"mtguard/mtproto"
 	"mtguard/security/access"
@@ -27,9 +28,31 @@ type Session struct {
 	up, down   int64 // counted in the user's account so far
 
 	level     atomic.Uint32
-	Hello     access.Level // ceiling by what the hello said
 	Transport mtproto.Transport
 	open      bool
+}
+
+// Said is what rules can ask about a client's ClientHello. It is a pointer to a value that all clients share who said the same: of a
+// fleet of one app there is one. The zero Said is a client without a ClientHello.
+type Said struct{ h unique.Handle[said] }
+
+type said struct{ serverName, ja4 string }
+
+// Saying makes a Said. serverName is as the client wrote it.
+func Saying(serverName, ja4 string) Said {
+	if serverName == "" && ja4 == "" {
+		return Said{}
+	}
+	return Said{unique.Make(said{serverName, ja4})}
+}
+
+// Hello is what Saying was given.
+func (s Said) Hello() (serverName, ja4 string) {
+	if s == (Said{}) {
+		return "", ""
+	}
+	v := s.h.Value()
+	return v.serverName, v.ja4
 }
 
 // Relay is what carries a session. Its methods must not block, and may be called
@@ -42,7 +65,7 @@ type Relay interface {
 }
 
 // Key is the key that the session's client came with.
-func (x *Session) Key() *keys.Key { return x.Grant.key }
+func (x *Session) Key() *keys.Key { return x.Grant.Key() }
 
 // User is the name of the session's user.
 func (x *Session) User() string { return x.Grant.User() }
@@ -53,7 +76,7 @@ func (x *Session) From() netip.Addr { return x.Grant.from }
 // count adds to the user's account what has moved since the last time. The
 // shard's lock is held, so that every byte is counted once.
 func (x *Session) count(up, down int64) {
-	x.Grant.key.Account().Add(up-x.up, down-x.down)
+	x.Grant.Key().Account().Add(up-x.up, down-x.down)
 	x.up, x.down = up, down
 }
 

@@ -48,7 +48,7 @@ func (g *Goroutines) Start(s Session) Handle {
 		g.mu.Unlock()
 		if p.Done != nil {
 			up, down := p.moved()
-			p.Done(Result{Up: up, Down: down, Reason: p.reason})
+			p.Done(Result{Up: up, Down: down, Reason: p.reason, Over: p.beyond.Load()})
 		}
 	}()
 	return Handle{p}
@@ -81,6 +81,7 @@ type pair struct {
 	failed atomic.Uint32
 	once   sync.Once
 	over   chan struct{} // closed by end
+	beyond atomic.Bool   // went beyond a rate of the throttle once
 	// reason is written once, by end, before the connections are closed, and
 	// read after both copies have returned.
 	reason Reason
@@ -144,7 +145,7 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow, budget func() *ratelimi
 			if b := budget(); b != nil && err == nil { // it may have come while the reading waited
 				pause, over := b.Spent(count, time.Now())
 				if over {
-					p.Throttle.WentOver()
+					p.beyond.Store(true)
 				}
 				p.pause(pause, budget)
 			}

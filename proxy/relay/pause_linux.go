@@ -21,9 +21,7 @@ func (s *session) budget(w way) *ratelimit.Pair {
 func (l *loop) charge(s *session, w way, budget *ratelimit.Pair, n int) {
 	at := time.Now()
 	pause, over := budget.Spent(n, at)
-	if over {
-		s.throttle.WentOver()
-	}
+	s.way[w].over = s.way[w].over || over
 	if n == 0 || pause <= 0 {
 		return
 	}

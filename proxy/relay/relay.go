@@ -122,6 +122,7 @@ func (r Reason) String() string { return reasonNames[r] }
 type Result struct {
 	Up, Down int64
 	Reason   Reason
+	Over     bool // bytes went beyond a rate of the Throttle at least once, if only one that is watched
 }
 
 // Engine runs sessions.

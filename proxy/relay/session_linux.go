@@ -58,6 +58,7 @@ type direction struct {
 	last  int32  // bytes of the last reading
 	turn  uint8  // records a turn may read: grows while all goes well
 	full  uint8  // readings in a row that got all they asked for
+	over  bool   // went beyond a rate of the throttle once
 	ended bool   // the source has said its end and it was passed on
 }
 
@@ -98,7 +99,7 @@ func (s *session) closeBoth() {
 func (s *session) report(r Reason) {
 	if s.done != nil {
 		up, down := s.moved()
-		s.done(Result{Up: up, Down: down, Reason: r})
+		s.done(Result{Up: up, Down: down, Reason: r, Over: s.way[0].over || s.way[1].over})
 	}
 }
 

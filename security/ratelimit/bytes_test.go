@@ -206,13 +206,6 @@ func TestWatch(t *testing.T) {
 	if pause, over := up.Spent(1000, start.Add(2500*time.Millisecond)); pause != time.Second || !over {
 		t.Errorf("a rate that is set does not hold back: %v", pause)
 	}
-	if x.Over() {
-		t.Error("over before anybody noted it")
-	}
-	x.WentOver()
-	if !x.Over() {
-		t.Error("what was noted is forgotten")
-	}
 }
 
 func BenchmarkSpent(b *testing.B) {

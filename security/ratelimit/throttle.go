@@ -34,26 +34,13 @@ func (p *Pair) Unlimited() bool {
 
 // Throttle says what one connection's bytes are taken from at present. The zero Throttle is ready and holds nothing back. It may be set
 // while the connection runs: who carries it looks again before each reading, and while it pauses at least once a second.
-type Throttle struct {
-	budgets atomic.Pointer[Budgets]
-	over    atomic.Bool
-}
+type Throttle struct{ budgets atomic.Pointer[Budgets] }
 
 // Set changes the budgets; nil is none.
 func (t *Throttle) Set(b *Budgets) { t.budgets.Store(b) }
 
 // Budgets are those of the last Set.
 func (t *Throttle) Budgets() *Budgets { return t.budgets.Load() }
-
-// WentOver notes that bytes of the connection went beyond a rate.
-func (t *Throttle) WentOver() {
-	if !t.over.Load() { // most who do it do it again
-		t.over.Store(true)
-	}
-}
-
-// Over reports whether that ever happened.
-func (t *Throttle) Over() bool { return t.over.Load() }
 
 // Up are the budgets of what the client sends, nil when nothing is held back. A nil Throttle has none.
 func (t *Throttle) Up() *Pair { return t.pair(true) }
