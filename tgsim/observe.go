@@ -67,7 +67,7 @@ func Diff(site, proxy Observed, slack int) string {
 			same = string(a[i].Payload) == string(b[i].Payload)
 		}
 	}
-	if len(a) == 0 {
+	if len(a) == 0 && len(b) == 0 {
 		same = string(restA) == string(restB)
 	}
 	if !same {
@@ -120,10 +120,41 @@ type tap struct {
 	lastSent, first time.Time // first byte received after lastSent
 	ended           time.Time // of the receiving direction, by err
 	err             error
+	slice           time.Duration // see giveUpAfter
+	slices          int           // not begun yet
+}
+
+// giveUpAfter ends the reading of a silent peer after wait, counted from now. It is counted
+// in slices, each begun when this end has seen the one before go by: on a machine that runs
+// nobody for a while the peer has had no time either, and would seem to say nothing.
+func (t *tap) giveUpAfter(wait time.Duration) {
+	const slices = 20
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.slice, t.slices = wait/slices, slices
+	t.nextSlice()
+}
+
+// nextSlice needs mu. It reports false when the wait is over.
+func (t *tap) nextSlice() bool {
+	if t.slices == 0 {
+		return false
+	}
+	t.slices--
+	return t.SetReadDeadline(time.Now().Add(t.slice)) == nil
+}
+
+func (t *tap) patient() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.nextSlice()
 }
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
+	for errors.Is(err, os.ErrDeadlineExceeded) && t.patient() {
+		n, err = t.Conn.Read(p)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n > 0 && t.first.Before(t.lastSent) {
@@ -137,9 +168,7 @@ func (t *tap) Read(p []byte) (int, error) {
 }
 
 func (t *tap) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	t.lastSent = time.Now() // before the write: the answer may overtake its return
-	t.mu.Unlock()
+	t.sends() // before the write: the answer may overtake its return
 	n, err := t.Conn.Write(p)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,10 +177,17 @@ func (t *tap) Write(p []byte) (int, error) {
 }
 
 func (t *tap) CloseWrite() error {
-	t.mu.Lock()
-	t.lastSent = time.Now()
-	t.mu.Unlock()
+	t.sends()
 	return closeWrite(t.Conn)
+}
+
+// sends notes the time of sending, which nobody sees any more after the peer's end.
+func (t *tap) sends() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended.IsZero() {
+		t.lastSent = time.Now()
+	}
 }
 
 func (t *tap) SetLinger(seconds int) error {
@@ -161,9 +197,12 @@ func (t *tap) SetLinger(seconds int) error {
 	return errors.ErrUnsupported
 }
 
-// watch reads to the end and sums up. The reading side must be free.
-func (t *tap) watch() Observed {
-	io.Copy(io.Discard, struct{ io.Reader }{t})
+// watch reads to the end. The reading side must be free.
+func (t *tap) watch() { io.Copy(io.Discard, struct{ io.Reader }{t}) }
+
+// observed sums up, when both reading and sending are over: the peer's end may be seen
+// before the write that called for it has returned.
+func (t *tap) observed() Observed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	o := Observed{Bytes: t.received, Sent: t.sent, End: endingOf(t.err), Lasted: t.ended.Sub(t.start)}

@@ -53,9 +53,10 @@ func (p Probe) Run(ctx context.Context, t Target) (Observed, error) {
 	c := &tap{Conn: raw, start: time.Now()}
 	var o Observed
 	if do.visit != nil {
-		c.SetDeadline(time.Now().Add(t.wait()))
+		c.giveUpAfter(t.wait())
 		page, leaf, err := do.visit(c)
-		o = c.watch()
+		c.watch()
+		o = c.observed()
 		o.Page, o.Leaf, o.Visit = page, leaf, err
 	} else {
 		var sending sync.WaitGroup
@@ -63,10 +64,11 @@ func (p Probe) Run(ctx context.Context, t Target) (Observed, error) {
 			// A peer that closes early makes the rest of the sending fail: that is
 			// an observation, and the watcher makes it.
 			do.send(ctx, c)
-			c.SetReadDeadline(time.Now().Add(t.wait()))
+			c.giveUpAfter(t.wait())
 		})
-		o = c.watch()
+		c.watch()
 		sending.Wait()
+		o = c.observed()
 	}
 	o.Capture = do.capture
 	if size, err := flightSize(o.Bytes); do.hello != nil && err == nil && size > 0 && size <= len(o.Bytes) {
@@ -236,21 +238,9 @@ func served(name, about string, act func(t Target, c *tap, hello []byte) error) 
 // bytes, over a connection of its own.
 func replay(name, about string, transport Transport, pick func(sent, hello []byte) []byte) Probe {
 	return Probe{Name: name, About: about, oneShot: true, prepare: func(ctx context.Context, t Target) (probing, error) {
-		tape := &recorder{Dialer: t.Dialer}
-		genuine := t.client()
-		genuine.Dialer, genuine.Transport = tape, transport
-		conn, err := genuine.Dial(ctx)
-		if err == nil {
-			err = conn.Ping([]byte("captured"))
-			conn.Close()
-		}
-		if tape.last == nil {
-			return probing{}, err
-		}
-		sent := tape.last.sent
-		if len(sent) < randomEnd { // refused before the first request: there is nothing else to send again
-			init, _, _ := newInit(transport.framing(), t.DC, t.Secret)
-			sent = append(sent, init[:]...)
+		sent, err := capture(ctx, t, transport)
+		if len(sent) < randomEnd {
+			return probing{}, fmt.Errorf("nothing was captured: %w", err)
 		}
 		hello := sent
 		if records, _ := Records(sent); len(records) > 0 {
@@ -258,6 +248,26 @@ func replay(name, about string, transport Transport, pick func(sent, hello []byt
 		}
 		return sending(pick(sent, hello), err), nil
 	}}
+}
+
+// capture lets a genuine client pass and returns what it sent. With an error there may be
+// bytes all the same: a web site lets nobody in. The client is more patient than a prober: on
+// a busy machine it must not be the replay that comes through first.
+func capture(ctx context.Context, t Target, transport Transport) ([]byte, error) {
+	tape := &recorder{Dialer: t.Dialer}
+	genuine := t.client()
+	genuine.Dialer, genuine.Transport, genuine.Timeout = tape, transport, 4*t.wait()
+	conn, err := genuine.Dial(ctx)
+	if err == nil {
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		err = conn.Ping([]byte("captured"))
+		stop()
+		conn.Close()
+	}
+	if tape.last == nil {
+		return nil, err
+	}
+	return tape.last.sent, err
 }
 
 // retime moves a captured hello by one second: enough to get past a memory of

@@ -265,7 +265,7 @@ func TestDiffSeesADifference(t *testing.T) {
 		slack  int
 		same   bool
 	}{
-		{"nothing", func(*Observed) {}, 0, true},
+		{"no difference", func(*Observed) {}, 0, true},
 		{"random content", func(o *Observed) { o.Bytes[5] = 'x' }, 0, true},
 		{"ending", func(o *Observed) { o.End = RST }, 0, false},
 		{"length", func(o *Observed) { o.Bytes = append([]byte("\x16\x03\x03\x00\x03abc"), o.Bytes[7:]...) }, 0, false},
@@ -274,6 +274,7 @@ func TestDiffSeesADifference(t *testing.T) {
 		{"version", func(o *Observed) { o.Bytes[2] = 1 }, 9, false},
 		{"alert", func(o *Observed) { o.Bytes[len(o.Bytes)-1] = 50 }, 9, false},
 		{"less", func(o *Observed) { o.Bytes = o.Bytes[:7] }, 9, false},
+		{"nothing", func(o *Observed) { o.Bytes = nil }, 9, false},
 		{"page", func(o *Observed) { o.Page = []byte("p") }, 9, false},
 		{"certificate", func(o *Observed) { o.Leaf = []byte("c") }, 9, false},
 	}
@@ -281,8 +282,10 @@ func TestDiffSeesADifference(t *testing.T) {
 		proxy := site
 		proxy.Bytes = slices.Clone(site.Bytes)
 		tc.change(&proxy)
-		if got := Diff(site, proxy, tc.slack); (got == "") != tc.same {
-			t.Errorf("%s: %q", tc.name, got)
+		for _, got := range []string{Diff(site, proxy, tc.slack), Diff(proxy, site, tc.slack)} {
+			if (got == "") != tc.same {
+				t.Errorf("%s: %q", tc.name, got)
+			}
 		}
 	}
 	plain := Observed{Bytes: []byte("HTTP/1.0 400 Bad Request"), End: FIN}

@@ -300,11 +300,15 @@ func (w *demoWorld) meetSite(ctx context.Context) {
 func (w *demoWorld) askSite(ctx context.Context, kind string, p tgsim.Probe) {
 	w.tasks.Go(func() {
 		if o, err := p.Run(ctx, w.target(w.site.Addr())); err == nil {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.siteOf[kind] = o
+			w.siteSaid(kind, o)
 		}
 	})
+}
+
+func (w *demoWorld) siteSaid(kind string, o tgsim.Observed) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.siteOf[kind] = o
 }
 
 func (w *demoWorld) fromSite(kind string) (tgsim.Observed, bool) {
