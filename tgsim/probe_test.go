@@ -288,6 +288,21 @@ func TestDiffSeesADifference(t *testing.T) {
 			}
 		}
 	}
+	cut := Observed{Bytes: site.Bytes[:9], End: Ours}
+	for _, tc := range []struct {
+		bytes []byte
+		same  bool
+	}{
+		{site.Bytes, true}, {nil, true}, {site.Bytes[:3], true},
+		{append([]byte("\x17"), site.Bytes[1:]...), false}, {[]byte("\x16\x03\x03\x00\x03abc"), false},
+	} {
+		if got := Diff(cut, Observed{Bytes: tc.bytes, End: Ours}, 0); (got == "") != tc.same {
+			t.Errorf("broken off after %q: %q", tc.bytes, got)
+		}
+	}
+	if Diff(cut, Observed{End: RST}, 9) == "" {
+		t.Error("an end of the peer's is not told from the probe's own")
+	}
 	plain := Observed{Bytes: []byte("HTTP/1.0 400 Bad Request"), End: FIN}
 	other := Observed{Bytes: []byte("HTTP/1.0 403 Bad Request"), End: FIN}
 	if Diff(plain, other, 9) == "" || Diff(plain, plain, 0) != "" {
