@@ -47,7 +47,8 @@ type Cover struct {
 }
 
 // NewCover returns a Cover that answers with a default profile until Run has
-// seen the site.
+// seen the site. The first in a process takes some milliseconds: a client that is
+// answered first need not wait for what all others find made.
 func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.AddrPort) *Cover {
 	c := &Cover{Live: live, Log: log, Listening: listening,
 		mine: make(map[netip.AddrPort][32]byte), lookup: make(chan struct{}, 1), lookAgain: make(chan struct{}, 1), again: make(chan struct{}, 1)}
@@ -55,11 +56,11 @@ func NewCover(live *policy.Live, log *slog.Logger, listening func() []netip.Addr
 	// site's is, and different in the next.
 	c.standard = []faketls.Profile{{Flight: 2500 + rand.IntN(2000), Group: faketls.X25519MLKEM768, VersionsFirst: true}}
 	c.profiles.Store(&c.standard)
+	shares()
 	return c
 }
 
-// shares is made with the first answer, once in a process: it takes some
-// milliseconds. nil, if ever, only means that keys are made one by one.
+// shares is made once in a process. nil, if ever, only means that keys are made one by one.
 var shares = sync.OnceValue(func() *faketls.Shares {
 	s, _ := faketls.NewShares(crand.Reader)
 	return s
