@@ -146,7 +146,7 @@ func TestABundleThatTightensIsAppliedByItself(t *testing.T) {
 
 func (p *publisher) policyNumber() int64 {
 	p.t.Helper()
-	info, err := p.Policy(context.Background(), 0)
+	info, err := p.Policy(context.Background(), PolicyInForce)
 	if err != nil {
 		p.t.Fatal(err)
 	}

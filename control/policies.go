@@ -32,6 +32,9 @@ type (
 	EndGlass   struct{}
 )
 
+// PolicyInForce asks for the revision in force, whatever its number is.
+const PolicyInForce int64 = -1
+
 // PolicyInfo is a revision of the policy. Revision 0 is what holds while nobody
 // has set any: the file and the preset.
 type PolicyInfo struct {
@@ -81,6 +84,9 @@ const (
 	usualGlass = 4 * time.Hour
 	maxGlass   = day
 )
+
+// noPolicy is the document of revision 0: it differs in nothing.
+const noPolicy = "schema = 1\n"
 
 // settingGlass is until when the glass is broken.
 const settingGlass = "policy.glass"
@@ -161,7 +167,7 @@ func (c RollbackPolicy) apply(x *transaction) error {
 		return err
 	}
 	if c.Revision == 0 {
-		return x.putPolicy(policy.New(""), "schema = 1\n")
+		return x.putPolicy(policy.New(""), noPolicy)
 	}
 	row, err := x.tx.Policy(c.Revision)
 	if errors.Is(err, store.ErrNotFound) {
@@ -203,7 +209,7 @@ func (c SetMode) apply(x *transaction) error {
 func (x *transaction) document() (*policy.Document, error) {
 	row, err := x.tx.Policy(0)
 	if errors.Is(err, store.ErrNotFound) {
-		return policy.Parse("policy", []byte("schema = 1\n"))
+		return policy.Parse("policy", []byte(noPolicy))
 	}
 	if err != nil {
 		return nil, err
@@ -278,12 +284,17 @@ func policyInfo(row store.PolicyRevision, d *policy.Document) PolicyInfo {
 	return PolicyInfo{Revision: row.Number, Preset: d.Preset, Document: row.Document, Actor: row.Actor, Reason: row.Reason, At: maybe(row.At)}
 }
 
-// Policy returns a revision, or the one in force for 0.
+// Policy returns a revision, or the one in force for PolicyInForce. Revision 0 is
+// there always: it is what held before anybody set one.
 func (p *Plane) Policy(ctx context.Context, revision int64) (info PolicyInfo, err error) {
 	err = p.view(ctx, func(tx *store.Tx) error {
-		row, err := tx.Policy(revision)
-		if errors.Is(err, store.ErrNotFound) && revision == 0 {
-			info = PolicyInfo{Document: "schema = 1\n"}
+		var row store.PolicyRevision
+		err := error(store.ErrNotFound)
+		if revision != 0 {
+			row, err = tx.Policy(max(revision, 0)) // the store's 0 is the newest
+		}
+		if errors.Is(err, store.ErrNotFound) && revision <= 0 {
+			info = PolicyInfo{Document: noPolicy}
 			return nil
 		}
 		if errors.Is(err, store.ErrNotFound) {
@@ -301,8 +312,8 @@ func (p *Plane) Policy(ctx context.Context, revision int64) (info PolicyInfo, er
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.effective != nil && info.Preset == "" {
-		info.Preset = p.effective.Preset
+	if file := p.fileLayer.Document; file != nil && info.Preset == "" {
+		info.Preset = file.Preset
 	}
 	if p.parts.Now().Before(p.glass) {
 		info.Glass = maybe(p.glass)
@@ -349,7 +360,7 @@ func (p *Plane) PolicyExplain(ctx context.Context, document string) ([]PolicyVal
 	return values, nil
 }
 
-// PolicyDiff returns what differs between two revisions; 0 is the one in force.
+// PolicyDiff returns what differs between two revisions, which are as Policy takes them.
 func (p *Plane) PolicyDiff(ctx context.Context, from, to int64) (values []PolicyValue, err error) {
 	var both [2]*policy.Effective
 	for i, revision := range []int64{from, to} {

@@ -74,7 +74,7 @@ func (p *Plane) proposed(q PreviewQuery) (*policy.Effective, error) {
 	case q.Document != "":
 		document = q.Document
 	case document == "":
-		document = "schema = 1\n"
+		document = noPolicy
 	}
 	d, err := policy.Parse("policy", []byte(document))
 	if err != nil {

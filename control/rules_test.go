@@ -205,6 +205,19 @@ func TestThePolicyHasRevisionsAndAWayBack(t *testing.T) {
 	if err != nil || len(diff) != 1 || diff[0].Path != "controls.conns.addr" {
 		t.Errorf("difference %+v, %v", diff, err)
 	}
+	before0, err := b.PolicyDiff(ctx, 0, 1)
+	if err != nil || len(before0) != 1 || before0[0].Was != fmt.Sprint(before) || before0[0].Value != "17" {
+		t.Errorf("from what was before any: %+v, %v", before0, err)
+	}
+	if same, err := b.PolicyDiff(ctx, 0, PolicyInForce); err != nil || len(same) != 0 {
+		t.Errorf("it went back to that: %+v, %v", same, err)
+	}
+	if none, err := b.Policy(ctx, 0); err != nil || none.Revision != 0 || none.Document != noPolicy {
+		t.Errorf("revision 0: %+v, %v", none, err)
+	}
+	if now, err := b.Policy(ctx, PolicyInForce); err != nil || now.Revision != 4 {
+		t.Errorf("in force: %+v, %v", now, err)
+	}
 	for _, text := range []string{"", "schema = 2\n", "schema = 1\n[nonsense]\n", "schema = 1\n[connections]\nper_address = -1\n", "schema = 1\n[controls.\"no.such\"]\nmode = \"enforce\"\n"} {
 		b.refuses(Invalid, SetPolicy{text}, Options{Reason: "x"})
 	}

@@ -137,7 +137,7 @@ func (a *app) policyRevisions(o *nodeFlags) completer {
 		for _, r := range revisions {
 			names = append(names, revisionText(r.Revision)+"\t"+described(r.Actor, r.Reason))
 		}
-		return names, err
+		return append(names, "r0\tbefore anybody set one"), err
 	})
 }
 

@@ -67,13 +67,14 @@ func (a *app) policyShowCommand(o *nodeFlags) *cobra.Command {
 		Use:   "show [REV]",
 		Short: "Print the document in force, or an earlier one",
 		Long: `Print the document in force, or an earlier one. It holds only what differs from
-the preset: every value there is, see "mtguard policy explain".`,
+the preset: every value there is, see "mtguard policy explain". Revision r0 is
+what was before anybody set a policy.`,
 		Example: `  mtguard policy show > policy.toml
   mtguard policy show r40 --json`,
 		Args:              atMost(1),
 		ValidArgsFunction: a.policyRevisions(o),
 		RunE: a.asks(o, func(c *call) error {
-			revision := int64(0)
+			revision := control.PolicyInForce
 			if len(c.args) == 1 {
 				var err error
 				if revision, err = parseRevision(c.args[0]); err != nil {
@@ -86,7 +87,7 @@ the preset: every value there is, see "mtguard policy explain".`,
 			}
 			return answer(c, []control.PolicyInfo{info}, func() error {
 				if !c.quiet {
-					c.app.note(provenance(info, c.now))
+					c.app.note(provenance(info, revision, c.now))
 				}
 				_, err := fmt.Fprintln(a.stdout, strings.TrimRight(cleanLines(info.Document), "\n"))
 				return err
@@ -95,9 +96,13 @@ the preset: every value there is, see "mtguard policy explain".`,
 	}
 }
 
-// provenance says what a revision is, and whether it is the policy that counts.
-func provenance(info control.PolicyInfo, now time.Time) string {
-	text := "nobody has set a policy yet: the preset is " + orElse(info.Preset, policy.Presets()[0])
+// provenance says what the revision is that was asked for, and whether it is the policy that counts.
+func provenance(info control.PolicyInfo, asked int64, now time.Time) string {
+	text := "nobody has set a policy yet"
+	if asked == 0 {
+		text = "r0 is what was before anybody set a policy"
+	}
+	text += ": the preset is " + orElse(info.Preset, policy.Presets()[0])
 	if info.Revision > 0 {
 		text = revisionText(info.Revision) + " of " + when(info.At, now) + ", by " + info.Actor
 		if info.Reason != "" {
@@ -189,9 +194,10 @@ func (a *app) policyDiffCommand(o *nodeFlags) *cobra.Command {
 		Use:   "diff [REV [REV]]",
 		Short: "Show what the last change of the policy changed, or what differs between revisions",
 		Long: `Show what differs between two revisions, or between one and the policy in force;
-without any, what the last change changed.`,
+without any, what the last change changed. Revision r0 is what was before anybody
+set a policy: what the file and its preset say.`,
 		Example: `  mtguard policy diff
-  mtguard policy diff r38
+  mtguard policy diff r0
   mtguard policy diff r38 r40 --json`,
 		Args:              atMost(2),
 		ValidArgsFunction: a.policyRevisions(o),
@@ -214,8 +220,9 @@ without any, what the last change changed.`,
 	}
 }
 
-// twoRevisions are those to compare; 0 is the one in force.
+// twoRevisions are those to compare.
 func (c *call) twoRevisions() (from, to int64, err error) {
+	from, to = control.PolicyInForce, control.PolicyInForce
 	for i, target := range []*int64{&from, &to} {
 		if i < len(c.args) {
 			if *target, err = parseRevision(c.args[i]); err != nil {
@@ -230,10 +237,14 @@ func (c *call) twoRevisions() (from, to int64, err error) {
 	switch {
 	case err != nil:
 		return 0, 0, err
-	case len(last) < 2:
-		return 0, 0, &missingError{"there is no earlier revision", "mtguard policy explain shows what is not as in the preset"}
+	case len(last) == 0:
+		return 0, 0, &missingError{"nobody has set a policy yet", "mtguard policy explain shows what is not as in the preset"}
+	case len(last) == 1 && last[0].Revision > 1:
+		return 0, 0, &missingError{"the revision before it is not kept any more", "mtguard policy diff r0 compares with what was before any"}
+	case len(last) == 1:
+		return 0, to, nil
 	}
-	return last[1].Revision, 0, nil
+	return last[1].Revision, to, nil
 }
 
 func (a *app) policyHistoryCommand(o *nodeFlags) *cobra.Command {

@@ -75,6 +75,8 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 			return c.CheckLimits(ctx, control.LimitQuery{Addr: "203.0.113.7", User: "n"})
 		}, testLimits, control.LimitQuery{Addr: "203.0.113.7", User: "n"}},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
+		{"policy in force", func() (any, error) { return c.Policy(ctx, control.PolicyInForce) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(-1)},
+		{"policy before any", func() (any, error) { return c.Policy(ctx, 0) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(0)},
 		{"policies", func() (any, error) { return c.PolicyHistory(ctx, 9, 2) }, []control.PolicyInfo{{Revision: 8}, {Revision: 7}}, asksHistory{9, 2}},
 		{"explain", func() (any, error) { return c.PolicyExplain(ctx, "") }, testValues, asksExplain("")},
 		{"explain a document", func() (any, error) { return c.PolicyExplain(ctx, long) }, testValues, asksExplain(long)},
@@ -82,6 +84,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 			return c.Preview(ctx, PreviewBody{Document: long, Control: "rate.accept", Mode: "enforce", Percent: 10, Since: new(hour)})
 		}, testPreview, control.PreviewQuery{Document: long, Control: "rate.accept", Mode: "enforce", Percent: 10, Since: time.Hour}},
 		{"diff", func() (any, error) { return c.PolicyDiff(ctx, 3, 4) }, testValues, asksDiff{3, 4}},
+		{"diff with what was before", func() (any, error) { return c.PolicyDiff(ctx, 0, control.PolicyInForce) }, testValues, asksDiff{0, -1}},
 		{"controls", func() (any, error) { return c.Controls(ctx) }, testControls, "controls"},
 		{"rollout", func() (any, error) { return c.Rollout(ctx) }, testSteps, "rollout"},
 		{"bundles", func() (any, error) { return c.Bundle(ctx) }, testBundles, "bundles"},

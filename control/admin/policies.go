@@ -9,7 +9,7 @@ import (
 )
 
 type policyInput struct {
-	Revision int64 `query:"revision" minimum:"0" doc:"left out: the one in force"`
+	Revision int64 `query:"revision" minimum:"-1" default:"-1" doc:"0: what held before anybody set one; -1, or left out: the one in force"`
 }
 
 type policyOutput struct {
@@ -32,7 +32,7 @@ type setPolicyInput struct {
 }
 
 func (s *server) setPolicy(ctx context.Context, in *setPolicyInput) (*changed, error) {
-	current := func(ctx context.Context) (any, error) { return s.plane.Policy(ctx, 0) }
+	current := func(ctx context.Context) (any, error) { return s.plane.Policy(ctx, control.PolicyInForce) }
 	return s.overwrite(ctx, current, &in.ChangeInput, control.SetPolicy{Document: in.Body.Document})
 }
 
@@ -79,8 +79,8 @@ func (s *server) previewPolicy(ctx context.Context, in *previewInput) (*previewO
 }
 
 type diffInput struct {
-	From int64 `query:"from" minimum:"0" doc:"a revision; left out: the one in force"`
-	To   int64 `query:"to" minimum:"0" doc:"a revision; left out: the one in force"`
+	From int64 `query:"from" minimum:"-1" default:"-1" doc:"a revision; 0: what held before anybody set one; -1, or left out: the one in force"`
+	To   int64 `query:"to" minimum:"-1" default:"-1" doc:"as from"`
 }
 
 func (s *server) diffPolicies(ctx context.Context, in *diffInput) (*page[control.PolicyValue], error) {

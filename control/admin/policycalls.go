@@ -3,13 +3,15 @@ package admin
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"mtguard/control"
 )
 
-// Policy returns a revision of the policy; 0 is the one in force.
+// Policy returns a revision of the policy: 0 is what held before anybody set one,
+// control.PolicyInForce the one in force.
 func (c *Client) Policy(ctx context.Context, revision int64) (info control.PolicyInfo, err error) {
-	err = c.do(ctx, get("/policy", "revision", number(revision)), &info)
+	err = c.do(ctx, get("/policy", "revision", strconv.FormatInt(revision, 10)), &info)
 	return info, err
 }
 
@@ -49,10 +51,11 @@ func (c *Client) Preview(ctx context.Context, body PreviewBody) (report control.
 	return report, err
 }
 
-// PolicyDiff returns what differs between two revisions; 0 is the one in force.
+// PolicyDiff returns what differs between two revisions, which are as Policy takes them.
 func (c *Client) PolicyDiff(ctx context.Context, from, to int64) ([]control.PolicyValue, error) {
 	var page list[control.PolicyValue]
-	err := c.do(ctx, get("/policy/diff", "from", number(from), "to", number(to)), &page)
+	k := get("/policy/diff", "from", strconv.FormatInt(from, 10), "to", strconv.FormatInt(to, 10))
+	err := c.do(ctx, k, &page)
 	return page.Items, err
 }
 
