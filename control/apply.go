@@ -32,6 +32,32 @@ type transaction struct {
 	// either may be nil.
 	committed  func() error
 	rolledBack func()
+	reading    *reading // that a SetList has made
+}
+
+// prepared is a change that needs something from elsewhere, which may take its
+// time: prepare gets it before the store is held up for the change. An error gives
+// the change up. Whoever called it calls release, also after an error.
+type prepared interface {
+	prepare(*transaction) (release func(), err error)
+}
+
+// prepare gets what the change needs from elsewhere, unless it was made before.
+func (x *transaction) prepare(c Change) (release func(), err error) {
+	needy, ok := c.(prepared)
+	if !ok {
+		return func() {}, nil
+	}
+	var done bool
+	err = x.p.view(x.ctx, func(tx *store.Tx) (err error) {
+		x.tx = tx
+		done, err = x.repeated(c)
+		return err
+	})
+	if done || err != nil {
+		return func() {}, err
+	}
+	return needy.prepare(x)
 }
 
 // detail adds a named value to the audit row.
@@ -60,6 +86,11 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 	}
 	p.applying.RLock()
 	defer p.applying.RUnlock()
+	release, err := x.prepare(c)
+	defer release()
+	if err != nil {
+		return Result{}, p.refuse(x, c, explain(err))
+	}
 	committing := false // from then on an error says nothing about what is on disk
 	revision, err := p.store.Update(ctx, func(tx *store.Tx) error {
 		x.tx, x.result, x.details = tx, Result{}, nil
@@ -106,7 +137,7 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 		err = p.awaitCut(ctx)
 	}
 	if err == nil {
-		err = p.afterApply(ctx, c, o.Force, &x.result)
+		err = p.afterApply(x, c)
 	}
 	if err == nil {
 		err = p.show(ctx, x)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,8 +21,9 @@ import (
 )
 
 // SetList subscribes to a list of addresses, a file or an HTTPS address, or
-// changes how it is used. It is read at once; what cannot be read whole is
-// refused.
+// changes how it is used. It is read before anything is changed: what cannot be
+// read whole is refused and leaves nothing behind, and a list of that name, if
+// there is one, goes on as it was. A dry run reads it, too.
 type SetList struct {
 	Name, Origin string
 	Level        access.Level
@@ -69,7 +71,7 @@ const (
 	listTimeout  = time.Minute
 )
 
-func (c SetList) apply(x *transaction) error {
+func (c SetList) check() error {
 	switch {
 	case !listName.MatchString(c.Name):
 		return invalid("name", "a list's name has 1 to 64 letters, digits, dots, dashes or underscores")
@@ -78,8 +80,74 @@ func (c SetList) apply(x *transaction) error {
 	case c.Every != 0 && time.Duration(c.Every) < minListEvery:
 		return invalid("every", "a list is read once in %v at most", Duration(minListEvery))
 	}
-	if err := checkOrigin(c.Origin); err != nil {
-		return err
+	return checkOrigin(c.Origin)
+}
+
+// reading is a list that was read and is not in force yet. Its text is in a file.
+type reading struct {
+	list *access.List
+	file string
+}
+
+// prepare reads the list: what cannot be taken whole leaves nothing behind.
+func (c SetList) prepare(x *transaction) (release func(), err error) {
+	if err := c.check(); err != nil {
+		return func() {}, err
+	}
+	p := x.p
+	p.listing.Lock()
+	file := ""
+	release = func() {
+		if file != "" {
+			os.Remove(file) // gone already when it is in force
+		}
+		p.listing.Unlock()
+	}
+	row := store.List{Name: c.Name, Origin: c.Origin, Level: c.Level, Wide: c.Wide}
+	p.mu.Lock()
+	previous := p.lists[c.Name]
+	p.mu.Unlock()
+	list, data, err := p.obtainList(x.ctx, row, previous, x.o.Force)
+	if err == nil {
+		err = p.tryList(row, list)
+	}
+	if err != nil {
+		return release, unread(c.Name, err, "nothing has changed", "mtguard list set")
+	}
+	if file, err = writeTemp(p.listFile(c.Name), data); err != nil {
+		return release, err
+	}
+	x.reading = &reading{list, file}
+	return release, nil
+}
+
+// unread is how a person hears that a list was refused. What is too short or too
+// long to be believed may be insisted on, what is no list may not.
+func unread(name string, err error, stays, command string) error {
+	fix := stays + ": mend the list, and repeat this"
+	if errors.Is(err, access.ErrEmpty) || errors.Is(err, access.ErrShrunk) || errors.Is(err, access.ErrGrown) {
+		fix = stays + "; if the list is right as it is: " + command + " " + clean(name) + " --force"
+	}
+	return &Error{Kind: Refused, Text: fmt.Sprintf("list %s: %v", clean(name), err), Fix: fix}
+}
+
+// tryList says what would be wrong with a list beside the rules and lists that
+// there are.
+func (p *Plane) tryList(row store.List, list *access.List) error {
+	p.mu.Lock()
+	rows, lists := p.listRows, p.lists
+	p.listRows, p.lists = maps.Clone(rows), maps.Clone(lists)
+	p.listRows[row.Name], p.lists[row.Name] = row, list
+	rules, options := p.rulesInForce(p.parts.Now()), p.accessOptions()
+	p.listRows, p.lists = rows, lists
+	p.mu.Unlock() // a large table takes its time
+	_, err := access.Compile(rules, options)
+	return err
+}
+
+func (c SetList) apply(x *transaction) error {
+	if x.reading == nil {
+		return errors.New("the list was not read")
 	}
 	row, err := x.tx.List(c.Name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -88,11 +156,15 @@ func (c SetList) apply(x *transaction) error {
 	if err := x.current(row.Rev); err != nil {
 		return err
 	}
-	if errors.Is(err, store.ErrNotFound) || !row.Removed.IsZero() {
-		row.Name, row.Created, row.Removed = c.Name, x.now, time.Time{}
+	if errors.Is(err, store.ErrNotFound) {
+		row.Name, row.Created = c.Name, x.now
 	}
 	row.Origin, row.Level, row.Every, row.Wide = c.Origin, c.Level, time.Duration(c.Every), c.Wide
 	if err := x.tx.PutList(&row); err != nil {
+		return err
+	}
+	row.Checked, row.Good, row.Entries, row.Problem = x.now, x.now, int64(x.reading.list.Len()), ""
+	if err := x.tx.ListChecked(row.Name, row.Checked, row.Good, row.Entries, row.Problem); err != nil {
 		return err
 	}
 	x.detail("origin", row.Origin)
@@ -143,29 +215,50 @@ func (x *transaction) list(name string) (store.List, error) {
 	return row, err
 }
 
-// afterApply reads a list that was set or is to be read again, before its maker
-// is answered.
-func (p *Plane) afterApply(ctx context.Context, c Change, force bool, r *Result) error {
+// afterApply puts a list that was set in force, or reads one again, before its
+// maker is answered.
+func (p *Plane) afterApply(x *transaction, c Change) error {
 	var name string
+	var err error
 	switch c := c.(type) {
 	case SetList:
 		name = c.Name
+		if err = os.Rename(x.reading.file, p.listFile(name)); err == nil {
+			err = p.putList(name, x.reading.list)
+		}
 	case ReloadList:
 		name = c.Name
+		if err = p.readList(x.ctx, name, x.o.Force); err != nil {
+			err = unread(name, err, "what was read before stays in force", "mtguard list reload")
+		}
 	default:
 		return nil
 	}
-	err := p.readList(ctx, name, force)
 	p.mu.Lock()
 	row, ok := p.listRows[name]
 	p.mu.Unlock()
 	if ok {
 		info := listInfo(row)
-		r.List = &info
+		x.result.List = &info
 	}
-	if err != nil {
-		return &Error{Kind: Refused, Text: fmt.Sprintf("list %s: %v", clean(name), err), Fix: "the list before it stays in force, if there was one; mend it, or insist: mtguard list reload " + name + " --force"}
+	return err
+}
+
+// putList puts a list that was read in force. Nobody else reads one meanwhile.
+func (p *Plane) putList(name string, list *access.List) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, still := p.listRows[name]; !still {
+		return nil
 	}
+	now, previous := p.parts.Now(), p.lists[name]
+	p.lists[name] = list
+	if err := p.compileAccess(now); err != nil {
+		p.lists[name] = previous
+		return err
+	}
+	p.publish()
+	p.regrade(now)
 	return nil
 }
 
@@ -182,10 +275,7 @@ func (p *Plane) readList(ctx context.Context, name string, force bool) error {
 	if !ok {
 		return nil
 	}
-	fresh, data, err := p.fetchList(ctx, row)
-	if err == nil && !row.Wide && !force {
-		err = fresh.Guard(previous)
-	}
+	fresh, data, err := p.obtainList(ctx, row, previous, force)
 	if err == nil {
 		err = writeWhole(p.listFile(name), data)
 	}
@@ -197,23 +287,28 @@ func (p *Plane) readList(ctx context.Context, name string, force bool) error {
 		row.Good, row.Entries = now, int64(fresh.Len())
 	}
 	p.mu.Lock()
-	if at, still := p.listRows[name]; still && at.Rev == row.Rev {
+	at, still := p.listRows[name]
+	if still = still && at.Rev == row.Rev; still {
 		p.listRows[name] = row
-		if err == nil {
-			p.lists[name] = fresh
-			if problem := p.compileAccess(now); problem != nil {
-				p.lists[name], err = previous, problem
-			} else {
-				p.publish()
-				p.regrade(now)
-			}
-		}
 	}
 	p.mu.Unlock()
+	if err == nil && still {
+		err = p.putList(name, fresh)
+	}
 	_, failed := p.store.Update(ctx, func(tx *store.Tx) error {
 		return tx.ListChecked(name, row.Checked, row.Good, row.Entries, row.Problem)
 	})
 	return errors.Join(err, failed)
+}
+
+// obtainList reads a list from where it comes from, and refuses one that cannot be
+// what it should be beside the one before it.
+func (p *Plane) obtainList(ctx context.Context, row store.List, previous *access.List, force bool) (*access.List, []byte, error) {
+	list, data, err := p.fetchList(ctx, row)
+	if err == nil && !row.Wide && !force {
+		err = list.Guard(previous)
+	}
+	return list, data, err
 }
 
 func (p *Plane) fetchList(ctx context.Context, row store.List) (*access.List, []byte, error) {
@@ -276,34 +371,50 @@ func (p *Plane) listFile(name string) string {
 
 // writeWhole puts a file in the place of another one, durably.
 func writeWhole(path string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".list-")
+	temp, err := writeTemp(path, data)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
+	defer os.Remove(temp)
+	return os.Rename(temp, path)
+}
+
+// writeTemp writes a file durably beside the one whose place it is to take.
+func writeTemp(path string, data []byte) (name string, err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".list-")
+	if err != nil {
+		return "", err
+	}
 	_, err = temp.Write(data)
 	if err == nil {
 		err = temp.Sync()
 	}
 	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
+		os.Remove(temp.Name())
+		return "", err
 	}
-	return os.Rename(temp.Name(), path)
+	return temp.Name(), nil
 }
 
-// restoreLists reads the last good readings at a start.
+// restoreLists reads the last good readings at a start. One that is missing, or
+// is not the one that the store knows, is read again in a moment: the program
+// ended between the two.
 func (p *Plane) restoreLists() {
 	for name, row := range p.listRows {
+		var list *access.List
 		data, err := os.ReadFile(p.listFile(name))
-		if err != nil {
-			continue // it was never good, or is read again in a moment
+		if err == nil {
+			if list, err = access.ParseList(bytes.NewReader(data), listOptions(row)); err != nil {
+				p.log.Warn("the last good reading of a list is damaged", "list", name, "error", err)
+			}
 		}
-		list, err := access.ParseList(bytes.NewReader(data), listOptions(row))
-		if err != nil {
-			p.log.Warn("the last good reading of a list is damaged", "list", name, "error", err)
-			continue
+		if err == nil {
+			p.lists[name] = list
 		}
-		p.lists[name] = list
+		if err != nil || int64(list.Len()) != row.Entries {
+			row.Checked = time.Time{}
+			p.listRows[name] = row
+		}
 	}
 }
 

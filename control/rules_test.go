@@ -166,6 +166,86 @@ func TestAListIsTakenWholeOrTheLastGoodOneStays(t *testing.T) {
 	}
 }
 
+// TestAListThatCannotBeReadLeavesNothingBehind: neither a new one, nor of an old one
+// another origin or level.
+func TestAListThatCannotBeReadLeavesNothingBehind(t *testing.T) {
+	b := newBench(t)
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var long strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&long, "198.18.%d.0/24\n", i)
+	}
+	good := file("good", long.String())
+	broken, short := file("broken", "198.18.7.0/24\nnot an address\n"), file("short", "198.18.7.0/24\n")
+	kept := func(want ...ListInfo) {
+		t.Helper()
+		infos, err := b.Lists(context.Background())
+		if err != nil || fmt.Sprintf("%+v", infos) != fmt.Sprintf("%+v", want) {
+			t.Errorf("lists %+v, want %+v, %v", infos, want, err)
+		}
+		files, err := filepath.Glob(filepath.Join(b.dir, "*list-*"))
+		if err != nil || len(files) != len(want) {
+			t.Errorf("files %v, %v", files, err)
+		}
+		if held := b.ceiling("198.18.7.9").Level == access.None; held != (len(want) > 0) {
+			t.Errorf("in force: %v", held)
+		}
+	}
+	for _, origin := range []string{broken, filepath.Join(dir, "none")} {
+		if e := b.refuses(Refused, SetList{Name: "drop", Origin: origin, Level: access.None}, Options{}); strings.Contains(e.Fix, "--force") {
+			t.Errorf("%s: nobody may insist on that: %s", origin, e.Fix)
+		}
+		kept()
+	}
+	if r := b.apply(SetList{Name: "drop", Origin: good, Level: access.None}, Options{DryRun: true}); r.List.Entries != 200 {
+		t.Errorf("a dry run: %+v", r.List)
+	}
+	kept()
+	once := Options{IdempotencyKey: "k"}
+	before := *b.apply(SetList{Name: "drop", Origin: good, Level: access.None}, once).List
+	kept(before)
+	b.refuses(Refused, SetList{Name: "drop", Origin: broken, Level: access.ReadOnly}, Options{DryRun: true})
+	b.refuses(Refused, SetList{Name: "drop", Origin: broken, Level: access.ReadOnly}, Options{})
+	if e := b.refuses(Refused, SetList{Name: "drop", Origin: short, Level: access.None}, Options{}); !strings.HasSuffix(e.Fix, "mtguard list set drop --force") {
+		t.Errorf("what has shrunk may be insisted on: %s", e.Fix)
+	}
+	kept(before)
+	b.restart()
+	kept(before)
+	if err := os.Remove(good); err != nil { // it was made already: nothing has to be read
+		t.Fatal(err)
+	}
+	if r := b.apply(SetList{Name: "drop", Origin: good, Level: access.None}, once); !r.Repeated {
+		t.Errorf("%+v", r)
+	}
+	after := *b.apply(SetList{Name: "drop", Origin: short, Level: access.None}, Options{Force: true}).List
+	if kept(after); after.Entries != 1 {
+		t.Errorf("%+v", after)
+	}
+	// A file that is gone, or is another, is made good after a start.
+	for _, text := range []string{"", long.String()} {
+		b.apply(SetList{Name: "drop", Origin: short, Level: access.None, Every: Duration(day)}, Options{Force: true})
+		err := os.Remove(b.listFile("drop"))
+		if text != "" {
+			err = os.WriteFile(b.listFile("drop"), []byte(text), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.restart()
+		if due := b.dueLists(b.clock()); len(due) != 1 {
+			t.Errorf("%d bytes: due are %v", len(text), due)
+		}
+	}
+}
+
 func TestThePolicyHasRevisionsAndAWayBack(t *testing.T) {
 	b := newBench(t)
 	ctx := context.Background()
