@@ -166,7 +166,8 @@ func (x *transaction) guardAgainstLockOut(row *store.Rule, rule access.Rule) err
 		return nil
 	}
 	if !x.o.Force {
-		return refused("--force, and mtguard access confirm "+row.ID+" within ten minutes", "this would shut out %v, which is yours", hit[0])
+		return refused("repeat it with --force: it ends after ten minutes, unless you confirm it with the ID that is answered: mtguard access confirm ID",
+			"this would shut out %v, which is yours", hit[0])
 	}
 	row.ConfirmBy = x.now.Add(confirmWithin)
 	x.detail("confirm_by", row.ConfirmBy.UTC().Format(time.RFC3339))
@@ -180,12 +181,23 @@ func (x *transaction) putRule(row *store.Rule) error {
 	x.detail("rule", row.ID)
 	x.detail("level", row.Level)
 	info := ruleInfo(*row, x.now)
+	if x.o.DryRun {
+		info.ID = "" // the rule that is made will have another
+	}
 	x.result.Rule = &info
-	x.result.Summary = fmt.Sprintf("rule %s: %s has the ceiling %v", row.ID, row.Match, row.Level)
+	x.result.Summary = fmt.Sprintf("rule %s: %s has the ceiling %v", firstOf(info.ID, "ID"), row.Match, row.Level) + untilText(row.Until)
 	if !row.ConfirmBy.IsZero() {
-		x.result.Summary += "; it ends in ten minutes unless confirmed: mtguard access confirm " + row.ID
+		x.result.Summary += "; it ends in ten minutes unless confirmed: mtguard access confirm " + firstOf(info.ID, "ID")
 	}
 	return nil
+}
+
+// untilText says when something ends, "" for never.
+func untilText(end time.Time) string {
+	if end.IsZero() {
+		return ""
+	}
+	return " until " + end.UTC().Format(time.RFC3339)
 }
 
 // rule is the live rule of that ID.
@@ -224,7 +236,7 @@ func (c ConfirmRule) apply(x *transaction) error {
 		return err
 	}
 	info := ruleInfo(row, x.now)
-	x.result.Rule, x.result.Summary = &info, fmt.Sprintf("rule %s on %s stays", row.ID, row.Match)
+	x.result.Rule, x.result.Summary = &info, fmt.Sprintf("rule %s on %s stays", row.ID, row.Match)+untilText(row.Until)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -78,12 +79,18 @@ func TestARuleThatShutsItsMakerOutEndsByItself(t *testing.T) {
 	b := newBench(t)
 	own := Actor{Name: "uid 0", Level: access.Superuser, From: netip.MustParseAddr("192.0.2.10")}
 	c := AddRule{Match: "192.0.2.0/24", Level: access.None}
-	if _, err := b.Apply(context.Background(), own, c, Options{}); err == nil || err.(*Error).Kind != Refused {
-		t.Fatalf("without force: %v", err)
+	_, err := b.Apply(context.Background(), own, c, Options{})
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Kind != Refused || !strings.Contains(e.Fix, "--force") || !strings.HasSuffix(e.Fix, "mtguard access confirm ID") {
+		t.Fatalf("without force: %+v, %v", e, err)
+	}
+	dry, err := b.Apply(context.Background(), own, c, Options{Force: true, DryRun: true})
+	if err != nil || dry.Rule.ID != "" || !strings.HasSuffix(dry.Summary, "mtguard access confirm ID") {
+		t.Errorf("a dry run names a rule that will not be: %+v, %v", dry, err)
 	}
 	b.refuses(Refused, AddRule{Match: "127.0.0.0/8", Level: access.None}, Options{})
 	r, err := b.Apply(context.Background(), own, c, Options{Force: true})
-	if err != nil || r.Rule.ConfirmBy == nil || r.Rule.State != "to be confirmed" {
+	if err != nil || r.Rule.ConfirmBy == nil || r.Rule.State != "to be confirmed" || !strings.HasSuffix(r.Summary, "mtguard access confirm "+r.Rule.ID) {
 		t.Fatalf("with force: %+v, %v", r.Rule, err)
 	}
 	if d := b.ceiling("192.0.2.10"); d.Level != access.None {
@@ -104,7 +111,10 @@ func TestARuleThatShutsItsMakerOutEndsByItself(t *testing.T) {
 
 func TestBlocksEndAndAreUndone(t *testing.T) {
 	b := newBench(t)
-	b.apply(Block{Target: "198.51.100.7"}, Options{Reason: "abuse"})
+	r := b.apply(Block{Target: "198.51.100.7"}, Options{Reason: "abuse"})
+	if end := b.clock().Add(usualBlock); r.Rule.Until == nil || !r.Rule.Until.Equal(end) || !strings.HasSuffix(r.Summary, "the ceiling none until "+end.Format(time.RFC3339)) {
+		t.Errorf("when it ends: %+v", r)
+	}
 	b.apply(Block{Target: "198.51.100.8", For: Duration(day)}, Options{Reason: "abuse"})
 	b.apply(Unblock{Target: "198.51.100.8"}, Options{})
 	b.refuses(NotFound, Unblock{Target: "198.51.100.8"}, Options{})
