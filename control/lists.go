@@ -122,13 +122,21 @@ func (c SetList) prepare(x *transaction) (release func(), err error) {
 }
 
 // unread is how a person hears that a list was refused. What is too short or too
-// long to be believed may be insisted on, what is no list may not.
+// long to be believed, or covers too much, may be insisted on, what is no list may
+// not.
 func unread(name string, err error, stays, command string) error {
+	name = clean(name)
 	fix := stays + ": mend the list, and repeat this"
-	if errors.Is(err, access.ErrEmpty) || errors.Is(err, access.ErrShrunk) || errors.Is(err, access.ErrGrown) {
-		fix = stays + "; if the list is right as it is: " + command + " " + clean(name) + " --force"
+	if errors.Is(err, access.ErrShrunk) || errors.Is(err, access.ErrGrown) {
+		fix = stays + "; if the list is right as it is: " + command + " " + name + " --force"
+	} else if e, ok := errors.AsType[*access.ListError](err); ok && e.Wide {
+		fix = stays + "; if the list is right as it is: mtguard list set " + name + " --wide"
 	}
-	return &Error{Kind: Refused, Text: fmt.Sprintf("list %s: %v", clean(name), err), Fix: fix}
+	text := problemText(err)
+	if !strings.HasPrefix(text, "list ") {
+		text = "list " + name + ": " + text
+	}
+	return &Error{Kind: Refused, Text: text, Fix: fix}
 }
 
 // tryList says what would be wrong with a list beside the rules and lists that
@@ -244,6 +252,12 @@ func (p *Plane) afterApply(x *transaction, c Change) error {
 	return err
 }
 
+// problemText is what is wrong, whole and on one line.
+func problemText(err error) string {
+	const dots = len("…")
+	return cleanTo(store.MaxText-dots, strings.ReplaceAll(err.Error(), "\n", "; "))
+}
+
 // putList puts a list that was read in force. Nobody else reads one meanwhile.
 func (p *Plane) putList(name string, list *access.List) error {
 	p.mu.Lock()
@@ -282,7 +296,7 @@ func (p *Plane) readList(ctx context.Context, name string, force bool) error {
 	now := p.parts.Now()
 	row.Checked, row.Problem = now, ""
 	if err != nil {
-		row.Problem = clean(err.Error())
+		row.Problem = problemText(err)
 	} else {
 		row.Good, row.Entries = now, int64(fresh.Len())
 	}

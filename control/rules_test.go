@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
+	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/policy"
 )
@@ -150,12 +152,24 @@ func TestAListIsTakenWholeOrTheLastGoodOneStays(t *testing.T) {
 	if d := b.ceiling("198.18.7.9"); d.Level != access.Standard || !d.Pinned {
 		t.Errorf("a pinned address: %+v", d)
 	}
-	for _, text := range []string{lines.String() + "not an address\n", "# nothing\n", "0.0.0.0/0\n", "198.18.1.0/24\n" /* cut short */} {
+	for text, wrong := range map[string]string{
+		lines.String() + "not an address\n": "not an address", "# nothing\n": "empty", "0.0.0.0/0\n": "0.0.0.0/0",
+		"198.18.1.0/24\n": "has shrunk: drop had 200 entries and now has 1",
+	} {
 		write(text)
 		b.pass(time.Hour)
 		infos, err := b.Lists(context.Background())
-		if err != nil || infos[0].Problem == "" || infos[0].Entries != r.List.Entries {
+		if err != nil || !strings.Contains(infos[0].Problem, wrong) || infos[0].Entries != r.List.Entries {
 			t.Errorf("%.40q: %+v, %v", text, infos, err)
+		}
+	}
+	// What is wrong is said whole, as far as it fits.
+	directory := filepath.Join(t.TempDir(), strings.Repeat("d", 200), strings.Repeat("é", 100))
+	for _, path := range []string{directory, filepath.Join(directory, strings.Repeat("é", 1000))} {
+		_, want := os.Open(path)
+		if got := problemText(errors.Join(want, errors.New("disk\x1b"))); len(got) > store.MaxText || !utf8.ValidString(got) ||
+			!strings.HasSuffix(got, "…") && got != want.Error()+"; disk?" || len(want.Error()) < store.MaxText/2 && strings.HasSuffix(got, "…") {
+			t.Errorf("%q of %v", got, want)
 		}
 	}
 	b.refuses(Refused, ReloadList{Name: "drop"}, Options{})
@@ -225,6 +239,10 @@ func TestAListThatCannotBeReadLeavesNothingBehind(t *testing.T) {
 	b.refuses(Refused, SetList{Name: "drop", Origin: broken, Level: access.ReadOnly}, Options{})
 	if e := b.refuses(Refused, SetList{Name: "drop", Origin: short, Level: access.None}, Options{}); !strings.HasSuffix(e.Fix, "mtguard list set drop --force") {
 		t.Errorf("what has shrunk may be insisted on: %s", e.Fix)
+	}
+	wide := file("wide", "192.0.0.0/4\n")
+	if e := b.refuses(Refused, SetList{Name: "drop", Origin: wide, Level: access.None}, Options{}); !strings.HasSuffix(e.Fix, "mtguard list set drop --wide") || !strings.HasPrefix(e.Text, "list drop, line 1: ") {
+		t.Errorf("what is wide may be meant: %s, %s", e.Text, e.Fix)
 	}
 	kept(before)
 	b.restart()

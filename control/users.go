@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mtguard/control/store"
 	"mtguard/mtproto"
@@ -278,16 +279,21 @@ func withDomain(s keys.Secret, domain string) keys.Secret {
 }
 
 // clean makes what somebody wrote fit to be shown in an error.
-func clean(text string) string {
-	const most = 64
+func clean(text string) string { return cleanTo(64, text) }
+
+// cleanTo is clean for a text of so many bytes: what is longer is cut.
+func cleanTo(most int, text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '?'
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > most {
-		text = text[:most] + "…"
+	if len(text) <= most {
+		return text
 	}
-	return text
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
 }

@@ -29,6 +29,7 @@ type ListError struct {
 	List    string
 	Line    int // from 1; 0 when it is about the whole
 	Problem string
+	Wide    bool // it covers more than MinPrefix4, MinPrefix6 or MaxShare let it
 }
 
 func (e *ListError) Error() string {
@@ -63,7 +64,7 @@ func ParseList(r io.Reader, o ListOptions) (*List, error) {
 	}
 	if share := l.Share(); share > p.o.MaxShare {
 		p.line = 0
-		return nil, p.wrong("its entries are %.1f%% of all addresses, more than %.1f%%: if that is meant, raise the bound for this list", 100*share, 100*p.o.MaxShare)
+		return nil, p.wide("its entries are %.1f%% of all addresses, more than %.1f%%", 100*share, 100*p.o.MaxShare)
 	}
 	return l, nil
 }
@@ -96,6 +97,10 @@ type listParser struct {
 
 func (p *listParser) wrong(format string, args ...any) error {
 	return &ListError{List: p.o.Name, Line: p.line, Problem: fmt.Sprintf(format, args...)}
+}
+
+func (p *listParser) wide(format string, args ...any) error {
+	return &ListError{List: p.o.Name, Line: p.line, Problem: fmt.Sprintf(format, args...), Wide: true}
 }
 
 func (p *listParser) read(r io.Reader) error {
@@ -242,7 +247,7 @@ func (p *listParser) add(prefix netip.Prefix, text string) error {
 		least = p.o.MinPrefix6
 	}
 	if prefix.Bits() < least {
-		return p.wrong("%s is wider than /%d: if that is meant, lower the bound for this list", quote(text), least)
+		return p.wide("%s is wider than /%d", quote(text), least)
 	}
 	p.maker.add(prefix)
 	return nil
