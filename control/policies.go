@@ -135,7 +135,7 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 			}
 		}
 	}
-	row := store.PolicyRevision{Document: text, Actor: x.by.Name, Reason: x.o.Reason, At: x.now}
+	row := store.PolicyRevision{Document: text, Preset: d.Preset, Actor: x.by.Name, Reason: x.o.Reason, At: x.now}
 	if err := x.tx.AddPolicy(&row); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 		}
 		x.detail("c"+strconv.Itoa(i+1), change.Path+": "+change.From+" > "+change.To)
 	}
-	info := policyInfo(row, d)
+	info := policyInfo(row)
 	x.result.Policy = &info
 	x.result.Summary = fmt.Sprintf("policy r%d is in force: %s", row.Number, plural(len(changes), "change"))
 	return nil
@@ -280,8 +280,8 @@ func (p *Plane) compilePolicy() error {
 	return err
 }
 
-func policyInfo(row store.PolicyRevision, d *policy.Document) PolicyInfo {
-	return PolicyInfo{Revision: row.Number, Preset: d.Preset, Document: row.Document, Actor: row.Actor, Reason: row.Reason, At: maybe(row.At)}
+func policyInfo(row store.PolicyRevision) PolicyInfo {
+	return PolicyInfo{Revision: row.Number, Preset: row.Preset, Document: row.Document, Actor: row.Actor, Reason: row.Reason, At: maybe(row.At)}
 }
 
 // Policy returns a revision, or the one in force for PolicyInForce. Revision 0 is
@@ -303,12 +303,8 @@ func (p *Plane) Policy(ctx context.Context, revision int64) (info PolicyInfo, er
 		if err != nil {
 			return err
 		}
-		d, err := policy.Parse("policy", []byte(row.Document))
-		if err != nil {
-			return err
-		}
-		info = policyInfo(row, d)
-		return nil
+		info = policyInfo(row)
+		return err
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -321,17 +317,13 @@ func (p *Plane) Policy(ctx context.Context, revision int64) (info PolicyInfo, er
 	return info, explain(err)
 }
 
-// PolicyHistory returns revisions, the newest first, that are older than before
-// (0: from the newest on).
+// PolicyHistory returns revisions without their documents, the newest first, that
+// are older than before (0: from the newest on).
 func (p *Plane) PolicyHistory(ctx context.Context, before int64, limit int) (items []PolicyInfo, err error) {
 	err = p.view(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Policies(before, limitOf(limit))
 		for _, row := range rows {
-			info := PolicyInfo{Revision: row.Number, Document: row.Document, Actor: row.Actor, Reason: row.Reason, At: maybe(row.At)}
-			if d, err := policy.Parse("policy", []byte(row.Document)); err == nil {
-				info.Preset = d.Preset
-			}
-			items = append(items, info)
+			items = append(items, policyInfo(row))
 		}
 		return err
 	})

@@ -302,7 +302,7 @@ func TestThePolicyHasRevisionsAndAWayBack(t *testing.T) {
 		t.Errorf("after going back to nothing the limit is %d, it was %d", got, before)
 	}
 	history, err := b.PolicyHistory(ctx, 0, 10)
-	if err != nil || len(history) != 4 || history[0].Revision != 4 || history[3].Reason != "less" {
+	if err != nil || len(history) != 4 || history[0].Revision != 4 || history[3].Reason != "less" || history[0].Document != "" || history[0].Preset != "" {
 		t.Errorf("history %+v, %v", history, err)
 	}
 	values, err := b.PolicyExplain(ctx, "")

@@ -40,7 +40,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		rows:    []control.AuditRow{{Seq: 3, Actor: "uid 0"}, {Seq: 4, Actor: "uid 0"}},
 		written: []byte("row 1\nrow 2\n"),
 
-		revisions: []control.PolicyInfo{{Revision: 8, Document: "schema = 1\n"}, {Revision: 7}},
+		revisions: []control.PolicyInfo{{Revision: 8}, {Revision: 7}},
 	}
 	long := strings.Repeat("#\"\n", maxDocument/3) // every other character has to be escaped
 	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))

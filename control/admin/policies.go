@@ -47,9 +47,6 @@ func (s *server) listPolicies(ctx context.Context, in *policiesInput) (*page[con
 	if n := len(revisions); n > 0 && n == in.Limit && revisions[n-1].Revision > 1 {
 		next = strconv.FormatInt(revisions[n-1].Revision, 10)
 	}
-	for i := range revisions {
-		revisions[i].Document = "" // of a thousand they would be too much: GET /policy has each
-	}
 	return listed(revisions, next, err)
 }
 

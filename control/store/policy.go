@@ -9,7 +9,7 @@ import (
 // Bounds of the history of policies. Beyond KeepPolicies the oldest go.
 const (
 	KeepPolicies    = 1000
-	MaxPolicies     = 100 // that Policies returns at once
+	MaxPolicies     = KeepPolicies // that Policies returns at once
 	MaxPolicyLength = 256 << 10
 )
 
@@ -17,16 +17,24 @@ const (
 type PolicyRevision struct {
 	Number   int64 // rising from 1; set by AddPolicy
 	Document string
+	Preset   string // that the document names
 	Actor    string
 	Reason   string
 	At       time.Time
 }
 
-const policyColumns = `number, document, actor, reason, at`
+const (
+	policyHead    = `number, preset, actor, reason, at`
+	policyColumns = policyHead + `, document`
+)
 
 func scanPolicy(r scanner, p *PolicyRevision) (int64, error) {
+	return scanPolicyHead(r, p, &p.Document)
+}
+
+func scanPolicyHead(r scanner, p *PolicyRevision, more ...any) (int64, error) {
 	var at int64
-	err := r.Scan(&p.Number, &p.Document, &p.Actor, &p.Reason, &at)
+	err := r.Scan(append([]any{&p.Number, &p.Preset, &p.Actor, &p.Reason, &at}, more...)...)
 	p.At = instant(at)
 	return p.Number, err
 }
@@ -37,15 +45,15 @@ func (tx *Tx) AddPolicy(p *PolicyRevision) error {
 	if p.Document == "" {
 		return errors.New("policy has no document")
 	}
-	if err := errors.Join(plain(MaxPolicyLength, p.Document), plain(MaxText, p.Actor, p.Reason)); err != nil {
+	if err := errors.Join(plain(MaxPolicyLength, p.Document), plain(MaxText, p.Preset, p.Actor, p.Reason)); err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
 	if err := tx.usableForChange(); err != nil {
 		return err
 	}
 	var n int64 // the newest stays always, so no number comes twice
-	err := tx.row(`INSERT INTO policies (document, actor, reason, at) VALUES (?, ?, ?, ?) RETURNING number`,
-		[]any{p.Document, p.Actor, p.Reason, micros(p.At)}, &n)
+	err := tx.row(`INSERT INTO policies (document, preset, actor, reason, at) VALUES (?, ?, ?, ?, ?) RETURNING number`,
+		[]any{p.Document, p.Preset, p.Actor, p.Reason, micros(p.At)}, &n)
 	if err != nil {
 		return err
 	}
@@ -73,8 +81,9 @@ func (tx *Tx) Policy(number int64) (p PolicyRevision, err error) {
 	return p, nil
 }
 
-// Policies returns policies, the newest first: those with a lower Number than before,
-// or all when before is 0; at most limit, and at most MaxPolicies, which limit 0 means.
+// Policies returns policies without their documents, the newest first: those with a lower
+// Number than before, or all when before is 0; at most limit, and at most MaxPolicies, which
+// limit 0 means.
 func (tx *Tx) Policies(before int64, limit int) ([]PolicyRevision, error) {
 	if limit <= 0 || limit > MaxPolicies {
 		limit = MaxPolicies
@@ -83,9 +92,9 @@ func (tx *Tx) Policies(before int64, limit int) ([]PolicyRevision, error) {
 		before = 1<<63 - 1
 	}
 	var found []PolicyRevision
-	err := tx.rows(`SELECT `+policyColumns+` FROM policies WHERE number < ? ORDER BY number DESC LIMIT ?`, func(r scanner) error {
+	err := tx.rows(`SELECT `+policyHead+` FROM policies WHERE number < ? ORDER BY number DESC LIMIT ?`, func(r scanner) error {
 		var p PolicyRevision
-		_, err := scanPolicy(r, &p)
+		_, err := scanPolicyHead(r, &p)
 		found = append(found, p)
 		return err
 	}, before, limit)

@@ -207,3 +207,39 @@ func TestAFileOfTheNextVersionIsRefused(t *testing.T) {
 		t.Errorf("the file changed: %v", err)
 	}
 }
+
+func TestPoliciesOfVersion2GetTheirPresets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	db, err := openSteps(t, path, migrations()[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"organisation", "community", "", "personal", ""}
+	for _, document := range []string{"schema = 1\n", "preset = \"personal\"\n", "# preset = \"personal\"\n", "schema = 1\npreset = \"community\"\n", "schema = 1\npreset = \"organisation\"\n"} {
+		if _, err := db.writer.Exec(`INSERT INTO policies (document, actor, reason, at) VALUES (?, 'uid 0', '', 0)`, document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.View(t.Context(), func(tx *store.Tx) error {
+		all, err := tx.Policies(0, 0)
+		var got []string
+		for _, p := range all {
+			got = append(got, p.Preset)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("presets %q, want %q", got, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

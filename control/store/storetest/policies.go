@@ -187,7 +187,7 @@ var policyTests = []test{
 		})
 		var put []store.PolicyRevision
 		for i := range 5 {
-			p := store.PolicyRevision{Document: fmt.Sprint("schema = 1 # é\n", i), Actor: "uid 0", Reason: "12:34", At: at.Add(time.Duration(i) * time.Microsecond)}
+			p := store.PolicyRevision{Document: fmt.Sprint("schema = 1 # é\n", i), Preset: fmt.Sprint("é", i), Actor: "uid 0", Reason: "12:34", At: at.Add(time.Duration(i) * time.Microsecond)}
 			before := f.Revision()
 			if after := f.update(func(tx *store.Tx) error { return tx.AddPolicy(&p) }); p.Number != int64(i+1) || after != before+1 {
 				t.Errorf("policy %d at revision %d behind %d", p.Number, after, before)
@@ -202,6 +202,9 @@ var policyTests = []test{
 			}
 			part, err3 := tx.Policies(4, 2)
 			rest, err4 := tx.Policies(part[1].Number, 0)
+			for i := range put {
+				put[i].Document = "" // of a thousand they would be too much
+			}
 			if fmt.Sprint(part, rest) != fmt.Sprint([]store.PolicyRevision{put[2], put[1]}, []store.PolicyRevision{put[0]}) {
 				t.Errorf("%+v and %+v", part, rest)
 			}
