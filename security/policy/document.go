@@ -37,6 +37,8 @@ type Document struct {
 
 	name  string         // of the text
 	given map[string]int // the line of each path that the text, or Set, gave a value; 0 when it has none
+
+	lowered map[string]bool // the paths whose values are of settle
 }
 
 // Encryption is [encryption]: what the wire must look like. Control encryption.required.
@@ -68,7 +70,8 @@ type Rates struct {
 	HandshakeFailures ratelimit.Limit
 }
 
-// Connections is [connections]: connections open at once. 0 is no bound. One Telegram app opens up to eight.
+// Connections is [connections]: connections open at once. 0 is no bound. One Telegram app opens up to eight. PerAddress is at most PerPrefix,
+// PerKey and ReadOnly at most PerUser: the preset's are lowered to that, those that were given are refused above it.
 type Connections struct {
 	// PerAddress (per_address) is for one IPv4 address or IPv6 /64. Control conns.addr.
 	PerAddress int
@@ -158,7 +161,7 @@ func (d *Document) Clone() *Document {
 		control.Candidate = maps.Clone(control.Candidate)
 		c.Controls[name] = control
 	}
-	c.given = maps.Clone(d.given)
+	c.given, c.lowered = maps.Clone(d.given), maps.Clone(d.lowered)
 	return &c
 }
 

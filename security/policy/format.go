@@ -32,12 +32,12 @@ func Format(d *Document) []byte {
 	return []byte(b.String())
 }
 
-// own are the settings that the document gave, or that differ from its preset.
+// own are the settings that the document gave, or that differ from its preset otherwise than by settle.
 func (d *Document) own() []field {
 	base := presetOf(d.Preset).fields()
 	var own []field
 	for i, f := range d.fields() {
-		if _, given := d.given[f.path]; given || f.text() != base[i].text() {
+		if _, given := d.given[f.path]; given || f.text() != base[i].text() && !d.lowered[f.path] {
 			own = append(own, f)
 		}
 	}

@@ -29,7 +29,8 @@ type Value struct {
 
 // Merge lays documents over each other: the preset is that of the last layer that names one, and each value is from the last layer that gives
 // it. mode and percent of a control come together, and so do the values of a candidate. It fails, with an *Error that names origins,
-// when the result contradicts itself. A layer without a document says nothing.
+// when the result contradicts itself. A bound on connections that only the preset gives is lowered to the bound that it is within. A layer
+// without a document says nothing.
 func Merge(layers ...Layer) (*Effective, error) {
 	preset, from := "", ""
 	layers = slices.DeleteFunc(slices.Clone(layers), func(l Layer) bool { return l.Document == nil })
@@ -53,6 +54,9 @@ func Merge(layers ...Layer) (*Effective, error) {
 			e.origins[f.path] = l.origin(f.path)
 			e.mark(f.path, l.Document.given[f.path])
 		}
+	}
+	for _, n := range e.settle() {
+		e.origins[n.path] += ", at most " + n.wider
 	}
 	err := e.Validate()
 	if refused, ok := errors.AsType[*Error](err); ok {

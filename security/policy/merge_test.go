@@ -64,8 +64,61 @@ func TestMergeKnowsWhereEachValueComesFrom(t *testing.T) {
 func TestMergeRefusesContradictionsAndNamesTheirOrigin(t *testing.T) {
 	low := parse(t, "connections = { per_address = 50, per_prefix = 60 }\n")
 	_, err := Merge(Layer{Document: low}, Layer{Origin: "policy r7", Document: parse(t, "connections.per_address = 100\n")})
-	if err == nil || err.Error() != "policy r7  connections.per_address is 100, above connections.per_prefix, which is 60\n      it would never be reached" {
+	if err == nil || err.Error() != "policy r7  connections.per_address is 100, above connections.per_prefix, which is 60\n      it would never be reached: give connections.per_address = 60" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestOneChangeLowersWhatIsWithin: of the bounds that nobody gave.
+func TestOneChangeLowersWhatIsWithin(t *testing.T) {
+	lower := parse(t, "connections.per_user = 4\nconnections.per_prefix = 100\n")
+	if c := lower.Connections; c.PerKey != 4 || c.ReadOnly != 4 || c.PerAddress != 100 {
+		t.Errorf("alone: %+v", c)
+	}
+	if text := string(Format(lower)); strings.Contains(text, "per_key") || strings.Contains(text, "read_only") || strings.Contains(text, "per_address") {
+		t.Errorf("what nobody gave is written down:\n%s", text)
+	}
+	file := parse(t, "connections.per_key = 3\n")
+	e, err := Merge(Layer{Origin: "file", Document: file}, Layer{Origin: "policy r7", Document: lower})
+	if err != nil || e.Connections.PerKey != 3 || e.Connections.ReadOnly != 4 || e.Origin("connections.per_key") != "file" ||
+		e.Origin("connections.read_only") != "preset personal, at most connections.per_user" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	// Raised again, nothing of the lowering is left.
+	again, err := Parse("again", Format(lower))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Set("connections.per_user", "100", 0); err != nil {
+		t.Fatal(err)
+	}
+	e, err = Merge(Layer{Document: again})
+	if err != nil || e.Connections.PerKey != 100 || e.Connections.ReadOnly != 8 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	// 0 is no bound, so nothing is within it.
+	if c := parse(t, "connections.per_user = 0\n").Connections; c.PerKey != 128 || c.ReadOnly != 8 {
+		t.Errorf("without a bound: %+v", c)
+	}
+	// What contradicts it is refused with the one line that mends it.
+	for text, line := range map[string]string{
+		"connections.per_user = 16\nconnections.per_key = 32\n": "connections.per_key = 16", "connections.per_key = 200\n": "connections.per_user = 200",
+		"connections.read_only = 200\n": "connections.per_user = 200", "connections.per_address = 2000\n": "connections.per_prefix = 2000",
+	} {
+		_, err := Parse("p", []byte("schema = 1\n"+text))
+		if err == nil || !strings.HasSuffix(err.Error(), "it would never be reached: give "+line) {
+			t.Errorf("%s: %v", text, err)
+		}
+		text = strings.Replace(text, "connections.per_key = 32\n", "", 1)
+		if _, err := Parse("p", []byte("schema = 1\n"+text+line+"\n")); err != nil {
+			t.Errorf("%s with %s: %v", text, line, err)
+		}
+	}
+	// The same where a value is only tried.
+	d := parse(t, "[controls.\"conns.user\".candidate]\nper_user = 4\n")
+	with, err := d.WithCandidate(ConnsUser)
+	if err != nil || with.Connections.PerUser != 4 || with.Connections.ReadOnly != 4 || d.Connections.ReadOnly != 8 {
+		t.Errorf("a candidate: %+v, %v", with, err)
 	}
 }
 

@@ -29,6 +29,7 @@ func Parse(name string, data []byte) (*Document, error) {
 			break // this is no policy
 		}
 	}
+	p.doc.settle()
 	for _, c := range p.doc.problems() {
 		p.locate(c)
 	}

@@ -68,21 +68,53 @@ func (d *Document) contradictions() (found []complaint) {
 	if d.Protocol.RequireKeyShare && !slices.Contains(d.Encryption.Transports, mtproto.FakeTLS) {
 		refuse("protocol.require_key_share", allowed, "only fake-TLS hellos have key shares", "needs the transport faketls, which is not allowed")
 	}
-	below := func(path string, n int, wider string, m int) {
-		if m > 0 && n > m {
-			refuse(path, wider, "it would never be reached", "is %d, above %s, which is %d", n, wider, m)
+	for _, n := range d.nested() {
+		if *n.wide == 0 || *n.narrow <= *n.wide {
+			continue
 		}
+		add := fmt.Sprintf("%s = %d", n.path, *n.wide)
+		if _, given := d.given[n.wider]; !given {
+			add = fmt.Sprintf("%s = %d", n.wider, *n.narrow)
+		}
+		refuse(n.path, n.wider, "it would never be reached: give "+add, "is %d, above %s, which is %d", *n.narrow, n.wider, *n.wide)
 	}
-	c := d.Connections
-	below("connections.per_address", c.PerAddress, "connections.per_prefix", c.PerPrefix)
-	below("connections.per_key", c.PerKey, "connections.per_user", c.PerUser)
-	below("connections.read_only", c.ReadOnly, "connections.per_user", c.PerUser)
 	for _, m := range d.Geography.Block {
 		if slices.Contains(d.Geography.Allow, m) {
 			refuse("geography.block", "geography.allow", "take it out of one of them", "holds %s, and so does geography.allow", m)
 		}
 	}
 	return found
+}
+
+// nesting is a bound on connections that are among those of a wider bound.
+type nesting struct {
+	path, wider  string
+	narrow, wide *int
+}
+
+func (d *Document) nested() []nesting {
+	c := &d.Connections
+	return []nesting{
+		{"connections.per_address", "connections.per_prefix", &c.PerAddress, &c.PerPrefix},
+		{"connections.per_key", "connections.per_user", &c.PerKey, &c.PerUser},
+		{"connections.read_only", "connections.per_user", &c.ReadOnly, &c.PerUser},
+	}
+}
+
+// settle lowers bounds that nobody gave to the wider ones that they are within: whoever lowers per_user means each secret of the user, too. It
+// returns those that it lowered.
+func (d *Document) settle() (lowered []nesting) {
+	for _, n := range d.nested() {
+		if _, given := d.given[n.path]; !given && *n.wide > 0 && *n.narrow > *n.wide {
+			*n.narrow = *n.wide
+			if d.lowered == nil {
+				d.lowered = make(map[string]bool)
+			}
+			d.lowered[n.path] = true
+			lowered = append(lowered, n)
+		}
+	}
+	return lowered
 }
 
 // try applies the candidate of a control, and returns the path of the value that cannot be, with the rest of the sentence and a hint.
@@ -103,7 +135,9 @@ func (d *Document) try(control string) (path, problem, hint string) {
 		if problem != "" {
 			return known[i].path, problem, hint
 		}
+		d.mark(known[i].path, 0)
 	}
+	d.settle()
 	if found := d.contradictions(); len(found) > 0 {
 		return found[0].path, found[0].message, found[0].hint
 	}
