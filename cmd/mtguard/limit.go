@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtguard/control"
+	"mtguard/security/policy"
 )
 
 func (a *app) limitCommand() *cobra.Command {
@@ -30,8 +31,9 @@ func (a *app) limitCheckCommand(o *nodeFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [ADDR]",
 		Short: "Say how much is left of the limits of an address or a user",
-		Long: `Say how much is left of the limits of an address or a user, and when there is
-more. Nothing is counted by asking. A limit of which nothing is left matters as its
+		Long: `Say how much is left of the limits of an address or a user, when there is more, and
+where each limit comes from. Of bytes per second, which are counted for all
+sessions of a user and for those of his level, LEFT is what goes at once. Nothing is counted by asking. A limit of which nothing is left matters as its
 mode says: off, monitor (one too many is counted and let through) or enforce.`,
 		Example: `  mtguard limit check 203.0.113.7
   mtguard limit check --user alice
@@ -52,13 +54,24 @@ mode says: off, monitor (one too many is counted and let through) or enforce.`,
 					if i.Exception != "" {
 						mode += ", exception " + i.Exception
 					}
-					rows = append(rows, []string{i.Control, i.Of, i.Limit, strconv.FormatInt(i.Left, 10), soon(i.RetryAt, c.now), mode})
+					rows = append(rows, []string{i.Control, i.Of, i.Limit, leftText(i), soon(i.RetryAt, c.now), mode, i.Origin})
 				}
-				return table(c.app.stdout, []string{"CONTROL", "COUNTED FOR", "LIMIT", "LEFT", "MORE", "MODE"}, rows)
+				return table(c.app.stdout, []string{"CONTROL", "COUNTED FOR", "LIMIT", "LEFT", "MORE", "MODE", "FROM"}, rows)
 			})
 		}),
 	}
 	cmd.Flags().StringVar(&q.User, "user", "", "of user `NAME`")
 	completeFlag(cmd, "user", a.userNames(o, 0))
 	return cmd
+}
+
+// leftText is how much is left; "" without a bound.
+func leftText(i control.LimitInfo) string {
+	switch {
+	case i.Left < 0:
+		return ""
+	case i.Control == policy.BytesUser:
+		return sizeText(i.Left)
+	}
+	return strconv.FormatInt(i.Left, 10)
 }

@@ -106,6 +106,20 @@ func (b *Bytes) spend(n int, now time.Time) (pause time.Duration, over bool) {
 	}
 }
 
+// Left is how many bytes may go at once now without a pause; without a limit it is the largest int64.
+func (b *Bytes) Left(now time.Time) int64 {
+	if b == nil {
+		return math.MaxInt64
+	}
+	word := b.rate.Load()
+	if word == 0 {
+		return math.MaxInt64
+	}
+	rate, burst := int64(word>>32), int64(word&math.MaxUint32)
+	debt := float64(max(b.tat.Load()-now.UnixNano(), 0)) * float64(rate) / float64(time.Second)
+	return max(burst-int64(math.Ceil(debt)), 0)
+}
+
 // Portion is how many bytes to move at a time, so that pauses are short and the shares even: a sixteenth of a second's, but not less than
 // 1 KiB, so that a small call of somebody held to 10 KiB a second waits a tenth of a second for his own upload. Without a limit it is the
 // largest int, and for one that is watched.

@@ -31,6 +31,37 @@ func TestBytesStory(t *testing.T) {
 	spent(time.Hour, 1000, time.Second)
 }
 
+func TestBytesLeft(t *testing.T) {
+	var b *Bytes
+	if b.Left(start) != math.MaxInt64 || new(Bytes).Left(start) != math.MaxInt64 {
+		t.Error("there is a limit")
+	}
+	b = new(Bytes)
+	b.Set(1000, 3000, start)
+	for i, c := range []struct {
+		after time.Duration
+		spend int
+		left  int64
+	}{{0, 0, 3000}, {0, 1000, 2000}, {0, 2000, 0}, {0, 500, 0}, {time.Second, 0, 500}, {2 * time.Second, 0, 1500}, {time.Hour, 0, 3000}, {time.Hour, 1, 2999}} {
+		now := start.Add(c.after)
+		b.Spent(c.spend, now)
+		if got := b.Left(now); got != c.left {
+			t.Errorf("step %d: %d left, want %d", i, got, c.left)
+		}
+		if left := int(b.Left(now)); left > 0 { // as much goes, and no more
+			var twin Bytes
+			twin.Set(1000, 3000, start)
+			twin.tat.Store(b.tat.Load())
+			if pause := twin.Spent(left, now); pause != 0 {
+				t.Errorf("step %d: %d bytes pause %v", i, left, pause)
+			}
+			if pause := twin.Spent(1, now); pause == 0 {
+				t.Errorf("step %d: a byte more goes as well", i)
+			}
+		}
+	}
+}
+
 func TestBytesWithoutALimit(t *testing.T) {
 	var none *Bytes
 	var zero Bytes

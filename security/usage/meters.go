@@ -108,6 +108,36 @@ func (a *Account) Budgets(l access.Level) *ratelimit.Budgets {
 	return &a.metersOf().budgets[l]
 }
 
+// Budget is where a user is with a rate, in one direction. The zero Budget has no rate.
+type Budget struct {
+	Rate                // as it was set, but for Watch; a Burst of 0 came to PerSecond
+	Left  int64         // bytes that may go at once now
+	Pause time.Duration // until any may; 0 for a rate that is only watched
+}
+
+// ByteBudgets says where the user is with the rate of all sessions and with that of a level, by direction: from the client, to it. The rates are
+// those of the last SetRates. It counts nothing.
+func (a *Account) ByteBudgets(l access.Level, now time.Time) (user, level [2]Budget) {
+	if a == nil || l > access.Superuser {
+		return user, level
+	}
+	m := a.meters.Load()
+	if m == nil {
+		return user, level
+	}
+	at := func(b *ratelimit.Bytes) Budget {
+		perSecond, burst := b.Rate()
+		if perSecond == 0 {
+			return Budget{}
+		}
+		return Budget{Rate{PerSecond: perSecond, Burst: burst}, b.Left(now), b.Spent(0, now)}
+	}
+	for way := range user {
+		user[way], level[way] = at(&m.user[way]), at(&m.level[l][way])
+	}
+	return user, level
+}
+
 // Came notes that a client of the user has come by a transport.
 func (a *Account) Came(t mtproto.Transport, at time.Time) {
 	if a == nil || t > mtproto.FakeTLS {
