@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mtguard/mtproto"
 	"mtguard/proxy/auth"
 	"mtguard/security/access"
 	"mtguard/security/policy"
@@ -118,6 +119,27 @@ func TestLimitsOfBytes(t *testing.T) {
 	all = ask("203.0.113.7")
 	if i := all["nadia, read_only, sent"]; len(all) != 3 || i.Mode != "enforce" || i.Limit != "8KiB/s burst 256KiB" || i.Left != 256<<10 || all["nadia, sent"].Mode != "off" {
 		t.Errorf("where the ceiling is read_only: %+v", all)
+	}
+}
+
+// TestAUserShowsTheTransportsHeCameBy, and when they end.
+func TestAUserShowsTheTransportsHeCameBy(t *testing.T) {
+	b := newBench(t)
+	b.apply(AddUser{Name: "nadia", Level: access.Standard}, Options{})
+	if u := b.user("nadia"); len(u.Transports) != 0 {
+		t.Errorf("at first: %+v", u.Transports)
+	}
+	account := b.names["nadia"].account
+	account.Came(mtproto.Classic, b.clock())
+	account.Came(mtproto.FakeTLS, b.clock().Add(time.Minute))
+	account.Came(mtproto.Classic, b.clock().Add(time.Hour))
+	b.apply(SetPolicy{"schema = 1\n[encryption.until]\nclassic = 2027-01-01\n"}, Options{Reason: "x"})
+	used := b.user("nadia").Transports
+	if len(used) != 2 || used[0].Transport != "faketls" || used[0].Came != 1 || used[0].Until != nil {
+		t.Fatalf("%+v", used)
+	}
+	if c := used[1]; c.Transport != "classic" || c.Came != 2 || !c.Last.Equal(b.clock().Add(time.Hour)) || c.Until == nil || c.Until.Year() != 2027 {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -112,6 +112,7 @@ func (p *Plane) userInfo(u *user, now time.Time) UserInfo {
 		Note: row.Note, Revision: row.Rev,
 	}
 	info.Connections, info.Addresses = u.account.Open()
+	info.Transports = p.transportsOf(u)
 	if row.QuotaBytes > 0 {
 		info.Quota = &Quota{Bytes: row.QuotaBytes, Per: row.QuotaPer}
 		if u.period == u.periodStart(now) {

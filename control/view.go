@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mtguard/control/store"
+	"mtguard/mtproto"
 	"mtguard/security/access"
 	"mtguard/security/keys"
 )
@@ -38,6 +39,7 @@ type UserInfo struct {
 	Up             int64          `json:"up" doc:"bytes from the user, ever"`
 	Down           int64          `json:"down" doc:"bytes to the user, ever"`
 	Sessions       int64          `json:"sessions" doc:"ever"`
+	Transports     []TransportUse `json:"transports,omitempty" doc:"what the user has come by since the node started, also where that was refused; the newest transport first"`
 	Key            keys.ID        `json:"key,omitempty" doc:"the active key"`
 	Generation     int            `json:"generation,omitempty"`
 	Retiring       int            `json:"retiring,omitempty" doc:"older keys that still work"`
@@ -45,6 +47,27 @@ type UserInfo struct {
 	Page           bool           `json:"page" doc:"has a page of its own"`
 	PageViews      int64          `json:"page_views,omitempty"`
 	Revision       store.Revision `json:"revision"`
+}
+
+// TransportUse is how often a user came by a transport, and when it ends.
+type TransportUse struct {
+	Transport string     `json:"transport" doc:"faketls, secure or classic"`
+	Came      int64      `json:"came" doc:"connections"`
+	Last      *time.Time `json:"last,omitempty"`
+	Until     *time.Time `json:"until,omitempty" doc:"when the policy ends it"`
+}
+
+// transportsOf is what a user has come by; the transports that were not used are
+// left out.
+func (p *Plane) transportsOf(u *user) (all []TransportUse) {
+	limits := &p.parts.Live.Load().Limits
+	used := u.account.Transports()
+	for t := mtproto.FakeTLS; t >= mtproto.Classic; t-- {
+		if n := used[t].Sessions; n > 0 {
+			all = append(all, TransportUse{Transport: t.String(), Came: n, Last: maybe(used[t].Last), Until: maybe(limits.TransportUntil[t])})
+		}
+	}
+	return all
 }
 
 // KeyInfo is a key as commands and the API show it: never the material.

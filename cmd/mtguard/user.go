@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -183,6 +185,7 @@ func (c *call) showUser(u control.UserInfo) error {
 		{"connections", limited(u.Connections, u.MaxConnections)},
 		{"addresses", limited(u.Addresses, u.MaxAddresses)},
 		{"traffic", sizeText(u.Up) + " up, " + sizeText(u.Down) + " down in " + plural(int(u.Sessions), "session")},
+		{"came by", transportsText(u.Transports, c.now)},
 		{"key", key},
 		{"rotates", orElse(when(u.Rotates, c.now), "not by itself")},
 		{"domain", orElse(u.Domain, "that of the configuration")},
@@ -190,6 +193,19 @@ func (c *call) showUser(u control.UserInfo) error {
 		{"note", u.Note},
 		{"revision", strconv.FormatInt(int64(u.Revision), 10)},
 	})
+}
+
+// transportsText is what a user came by since the node started: "faketls 12, last 5m ago".
+func transportsText(used []control.TransportUse, now time.Time) string {
+	var parts []string
+	for _, t := range used {
+		text := fmt.Sprintf("%s %d, last %s", t.Transport, t.Came, soon(t.Last, now))
+		if t.Until != nil {
+			text += ", ends " + when(t.Until, now)
+		}
+		parts = append(parts, text)
+	}
+	return orElse(strings.Join(parts, "; "), "nothing since the node started")
 }
 
 func orElse(text, otherwise string) string {
