@@ -159,7 +159,7 @@ func TestPreviewRefusesWhatMakesNoSense(t *testing.T) {
 			t.Errorf("%+v: %v", q, k)
 		}
 	}
-	if r := b.preview(PreviewQuery{Control: policy.ConnsUser}); r.Connections != 0 || !slices.Contains(r.NotJudged, policy.AccessPattern) {
+	if r := b.preview(PreviewQuery{Control: policy.ConnsUser}); r.Connections != 0 || !slices.Contains(r.NotJudged, policy.BytesUser) {
 		t.Errorf("of nothing: %+v", r)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

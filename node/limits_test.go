@@ -10,6 +10,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/preview"
 	"mtguard/proxy/guard"
+	"mtguard/security/access"
 	"mtguard/security/policy"
 	"mtguard/tgsim"
 )
@@ -109,8 +110,64 @@ func TestEveryControlIsAsked(t *testing.T) {
 	if got, want := names(replayed.Accept), names(s.node.stages.Accept, policy.OverloadLevel); !slices.Equal(got, want) {
 		t.Errorf("a preview asks %v at accept, the node %v", got, want)
 	}
+	if got, want := names(replayed.Hello), names(s.node.stages.Hello); !slices.Equal(got, want) {
+		t.Errorf("a preview asks %v of hellos, the node %v", got, want)
+	}
 	if got, want := names(replayed.Auth), names(s.node.stages.Auth, policy.OverloadLevel); !slices.Equal(got, want) {
 		t.Errorf("a preview asks %v of users, the node %v", got, want)
+	}
+}
+
+// TestRulesOnHellosArePreviewed: what came is kept without any such rule, so that one
+// can be tried on it; and what the preview says is what then happens.
+func TestRulesOnHellosArePreviewed(t *testing.T) {
+	s := start(t, "", "")
+	ctx, operator := context.Background(), control.Actor{Name: "uid 0", Level: access.Superuser}
+	conn := s.dial(s.client(tgsim.FakeTLS))
+	if err := conn.Ping([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	refused := func() int {
+		t.Helper()
+		report, err := s.node.plane.Preview(ctx, control.PreviewQuery{Control: policy.AccessPattern})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Connections != 1 || len(report.Notes) != 1 { // of addresses the network is kept
+			t.Fatalf("%+v", report)
+		}
+		return report.KnownRefused
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for { // the recorder hears of it in its own time
+		report, err := s.node.plane.Preview(ctx, control.PreviewQuery{Control: policy.AccessPattern})
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		if report.Connections == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if n := refused(); n != 0 {
+		t.Errorf("without a rule %d are refused", n)
+	}
+	apply := func(c control.Change) {
+		t.Helper()
+		if _, err := s.node.plane.Apply(ctx, operator, c, control.Options{Reason: "try", Force: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(control.AddRule{Match: "ja4:t1*", Level: access.None})
+	if n := refused(); n != 1 {
+		t.Errorf("with a rule %d are refused", n)
+	}
+	apply(control.SetMode{Control: policy.AccessPattern, Mode: "enforce"})
+	if again, err := s.client(tgsim.FakeTLS).Dial(ctx); err == nil {
+		if again.Ping([]byte("ping")) == nil {
+			t.Error("enforced, and the client is served")
+		}
+		again.Close()
 	}
 }
 

@@ -41,7 +41,7 @@ type conn struct {
 	grant   *auth.Grant // nil until the client was let in
 	counted bool        // stands in the occupancy
 	verdict guard.Verdict
-	hello   *faketls.ClientHello
+	said    *event.Hello // nil before a fake-TLS hello was read
 }
 
 // serveConn owns c until the relay does.
@@ -101,10 +101,8 @@ func (x *conn) admit() bool {
 // Hello implements handshake.Judge.
 func (x *conn) Hello(h *faketls.ClientHello) bool {
 	x.Transport, x.ServerName, x.KeyShare = mtproto.FakeTLS, h.ServerName(), h.Offers(faketls.X25519MLKEM768)
-	x.hello = h
-	if _, wanted := x.Policy.Access.Patterns(); wanted {
-		x.JA4 = h.JA4()
-	}
+	x.JA4 = h.JA4() // also where no rule asks for it yet: records of connections do, and rules to come
+	x.said = &event.Hello{ServerName: x.ServerName, JA4: x.JA4, KeyShare: x.KeyShare}
 	return x.judged(x.s.Guard.Hello(&x.Conn))
 }
 
@@ -116,9 +114,6 @@ func (x *conn) Client(g *auth.Grant, t mtproto.Transport) bool {
 	x.UserOpen, x.UserAddrs = account.Open()
 	x.KeyOpen = x.key.Leases()
 	x.SecretSince, x.Imported = x.key.Since(), x.key.Imported()
-	if x.hello != nil && x.JA4 == "" {
-		x.JA4 = x.hello.JA4() // rules that come while the session lives may ask for it
-	}
 	x.Level = min(account.Level(), auth.HelloCeiling(x.Policy, x.Addr.Addr(), x.User, x.ServerName, x.JA4, x.At),
 		auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))
 	account.Came(t, x.At)
@@ -322,7 +317,7 @@ func (l *session) ended(r relay.Result) {
 	l.s.Stats.RelayBytes(r.Up, r.Down)
 	l.judgeBytes(r.Over, time.Now())
 	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.Transport, dc: l.dc, counted: l.counted, grant: l.Grant}
-	b.emit(l.s, event.Relayed, r.Reason.String(), l.Key(), r)
+	l.s.Events.Emit(b.event(event.Relayed, r.Reason.String(), l.Key(), r))
 	b.release(l.s, stats.OutcomeRelayed)
 }
 
@@ -356,7 +351,9 @@ func (x *conn) close(outcome stats.Outcome) {
 
 func (x *conn) emit(kind event.Kind, reason string, r relay.Result) {
 	b := x.brief()
-	b.emit(x.s, kind, reason, x.key, r)
+	e := b.event(kind, reason, x.key, r)
+	e.Hello = x.said
+	x.s.Events.Emit(e)
 }
 
 // brief is what has to be remembered of a connection until its end.
@@ -385,8 +382,8 @@ func (b *brief) release(s *Server, outcome stats.Outcome) {
 	s.open.Add(-1)
 }
 
-// emit tells of the connection; key is nil before it was found.
-func (b *brief) emit(s *Server, kind event.Kind, reason string, key *keys.Key, r relay.Result) {
+// event tells of the connection; key is nil before it was found.
+func (b *brief) event(kind event.Kind, reason string, key *keys.Key, r relay.Result) event.Event {
 	now := time.Now()
 	e := event.Event{Time: now, Kind: kind, Conn: b.id, Addr: b.addr, DC: int(b.dc), Reason: reason,
 		Sent: r.Down, Received: r.Up, Took: time.Duration(now.UnixNano() - b.arrived)}
@@ -396,7 +393,7 @@ func (b *brief) emit(s *Server, kind event.Kind, reason string, key *keys.Key, r
 	if key != nil {
 		e.User, e.Key = key.User(), string(key.ID())
 	}
-	s.Events.Emit(e)
+	return e
 }
 
 func contains(prefixes []netip.Prefix, a netip.Addr) bool {

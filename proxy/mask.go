@@ -94,7 +94,7 @@ func (c *covered) ended(r relay.Result) {
 	c.s.Cover.forget(c.local)
 	c.s.Covered.Leave(c.conn.addr)
 	c.s.Stats.CoverOpen.Dec()
-	c.conn.emit(c.s, event.Covered, r.Reason.String(), c.key, r)
+	c.s.Events.Emit(c.conn.event(event.Covered, r.Reason.String(), c.key, r))
 	c.conn.release(c.s, c.outcome)
 }
 

@@ -56,6 +56,8 @@ func TestAPreviewNamesWhomItWouldHit(t *testing.T) {
 		From: day, To: day.Add(24 * time.Hour), Connections: 5000, Known: 4000, Users: 120, Refused: 1204, KnownRefused: 1204, UsersRefused: 6, RefusedNow: 3,
 		Controls: []preview.ControlReport{{Control: "rate.accept", Mode: "enforce", Percent: 10, Refused: 1204, RefusedNow: 3, Addresses: 31, UsersRefused: 6,
 			Users: []preview.UserCount{{User: "kiosk-3", Refused: 1150}, {User: "school-lab", Refused: 41}, {User: "omid", Refused: 9}, {User: "alice", Refused: 2}, {User: "bob", Refused: 1}, {User: "carol", Refused: 1}}}},
+		Endings: []preview.Ending{{Transport: "classic", Until: day.Add(720 * time.Hour), Connections: 12, UsersCame: 2, Refused: 9, WouldRefuse: 3, Users: []preview.EndingFor{
+			{User: "kiosk-3", Connections: 9, Refused: 9, Last: time.Now().Add(-5 * time.Minute)}, {User: "omid", Connections: 3, Last: time.Now().Add(-time.Hour)}}}},
 		NotJudged: []string{"bytes.user"}, Notes: []string{"older ones are gone"},
 	}}
 	socket := plane.node(t)
@@ -64,6 +66,7 @@ func TestAPreviewNamesWhomItWouldHit(t *testing.T) {
 		"5000 connections from 2026-12-01 12:00 to 2026-12-02 12:00, 4000 of 120 known users\n",
 		"refused: 1204, 1204 of them of 6 known users; by the policy in force 3\n",
 		"rate.accept  enforce 10%  1204     3    0        31     kiosk-3 1150, school-lab 41, omid 9, alice 2, 2 more\n",
+		"12          9             3        kiosk-3 9, last 5m ago; omid 3, last 60m ago\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("exit code %d, %q, without %q; %q", code, out, want, stderr)

@@ -9,6 +9,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/control/preview"
 )
 
 func (a *app) policyPreviewCommand(o *nodeFlags) *cobra.Command {
@@ -19,6 +20,7 @@ func (a *app) policyPreviewCommand(o *nodeFlags) *cobra.Command {
 		Short: "Say what a policy, or one control, would have refused of the connections that came lately",
 		Long: `Say what a policy, or one control, would have refused of the connections that came
 lately: those that the node has recorded come once more, and nobody is refused.
+Of transports that end on a date it says who came by them, and what happens then.
 Without FILE the policy is the one in force, with --control enforced in it.`,
 		Example: `  mtguard policy preview policy.toml --last 24h
   mtguard policy preview --control rate.accept --percent 10 --json`,
@@ -82,6 +84,9 @@ func (c *call) showPreview(r control.PreviewReport) error {
 			strconv.Itoa(t.Addresses), strings.Join(users, ", ")})
 	}
 	err := table(out, []string{"CONTROL", "MODE", "REFUSED", "NOW", "COUNTED", "ADDRS", "KNOWN USERS"}, rows)
+	if err == nil {
+		err = c.showEndings(r.Endings)
+	}
 	if len(r.NotJudged) > 0 && !c.quiet {
 		c.app.note("records say nothing about " + strings.Join(r.NotJudged, ", "))
 	}
@@ -89,4 +94,24 @@ func (c *call) showPreview(r control.PreviewReport) error {
 		c.app.note(note)
 	}
 	return err
+}
+
+// showEndings says what happens to whom when old transports end.
+func (c *call) showEndings(endings []preview.Ending) error {
+	if len(endings) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, e := range endings {
+		var users []string
+		for _, u := range e.Users[:min(len(e.Users), shownUsers)] {
+			users = append(users, fmt.Sprintf("%s %d, last %s", u.User, u.Connections, soon(&u.Last, c.now)))
+		}
+		if more := e.UsersCame - len(users); more > 0 {
+			users = append(users, fmt.Sprintf("%d more", more))
+		}
+		rows = append(rows, []string{e.Transport, when(&e.Until, c.now), strconv.Itoa(e.Connections), strconv.Itoa(e.Refused), strconv.Itoa(e.WouldRefuse), strings.Join(users, "; ")})
+	}
+	fmt.Fprintln(c.app.stdout)
+	return table(c.app.stdout, []string{"TRANSPORT", "ENDS", "CAME BY IT", "REFUSED THEN", "COUNTED", "KNOWN USERS"}, rows)
 }

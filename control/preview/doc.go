@@ -35,12 +35,16 @@
 // The setting holds for what is recorded from then on. The names of users are
 // kept with any setting: they are what a preview is for.
 //
+// Of a fake-TLS hello its fingerprint (JA4) and whether it offers a hybrid key share
+// are kept with any setting: they tell apps apart and not people. The server name is
+// kept of whoever has a secret, in whose link it stands; of strangers only with
+// [Full], so that with the other settings rules on server names are not judged for
+// them.
+//
 // # What cannot be seen
 //
-// Events do not tell what a hello said, so access.pattern is not judged, nor the
-// key share that transport.min may want. overload.level depends on the machine,
-// conns.half_open on the order within a handshake, and bytes.user refuses nobody.
-// A connection that was refused at the door when it came is a stranger: who it was
+// overload.level depends on the machine, conns.half_open on the order within a
+// handshake, and bytes.user refuses nobody. A connection that was refused at the door when it came is a stranger: who it was
 // nobody knows. And a client that is refused comes again, which no record shows:
 // numbers are of connections as they came, not of attempts.
 //

@@ -25,6 +25,11 @@ type Record struct {
 	User, Key string
 	// Transport is what it came by, 0 where that is not known.
 	Transport mtproto.Transport
+	// Hello is how much is known of a fake-TLS hello; KeyShare, JA4 and, with
+	// HelloNamed, ServerName are what it said.
+	Hello           Hello
+	KeyShare        bool
+	ServerName, JA4 string
 	// Result is how its handshake ended. Without a User, ResultRefused was at the
 	// door.
 	Result stats.Result
@@ -37,6 +42,17 @@ func (r *Record) End() time.Time {
 	}
 	return r.At.Add(r.Open)
 }
+
+// Hello is how much is known of a hello.
+type Hello uint8
+
+// HelloNone is for connections that sent none, HelloNamed for those of whose hello
+// all is kept. Of HelloUnnamed the server name is not: see the package's comment.
+const (
+	HelloNone Hello = iota
+	HelloNamed
+	HelloUnnamed
+)
 
 // Privacy is what is kept of an address.
 type Privacy uint8

@@ -14,7 +14,7 @@ import (
 	"mtguard/telemetry/stats"
 )
 
-// DefaultSize is the size of the file when Options name none: about 100,000
+// DefaultSize is the size of the file when Options name none: about 87,000
 // connections.
 const DefaultSize = 16 << 20
 
@@ -128,22 +128,29 @@ func (r *Recorder) Take(e event.Event) {
 func (r *Recorder) record(e *event.Event, at time.Time, handshake time.Duration, result stats.Result) *Record {
 	t, _ := mtproto.ParseTransport(e.Transport)
 	handshake = max(handshake, 0)
-	return &Record{
+	record := &Record{
 		At: at, Handshake: handshake, Open: handshake, Addr: r.masker.mask(e.Addr), Privacy: r.masker.privacy,
 		User: e.User, Key: e.Key, Transport: t, Result: result,
 	}
+	if h := e.Hello; h != nil {
+		record.Hello, record.KeyShare, record.JA4 = HelloUnnamed, h.KeyShare, h.JA4
+		// What a client asks for stands in its link; what a stranger does is his own.
+		if e.User != "" || r.masker.privacy == Full {
+			record.Hello, record.ServerName = HelloNamed, h.ServerName
+		}
+	}
+	return record
 }
 
 func (r *Recorder) failedHandshake(e *event.Event) {
-	fresh := r.record(e, e.Time.Add(-e.Took), e.Took, resultOf(e.Reason))
 	before := r.pending[e.Conn]
+	if before != nil && e.User == "" { // a control refused it on the way, and said who it was
+		e.User, e.Key = before.User, before.Key
+	}
+	fresh := r.record(e, e.Time.Add(-e.Took), e.Took, resultOf(e.Reason))
 	if before == nil {
 		r.await(e, fresh)
 		return
-	}
-	// A control refused it on the way, and said who it was.
-	if fresh.User == "" {
-		fresh.User, fresh.Key = before.User, before.Key
 	}
 	*before = *fresh
 }

@@ -3,6 +3,7 @@ package preview
 import (
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -57,6 +58,15 @@ func TestOneRecordOfEachConnection(t *testing.T) {
 		r.Handshake, r.Open, r.Result = handshake, open, result
 		return r
 	}
+	said := &event.Hello{ServerName: "www.example.com", JA4: "t13d1516h2_8daaf6152771_e5627efa2ab1", KeyShare: true}
+	withHello := func(e event.Event) event.Event {
+		e.Hello = said
+		return e
+	}
+	helloOf := func(r Record) Record {
+		r.Hello, r.ServerName, r.JA4, r.KeyShare = HelloNamed, said.ServerName, said.JA4, true
+		return r
+	}
 	stranger := Record{At: at, Addr: home, Privacy: Full}
 	ongoing := record(known, time.Second, time.Second, stats.ResultOK)
 	ongoing.Ongoing = true
@@ -68,6 +78,8 @@ func TestOneRecordOfEachConnection(t *testing.T) {
 		{"a session", []event.Event{ev(event.Authenticated, time.Second, alice), ev(event.Relayed, time.Hour, alice)}, record(known, time.Second, time.Hour, stats.ResultOK)},
 		{"a session that is there", []event.Event{ev(event.Authenticated, time.Second, alice)}, ongoing},
 		{"a session of which the beginning was missed", []event.Event{ev(event.Relayed, time.Hour, alice)}, record(known, 0, time.Hour, stats.ResultOK)},
+		{"what its hello said", []event.Event{ev(event.Authenticated, time.Second, withHello(alice)), ev(event.Relayed, time.Hour, alice)}, record(helloOf(known), time.Second, time.Hour, stats.ResultOK)},
+		{"what a stranger's said", []event.Event{ev(event.HandshakeFailed, time.Second, withHello(event.Event{Reason: "bad_secret"}))}, record(helloOf(stranger), time.Second, time.Second, stats.ResultBadSecret)},
 		{"no way to Telegram", []event.Event{ev(event.UpstreamFailed, 5*time.Second, alice)}, record(known, 5*time.Second, 5*time.Second, stats.ResultOK)},
 		{
 			"a guess", []event.Event{ev(event.HandshakeFailed, time.Second, event.Event{Reason: "bad_secret"}), ev(event.Covered, time.Minute, event.Event{Reason: "eof"})},
@@ -249,5 +261,32 @@ func TestAFullDiskIsToldOnce(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "not recorded"); n != 1 || r.Missed() != 3 {
 		t.Errorf("told %d times, %d missed:\n%s", n, r.Missed(), log.String())
+	}
+}
+
+// TestServerNamesOfStrangersAreTheirOwn: with the settings that keep less they are
+// not on disk, and of whoever is known they are.
+func TestServerNamesOfStrangersAreTheirOwn(t *testing.T) {
+	for privacy, want := range map[Privacy]string{Full: "named", Truncated: "", Pseudonym: ""} {
+		path := filepath.Join(t.TempDir(), "ring")
+		r := recorder(t, Options{Path: path, Privacy: privacy, Key: [32]byte{7}})
+		said := &event.Hello{ServerName: "strangers.example", JA4: "t13d1516h2_8daaf6152771_e5627efa2ab1"}
+		r.Take(ev(event.HandshakeFailed, time.Second, event.Event{Reason: "bad_secret", Transport: "faketls", Hello: said}))
+		e := ev(event.Refused, 0, event.Event{Control: "conns.user", User: "alice", Key: "0011"})
+		e.Conn = 8
+		r.Take(e)
+		e = ev(event.HandshakeFailed, time.Second, event.Event{Reason: "refused", Transport: "faketls", Hello: &event.Hello{ServerName: "ours.example"}})
+		e.Conn = 8
+		r.Take(e)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := strings.Contains(string(data), said.ServerName); kept != (want != "") || !strings.Contains(string(data), "ours.example") {
+			t.Errorf("%v: the stranger's name is on disk: %v", privacy, kept)
+		}
 	}
 }

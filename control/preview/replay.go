@@ -33,6 +33,9 @@ func Checks() guard.Stages {
 			guard.NewAcceptRate(prefixes),
 			guard.NewFailureRate(prefixes),
 		},
+		Hello: []guard.Check{
+			guard.HelloRules{},
+		},
 		Auth: []guard.Check{
 			guard.UserLevel{},
 			guard.AllowedTransports{},
@@ -50,6 +53,7 @@ func Checks() guard.Stages {
 type replay struct {
 	policy   *policy.Snapshot
 	blind    *policy.Snapshot // for those of whom nobody knows where they were
+	nowhere  *policy.Snapshot // the same without access rules
 	pipeline *guard.Pipeline
 	tell     func(*Record, event.Event)
 
@@ -66,8 +70,9 @@ type flight struct {
 	at     int64 // when something happens to it next, Unix nanoseconds
 	serial uint64
 	record *Record
-	conn   *guard.Conn // nil once it was judged
-	known  bool        // has a place at its user and its key
+	conn   *guard.Conn      // nil once it was judged
+	ground *policy.Snapshot // whose rules on addresses hold for it
+	known  bool             // has a place at its user and its key
 }
 
 // newReplay prepares a judgement. tell hears of each refusal, and of those that were
@@ -75,18 +80,21 @@ type flight struct {
 func newReplay(s *policy.Snapshot, tell func(*Record, event.Event)) *replay {
 	r := &replay{tell: tell, open: guard.NewOccupancy(), accounts: make(map[string]*usage.Account), leases: make(map[string]int)}
 	r.policy, r.blind = rehearsal(s)
+	nowhere := *r.blind
+	nowhere.Access = nil
+	r.nowhere = &nowhere
 	r.pipeline = guard.NewPipeline(Checks(), r, new(stats.Counters))
 	return r
 }
 
 // rehearsal makes the snapshots to judge by: without glass, which is broken now and
 // was whole then, without candidates, and with exceptions that count for nobody
-// else. In the second, nothing depends on where an address is.
+// else. In the second, no exception depends on where an address is; of its access
+// rules only those on hellos may be asked.
 func rehearsal(s *policy.Snapshot) (all, blind *policy.Snapshot) {
 	a := *s
 	a.Glass, a.Candidates = time.Time{}, nil
 	b := a
-	b.Access = nil
 	var anywhere []policy.Exception
 	for _, e := range s.Exceptions.All() {
 		if e.Country == "" && !e.Prefix.IsValid() {
@@ -107,20 +115,23 @@ func (r *replay) accept(record *Record) {
 	r.until(record.At.UnixNano())
 	r.now = record
 	r.serial++
-	snapshot := r.policy
+	snapshot, ground := r.policy, r.policy
 	if record.Privacy == Pseudonym {
-		snapshot = r.blind
+		snapshot, ground = r.blind, r.nowhere
 	}
 	c := &guard.Conn{ID: r.serial, Addr: netip.AddrPortFrom(record.Addr, 0), At: record.At, Policy: snapshot, Known: record.User != ""}
 	c.Open, c.FromAddr, c.FromPrefix = r.open.Enter(record.Addr)
-	c.Access = snapshot.Access.Check(access.Query{Addr: record.Addr, Now: record.At})
-	f := &flight{serial: r.serial, record: record, conn: c}
+	c.Access = ground.Access.Check(queryOf(record))
+	f := &flight{serial: r.serial, record: record, conn: c, ground: ground}
 	if r.pipeline.Admit(c).Action != guard.Allow {
 		r.refused(f)
 		return
 	}
 	r.later(f, record.At.Add(record.Handshake))
 }
+
+// queryOf asks the access table about the address of a record, as it was then.
+func queryOf(r *Record) access.Query { return access.Query{Addr: r.Addr, Now: r.At} }
 
 // until lets happen what is due at a time or before.
 func (r *replay) until(at int64) {
@@ -146,6 +157,13 @@ func (r *replay) later(f *flight, at time.Time) {
 // judge ends a handshake as it ended then, unless the client is refused.
 func (r *replay) judge(f *flight) {
 	c, record := f.conn, f.record
+	if record.Hello != HelloNone {
+		c.Transport, c.KeyShare, c.ServerName, c.JA4 = mtproto.FakeTLS, record.KeyShare, record.ServerName, record.JA4
+		if r.pipeline.Hello(c).Action != guard.Allow {
+			r.refused(f)
+			return
+		}
+	}
 	if came := record.Result == stats.ResultOK || record.Result == stats.ResultRefused; came && record.User != "" {
 		r.identify(f)
 		if r.pipeline.Authorize(c).Action != guard.Allow {
@@ -173,7 +191,9 @@ func (r *replay) identify(f *flight) {
 	r.leases[record.Key]++
 	f.known = true
 	c.User, c.Key, c.Transport = record.User, record.Key, record.Transport
-	c.KeyShare = record.Transport == mtproto.FakeTLS // nobody knows, and nobody is to be refused for that
+	if record.Hello == HelloNone {
+		c.KeyShare = record.Transport == mtproto.FakeTLS // nobody knows, and nobody is to be refused for that
+	}
 	c.UserOpen, c.UserAddrs = account.Open()
 	c.KeyOpen = r.leases[record.Key]
 	own := access.Standard
@@ -184,7 +204,8 @@ func (r *replay) identify(f *flight) {
 	} else if key := c.Policy.Keys.ByUser(record.User); key != nil {
 		own = key.Account().Level()
 	}
-	c.Level = min(own, auth.Ceiling(c.Policy, record.Addr, record.User, record.At))
+	hello := auth.HelloCeiling(c.Policy, record.Addr, record.User, record.ServerName, record.JA4, record.At)
+	c.Level = min(own, hello, auth.Ceiling(f.ground, record.Addr, record.User, record.At))
 }
 
 // refused lets a connection go at once.

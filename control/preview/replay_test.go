@@ -1,26 +1,21 @@
 package preview
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"mtguard/mtproto"
-	"mtguard/proxy/guard"
 	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
 	"mtguard/security/usage"
-	"mtguard/telemetry/event"
 	"mtguard/telemetry/stats"
 )
 
@@ -107,6 +102,12 @@ func TestEachControlIsPreviewed(t *testing.T) {
 		},
 		{"old transports", policy.EncryptionRequired, enforcing(policy.Limits{Barred: [4]bool{mtproto.Classic: true}}, policy.EncryptionRequired), []Record{three[0], old}, "alice:1", 1},
 		{"least transport", policy.TransportMin, enforcing(policy.Limits{MinTransport: mtproto.Secure}, policy.TransportMin), []Record{three[0], old}, "alice:1", 1},
+		{"hellos", policy.AccessPattern, func() *policy.Snapshot {
+			s := enforcing(policy.Limits{}, policy.AccessPattern)
+			s.Access = rules(t, "sni:old.example.com", "ja4:t12*")
+			return s
+		}(), []Record{hello("alice", "old.example.com", newPrint), hello("bob", "", oldPrint), hello("carol", "www.example.com", newPrint), three[0]}, "alice:1 bob:1", 2},
+		{"key shares", policy.TransportMin, enforcing(policy.Limits{RequireKeyShare: true}, policy.TransportMin), []Record{hello("alice", "", newPrint), three[2]}, "alice:1", 1},
 		{"what is not known refuses nobody", policy.TransportMin, enforcing(policy.Limits{RequireKeyShare: true}, policy.TransportMin), three, "", 0},
 		{"rules", policy.AccessLevel, func() *policy.Snapshot {
 			s := enforcing(policy.Limits{}, policy.AccessLevel)
@@ -129,6 +130,13 @@ func TestEachControlIsPreviewed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hello is a record of a session with a hello.
+func hello(user, name, ja4 string) Record {
+	r := session(user, "192.0.2.1", 30, 40)
+	r.Hello, r.ServerName, r.JA4 = HelloNamed, name, ja4
+	return r
 }
 
 func named(users []UserCount) string {
@@ -172,7 +180,7 @@ func TestAReportSaysWhoAndHowMany(t *testing.T) {
 
 func TestEveryControlIsJudgedOrSaidNotToBe(t *testing.T) {
 	judged := make(map[string]bool)
-	for _, check := range append(Checks().Accept, Checks().Auth...) {
+	for _, check := range slices.Concat(Checks().Accept, Checks().Hello, Checks().Auth) {
 		judged[check.Name()] = true
 	}
 	for _, name := range policy.Controls() {
@@ -235,7 +243,10 @@ func TestWithoutAddressesNothingIsJudgedByThem(t *testing.T) {
 		load[i].Privacy = Pseudonym
 	}
 	s := enforcing(policy.Limits{ConnectionsPerAddress: 1}, policy.ConnsAddr, policy.AccessLevel)
-	s.Access = rules(t, "192.0.2.0/24")
+	s.Access = rules(t, "192.0.2.0/24", "sni:old.example.com")
+	s.Controls[policy.AccessPattern] = policy.Control{Mode: policy.Enforce}
+	load = append(load, hello("carol", "old.example.com", newPrint))
+	load[3].Privacy, load[3].Addr = Pseudonym, netip.MustParseAddr("192.0.2.3")
 	var err error
 	s.Exceptions, err = policy.NewExceptions([]policy.Exception{
 		{ID: "e1", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Controls: []string{policy.ConnsAddr}, Until: at.Add(time.Hour)},
@@ -245,7 +256,7 @@ func TestWithoutAddressesNothingIsJudgedByThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := Run(slices.Values(load), nil, s, nil)
-	if got.of(policy.AccessLevel).Refused != 0 || got.of(policy.ConnsAddr).Refused != 1 || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "pseudonym") {
+	if got.of(policy.AccessLevel).Refused != 0 || got.of(policy.AccessPattern).Refused != 1 || got.of(policy.ConnsAddr).Refused != 1 || len(got.Notes) != 2 || !strings.Contains(got.Notes[0], "pseudonym") {
 		t.Errorf("got %+v", got)
 	}
 	load[2].Privacy, load[1].Privacy = Truncated, Full
@@ -289,235 +300,52 @@ func TestKeysAndLevelsAreThoseOfTheStore(t *testing.T) {
 	}
 }
 
-// The rest is the promise of previews: what they count is what enforcement then does.
-
-// visit is one connection of a random load.
-type visit struct {
-	accepted, judged, left time.Time
-	addr                   netip.Addr
-	user, key              string
-	transport              mtproto.Transport
-	result                 stats.Result
-}
-
-func anyLoad(t *rapid.T) []*visit {
-	var load []*visit
-	now := at
-	for range rapid.IntRange(1, 80).Draw(t, "connections") {
-		step := func(most int) time.Duration {
-			return time.Duration(rapid.IntRange(1, most).Draw(t, "µs")) * 997 * time.Microsecond
-		}
-		now = now.Add(step(5000))
-		v := &visit{accepted: now, addr: near(t, "address"), transport: mtproto.Transport(rapid.IntRange(1, 3).Draw(t, "transport"))}
-		v.judged = v.accepted.Add(step(3000))
-		v.left = v.judged.Add(step(60_000))
-		v.result = rapid.SampledFrom([]stats.Result{
-			stats.ResultOK, stats.ResultOK, stats.ResultOK, stats.ResultOK, stats.ResultBadSecret, stats.ResultEOF, stats.ResultReplay, stats.ResultUser,
-		}).Draw(t, "result")
-		if v.result == stats.ResultOK || v.result == stats.ResultUser {
-			n := rapid.IntRange(0, 4).Draw(t, "user")
-			v.user, v.key = "user"+strconv.Itoa(n), fmt.Sprintf("%d.%d", n, rapid.IntRange(0, 1).Draw(t, "key"))
-		}
-		load = append(load, v)
+// TestEndingsSayWhatHappensToWhom: before the date, and as enforcement then does.
+func TestEndingsSayWhatHappensToWhom(t *testing.T) {
+	old := func(user string, transport mtproto.Transport, from int) Record {
+		r := session(user, "192.0.2.1", from, from+1)
+		r.Transport = transport
+		return r
 	}
-	return load
-}
-
-func anyLimits(t *rapid.T) policy.Limits {
-	few := func(name string) int { return rapid.IntRange(0, 4).Draw(t, name) }
-	rate := func(name string) ratelimit.Limit {
-		return ratelimit.Limit{Events: few(name), Per: 10 * time.Second, Burst: 1 + few(name)}
+	load := []Record{
+		old("alice", mtproto.Classic, 0), old("bob", mtproto.Classic, 1), old("alice", mtproto.Classic, 2), old("carol", mtproto.FakeTLS, 3),
+		old("gone", mtproto.Classic, 4), old("", mtproto.Classic, 5), old("late", mtproto.Classic, 7200),
 	}
-	l := policy.Limits{
-		MaxConnections: rapid.SampledFrom([]int{0, 8, 20}).Draw(t, "all"), ConnectionsPerAddress: few("address"), ConnectionsPerPrefix: 3 * few("network"),
-		ConnectionsPerUser: few("user"), ConnectionsPerKey: few("key"), AddressesPerUser: few("addresses"),
-		NewPerPrefix: rate("new"), HandshakeFailures: rate("failures"), MinTransport: mtproto.Transport(rapid.IntRange(0, 2).Draw(t, "least")),
+	s := enforcing(policy.Limits{}, policy.EncryptionRequired)
+	s.Limits.TransportUntil[mtproto.Classic], s.Limits.TransportUntil[mtproto.Secure] = at.Add(time.Hour), at.Add(2*time.Hour)
+	var err error
+	s.Exceptions, err = policy.NewExceptions([]policy.Exception{{ID: "e1", User: "bob", Controls: []string{policy.EncryptionRequired}, Until: at.Add(24 * time.Hour)}}, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.Barred[mtproto.Secure] = rapid.Bool().Draw(t, "secure barred")
-	return l
-}
-
-// server is a model of what a node does with a load, by a real pipeline: naive
-// enough to see that it is right. It has no other notion of what is open than to look
-// at all visits.
-type server struct {
-	pipeline *guard.Pipeline
-	policy   *policy.Snapshot
-	sink     event.Sink
-	load     []*visit
-	in, auth map[*visit]bool // who is there, and has its place at its user
-	conns    map[*visit]*guard.Conn
-	refused  map[string]int // by user
-}
-
-func serve(load []*visit, s *policy.Snapshot, sink event.Sink, counters *stats.Counters) map[string]int {
-	x := &server{
-		pipeline: guard.NewPipeline(Checks(), sink, counters), policy: s, sink: sink, load: load,
-		in: make(map[*visit]bool), auth: make(map[*visit]bool), conns: make(map[*visit]*guard.Conn), refused: make(map[string]int),
+	known := func(user string) bool { return user != "gone" }
+	got := Run(slices.Values(load), nil, s, known)
+	want := []Ending{
+		{Transport: "classic", Until: at.Add(time.Hour), Connections: 3, UsersCame: 2, Refused: 2, WouldRefuse: 1, Users: []EndingFor{
+			{User: "alice", Connections: 2, Refused: 2, Last: at.Add(2 * time.Second)}, {User: "bob", Connections: 1, Last: at.Add(time.Second)},
+		}},
+		{Transport: "secure", Until: at.Add(2 * time.Hour)},
 	}
-	type step struct {
-		at time.Time
-		do func(*visit)
-		v  *visit
+	if !reflect.DeepEqual(got.Endings, want) {
+		t.Errorf("got %+v\nwant %+v", got.Endings, want)
 	}
-	var steps []step
-	for _, v := range load {
-		steps = append(steps, step{v.accepted, x.accept, v}, step{v.judged, x.judge, v}, step{v.left, x.leave, v})
+	if got.Refused != 1 { // who came behind the date
+		t.Errorf("%d are refused already", got.Refused)
 	}
-	slices.SortStableFunc(steps, func(a, b step) int {
-		// At one time first those who have been there for longer.
-		return cmp.Or(a.at.Compare(b.at), a.v.accepted.Compare(b.v.accepted))
-	})
-	for _, s := range steps {
-		s.do(s.v)
+	// The same load a day later: what was said to be refused is.
+	for i := range load {
+		load[i].At = load[i].At.Add(3 * time.Hour)
 	}
-	return x.refused
-}
-
-func (x *server) count(match func(*visit) bool) (n int) {
-	for v := range x.in {
-		if match(v) {
-			n++
-		}
+	later := Run(slices.Values(load[:4]), nil, s, known)
+	if of := later.of(policy.EncryptionRequired); of.Refused != want[0].Refused || of.WouldRefuse != want[0].WouldRefuse || named(of.Users) != "alice:2" {
+		t.Errorf("when the date has come: %+v", of)
 	}
-	return n
-}
-
-func (x *server) accept(v *visit) {
-	x.in[v] = true
-	share := func(v4, v6 int) func(*visit) bool {
-		bits := v6
-		if v.addr.Is4() {
-			bits = v4
-		}
-		p, _ := v.addr.Prefix(bits)
-		return func(o *visit) bool { return p.Contains(o.addr) }
+	s.Controls[policy.EncryptionRequired] = policy.Control{Mode: policy.Monitor}
+	for i := range load {
+		load[i].At = load[i].At.Add(-3 * time.Hour)
 	}
-	c := &guard.Conn{
-		ID: uint64(slices.Index(x.load, v) + 1), Addr: netip.AddrPortFrom(v.addr, 443), At: v.accepted, Policy: x.policy,
-		Open: len(x.in), FromAddr: x.count(share(32, 64)), FromPrefix: x.count(share(24, 48)),
-	}
-	c.Access = x.policy.Access.Check(access.Query{Addr: v.addr, Now: v.accepted})
-	x.conns[v] = c
-	if x.pipeline.Admit(c).Action != guard.Allow {
-		x.refuse(v)
-	}
-}
-
-func (x *server) judge(v *visit) {
-	if !x.in[v] {
-		return
-	}
-	c := x.conns[v]
-	e := event.Event{Time: v.judged, Conn: c.ID, Addr: v.addr, User: v.user, Key: v.key, Took: v.judged.Sub(v.accepted), Transport: v.transport.String()}
-	if v.result != stats.ResultOK {
-		x.pipeline.Conclude(c, v.result)
-		e.Kind, e.Reason = event.HandshakeFailed, v.result.String()
-		x.sink.Emit(e)
-		return
-	}
-	x.auth[v] = true
-	places := make(map[netip.Prefix]bool)
-	for o := range x.auth {
-		if o.user == v.user {
-			place, _, _ := ratelimit.PrefixesOf(o.addr)
-			places[place] = true
-		}
-	}
-	c.User, c.Key, c.Transport, c.KeyShare, c.Level = v.user, v.key, v.transport, true, access.Standard
-	c.UserOpen = x.count(func(o *visit) bool { return x.auth[o] && o.user == v.user })
-	c.KeyOpen = x.count(func(o *visit) bool { return x.auth[o] && o.key == v.key })
-	c.UserAddrs = len(places)
-	if x.pipeline.Authorize(c).Action != guard.Allow {
-		x.refuse(v)
-		return
-	}
-	x.pipeline.Conclude(c, stats.ResultOK)
-	e.Kind = event.Authenticated
-	x.sink.Emit(e)
-}
-
-func (x *server) refuse(v *visit) {
-	x.pipeline.Conclude(x.conns[v], stats.ResultRefused)
-	if v.user != "" {
-		x.refused[v.user]++
-	}
-	delete(x.in, v)
-	delete(x.auth, v)
-}
-
-func (x *server) leave(v *visit) {
-	if !x.in[v] {
-		return
-	}
-	delete(x.in, v)
-	delete(x.auth, v)
-	e := event.Event{Kind: event.Covered, Time: v.left, Conn: x.conns[v].ID, Addr: v.addr, User: v.user, Key: v.key, Took: v.left.Sub(v.accepted), Transport: v.transport.String()}
-	if v.result == stats.ResultOK {
-		e.Kind = event.Relayed
-	}
-	x.sink.Emit(e)
-}
-
-// taker is a Recorder as a sink.
-type taker struct{ *Recorder }
-
-func (t taker) Emit(e event.Event) { t.Take(e) }
-
-func TestWhatAPreviewCountsIsWhatEnforcementThenDoes(t *testing.T) {
-	refusals := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		load := anyLoad(rt)
-		privacy := rapid.SampledFrom([]Privacy{Full, Pseudonym}).Draw(rt, "privacy")
-		recorder := recorder(t, Options{Privacy: privacy, Key: [32]byte{7}})
-		watching := &policy.Snapshot{Limits: anyLimits(rt)} // everything in monitor
-		watching.Limits.MaxConnections = 0
-		serve(load, watching, taker{recorder}, nil)
-
-		var enforced []string
-		for _, name := range policy.Controls() {
-			if rapid.IntRange(0, 2).Draw(rt, name) > 0 {
-				enforced = append(enforced, name)
-			}
-		}
-		candidate := enforcing(anyLimits(rt), enforced...)
-		for _, name := range enforced { // users draw the same lots in either run
-			if slices.Contains([]string{policy.ConnsUser, policy.ConnsKey, policy.AddrsUser}, name) {
-				candidate.Controls[name] = policy.Control{Mode: policy.Enforce, Percent: rapid.SampledFrom([]int{0, 30, 70}).Draw(rt, "percent")}
-			}
-		}
-		if privacy == Full {
-			candidate.Access = rules(t, "2001:db8:0:1::/64", "198.51.1.2")
-		}
-		report := Run(recorder.Records(at), watching, candidate, nil)
-		recorder.Close()
-
-		var counters stats.Counters
-		users := serve(load, candidate, event.Discard(), &counters)
-		for _, c := range report.Controls {
-			count := counters.Control(c.Control)
-			refused := count.Decisions(stats.VerdictMask, stats.ModeEnforce) + count.Decisions(stats.VerdictDeny, stats.ModeEnforce)
-			would := count.Decisions(stats.VerdictMask, stats.ModeMonitor)
-			if uint64(c.Refused) != refused || uint64(c.WouldRefuse) != would {
-				rt.Fatalf("%s: the preview says %d refused and %d to be refused; it was %d and %d", c.Control, c.Refused, c.WouldRefuse, refused, would)
-			}
-			refusals += c.Refused
-		}
-		previewed := make(map[string]int)
-		for _, c := range report.Controls {
-			for _, u := range c.Users {
-				previewed[u.User] += u.Refused
-			}
-		}
-		if !maps.Equal(previewed, users) {
-			rt.Fatalf("by users the preview says %v; it was %v", previewed, users)
-		}
-		if report.Connections != len(load) || report.RefusedNow != 0 {
-			rt.Fatalf("%d connections of %d; %d refused in monitor", report.Connections, len(load), report.RefusedNow)
-		}
-	})
-	if refusals == 0 {
-		t.Error("nothing was ever refused")
+	if e := Run(slices.Values(load), nil, s, known).Endings[0]; e.Refused != 0 || e.WouldRefuse != 3 || e.UsersCame != 2 {
+		t.Errorf("in monitor: %+v", e)
 	}
 }
 

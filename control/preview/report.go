@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"mtguard/mtproto"
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
 	"mtguard/telemetry/event"
@@ -26,6 +27,7 @@ type Report struct {
 	UsersRefused int             `json:"users_refused" doc:"how many users these were"`
 	RefusedNow   int             `json:"refused_now" doc:"what the policy in force would have refused of the same"`
 	Controls     []ControlReport `json:"controls"`
+	Endings      []Ending        `json:"endings,omitempty" doc:"the transports that the policy ends, and who came by them until then"`
 	NotJudged    []string        `json:"not_judged" doc:"controls that records say nothing about"`
 	Notes        []string        `json:"notes,omitempty" doc:"what makes the numbers less than exact"`
 }
@@ -55,7 +57,7 @@ type UserCount struct {
 const mostUsers = 100
 
 // notJudged are the controls that records say nothing about.
-var notJudged = []string{policy.HalfOpen, policy.BytesUser, policy.AccessPattern, policy.OverloadLevel}
+var notJudged = []string{policy.HalfOpen, policy.BytesUser, policy.OverloadLevel}
 
 // Judges reports whether records say enough for a control to be judged.
 func Judges(control string) bool { return !slices.Contains(notJudged, control) }
@@ -86,8 +88,12 @@ func Run(records iter.Seq[Record], now, candidate *policy.Snapshot, known func(u
 		before = newReplay(now, inForce.take)
 	}
 	var load load
+	ends := newEndings(candidate)
 	for record := range records {
 		load.add(&record, known)
+		if known(record.User) {
+			ends.add(&record)
+		}
 		then.accept(&record)
 		if before != nil {
 			before.accept(&record)
@@ -99,6 +105,7 @@ func Run(records iter.Seq[Record], now, candidate *policy.Snapshot, known func(u
 	}
 	report := load.report(candidate)
 	judged.fill(&report, inForce, candidate)
+	report.Endings = ends.list()
 	return report
 }
 
@@ -180,6 +187,7 @@ type load struct {
 	connections, known                int
 	users                             map[string]bool
 	pseudonyms, truncated, doorRefuse int
+	unnamed, silent                   int // of fake TLS: without a server name, without a hello
 }
 
 func (l *load) add(r *Record, known func(string) bool) {
@@ -198,8 +206,13 @@ func (l *load) add(r *Record, known func(string) bool) {
 	case Truncated:
 		l.truncated++
 	}
-	if r.User == "" && r.Result == stats.ResultRefused {
+	switch {
+	case r.User == "" && r.Result == stats.ResultRefused && r.Hello == HelloNone:
 		l.doorRefuse++
+	case r.Hello == HelloUnnamed:
+		l.unnamed++
+	case r.Hello == HelloNone && r.Transport == mtproto.FakeTLS:
+		l.silent++
 	}
 }
 
@@ -213,8 +226,12 @@ func (l *load) report(candidate *policy.Snapshot) Report {
 	note(l.pseudonyms, "of %d connections only a pseudonym of the address was kept: rules and exceptions for addresses and countries were not judged for them")
 	note(l.truncated, "of %d connections only the network was kept: all of one network count as one address, and rules for less than a network were not judged for them")
 	note(l.doorRefuse, "%d connections were refused when they came: who they were is not known")
-	if candidate.Limits.RequireKeyShare {
-		r.Notes = append(r.Notes, "protocol.require_key_share was not judged: what hellos offer is not kept")
+	names, prints := candidate.Access.Patterns()
+	if names {
+		note(l.unnamed, "of %d connections of strangers, or with long names, the server name was not kept: rules on server names were not judged for them")
+	}
+	if names || prints || candidate.Limits.RequireKeyShare {
+		note(l.silent, "of %d connections the hello was not kept: neither rules on hellos nor protocol.require_key_share were judged for them")
 	}
 	return r
 }

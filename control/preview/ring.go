@@ -14,7 +14,7 @@ import (
 // size of a slot and how many there are, and a CRC-32C of all that.
 const (
 	magic      = "mtguard preview\n"
-	version    = 1
+	version    = 2
 	headerSize = 32
 	// chunk is how many slots are read at a time.
 	chunk = 512

@@ -38,6 +38,23 @@ func anyRecord(t *rapid.T) Record {
 		Key:       rapid.StringMatching(`[0-9a-f]{0,16}`).Draw(t, "key"),
 		Transport: mtproto.Transport(rapid.IntRange(0, int(mtproto.FakeTLS)).Draw(t, "transport")),
 		Result:    rapid.SampledFrom(results[:]).Draw(t, "result"),
+
+		Hello:      Hello(rapid.IntRange(0, int(HelloUnnamed)).Draw(t, "hello")),
+		KeyShare:   rapid.Bool().Draw(t, "key share"),
+		ServerName: rapid.StringMatching(`[a-z0-9.-]{0,30}`).Draw(t, "server name"),
+		JA4:        rapid.StringMatching(`|t1[0-3][di][0-9]{4}h2_[0-9a-f]{12}_[0-9a-f]{12}`).Draw(t, "ja4"),
+	}
+}
+
+func TestWhatHasNoRoomIsLeftOut(t *testing.T) {
+	r := Record{At: at, User: strings.Repeat("u", 64), Key: "0123456789abcdef", Hello: HelloNamed, ServerName: strings.Repeat("n", 31), JA4: "no fingerprint at all, but so long!!"}
+	slot := make([]byte, slotSize)
+	if !encode(slot, 1, &r) {
+		t.Fatal("there is no room for a record")
+	}
+	got, ok := decode(slot, text)
+	if !ok || got.User != r.User || got.Key != r.Key || got.ServerName != "" || got.Hello != HelloUnnamed || got.JA4 != "" {
+		t.Errorf("%+v, %v", got, ok)
 	}
 }
 

@@ -84,8 +84,7 @@ type Conn struct {
 	Access access.Decision
 
 	// ServerName, JA4 and KeyShare are what a fake-TLS hello says: the name asked for, its fingerprint, and whether it offers a hybrid key
-	// exchange. They are zero before the hello is there, and for other transports. JA4 is left out where no rule asks for it, until
-	// the client is authenticated.
+	// exchange. They are zero before the hello is there, and for other transports.
 	ServerName, JA4 string
 	KeyShare        bool
 

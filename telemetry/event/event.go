@@ -80,8 +80,15 @@ func Kinds() []Kind {
 	return out
 }
 
+// Hello is what a fake-TLS hello says. Its strings are from the wire, bounded and lower case or hexadecimal, and are for no log.
+type Hello struct {
+	ServerName string // the name asked for, at most 253 bytes; "" for none
+	JA4        string // its fingerprint, 36 characters
+	KeyShare   bool   // it offers a hybrid key exchange
+}
+
 // Event is one thing that happened. Fields that do not apply to a Kind stay zero. An Event never holds secret material: Key is a keys.ID.
-// Strings come from closed sets or from configuration, never from the wire.
+// Strings come from closed sets or from configuration, never from the wire, but for those of Hello.
 type Event struct {
 	// Time is when it happened.
 	Time time.Time
@@ -102,6 +109,8 @@ type Event struct {
 	DC int
 	// Sent counts bytes towards the client, Received bytes from it.
 	Sent, Received int64
+	// Hello is set with Authenticated, UpstreamFailed, HandshakeFailed and Tripwire once a fake-TLS hello was read. It does not change.
+	Hello *Hello
 	// Took is how long the connection, the dial or the reload lasted.
 	Took time.Duration
 }
