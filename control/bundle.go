@@ -182,7 +182,7 @@ func (StopBundles) apply(x *transaction) error {
 		return err
 	}
 	if s.Origin == "" {
-		return notFound("origin", "policy bundles", "")
+		return &Error{Kind: NotFound, Text: "no policy bundles are looked for", Fix: "mtguard policy bundle show"}
 	}
 	s.Origin, s.Problem = "", ""
 	x.result.Summary = "policy bundles are not looked at any more"

@@ -198,11 +198,19 @@ func (c SetMode) apply(x *transaction) error {
 	if err != nil {
 		return err
 	}
-	d.SetControl(c.Control, policy.Control{Mode: mode, Percent: c.Percent})
+	x.p.mu.Lock()
+	was := x.p.effective.Control(c.Control).Control
+	x.p.mu.Unlock()
+	to := policy.Control{Mode: mode, Percent: c.Percent}
+	d.SetControl(c.Control, to)
 	if err := d.Validate(); err != nil {
 		return invalid("control", "%v", err)
 	}
-	return x.putPolicy(d, string(policy.Format(d)))
+	if err := x.putPolicy(d, string(policy.Format(d))); err != nil {
+		return err
+	}
+	x.result.Summary = fmt.Sprintf("%s: %v > %v, by policy r%d", c.Control, was, to, x.result.Policy.Revision)
+	return nil
 }
 
 // document is a copy of the one in force, without the file's.

@@ -80,6 +80,11 @@ func (p *Plane) proposed(q PreviewQuery) (*policy.Effective, error) {
 	if err != nil {
 		return nil, invalid("document", "%v", err)
 	}
+	if q.Control != "" {
+		if err := switchable(q.Control); err != nil {
+			return nil, err
+		}
+	}
 	if !preview.Judges(q.Control) {
 		return nil, invalid("control", "%s cannot be previewed: records of connections say nothing about it", q.Control)
 	}

@@ -151,13 +151,16 @@ func TestPreviewRefusesWhatMakesNoSense(t *testing.T) {
 	}
 	b.recorded()
 	for _, q := range []PreviewQuery{
-		{}, {Document: "nonsense"}, {Document: "schema = 1\n[connections]\nper_user = -1\n"}, {Control: "conns.nobody"}, {Control: policy.ConnsTotal},
+		{}, {Document: "nonsense"}, {Document: "schema = 1\n[connections]\nper_user = -1\n"}, {Control: policy.ConnsTotal},
 		{Control: policy.BytesUser}, {Control: policy.ConnsUser, Mode: "sometimes"}, {Control: policy.ConnsUser, Percent: 101},
 		{Control: policy.ConnsUser, Since: -time.Hour},
 	} {
 		if k := kindOf(q); k != Invalid {
 			t.Errorf("%+v: %v", q, k)
 		}
+	}
+	if k := kindOf(PreviewQuery{Control: "conns.nobody"}); k != NotFound {
+		t.Errorf("no control: %v", k)
 	}
 	if r := b.preview(PreviewQuery{Control: policy.ConnsUser}); r.Connections != 0 || !slices.Contains(r.NotJudged, policy.BytesUser) {
 		t.Errorf("of nothing: %+v", r)

@@ -135,7 +135,16 @@ func (x *transaction) checkRule(c AddRule) (access.Rule, error) {
 	x.p.mu.Lock()
 	defer x.p.mu.Unlock()
 	rules := append(x.p.rulesInForce(x.now), rule)
-	if _, err := access.Compile(rules, x.p.accessOptions()); err != nil {
+	_, err = access.Compile(rules, x.p.accessOptions())
+	if e, ok := errors.AsType[*access.RuleError](err); ok && e.Other != "" { // the ID of what is refused tells nobody anything
+		other := e.Other
+		if other == rule.ID {
+			other = e.Rule
+		}
+		return rule, &Error{Kind: Invalid, Field: "match", Text: fmt.Sprintf("rule %s is about %s, too, and one of the two would never count", other, match),
+			Fix: "mtguard access rm " + other}
+	}
+	if err != nil {
 		return rule, invalid("match", "%v", err)
 	}
 	return rule, nil
@@ -166,8 +175,12 @@ func (x *transaction) guardAgainstLockOut(row *store.Rule, rule access.Rule) err
 		return nil
 	}
 	if !x.o.Force {
+		what := fmt.Sprintf("%v, which is yours", hit[0])
+		if kind := rule.Match.Kind(); kind == access.ServerName || kind == access.Fingerprint {
+			what = "whoever comes with such a hello, wherever he is"
+		}
 		return refused("repeat it with --force: it ends after ten minutes, unless you confirm it with the ID that is answered: mtguard access confirm ID",
-			"this would shut out %v, which is yours", hit[0])
+			"this would shut out %s", what)
 	}
 	row.ConfirmBy = x.now.Add(confirmWithin)
 	x.detail("confirm_by", row.ConfirmBy.UTC().Format(time.RFC3339))
@@ -185,11 +198,21 @@ func (x *transaction) putRule(row *store.Rule) error {
 		info.ID = "" // the rule that is made will have another
 	}
 	x.result.Rule = &info
+	defer x.withoutCountries(row.Match)
 	x.result.Summary = fmt.Sprintf("rule %s: %s has the ceiling %v", firstOf(info.ID, "ID"), row.Match, row.Level) + untilText(row.Until)
 	if !row.ConfirmBy.IsZero() {
 		x.result.Summary += "; it ends in ten minutes unless confirmed: mtguard access confirm " + firstOf(info.ID, "ID")
 	}
 	return nil
+}
+
+// withoutCountries says so when a rule needs a country file and there is none.
+func (x *transaction) withoutCountries(match string) {
+	x.p.mu.Lock()
+	defer x.p.mu.Unlock()
+	if kind, _, _ := strings.Cut(match, ":"); x.p.geo == nil && (kind == "country" || kind == "asn") {
+		x.result.Summary += "; it matches nobody until access.country_db names a country file"
+	}
 }
 
 // untilText says when something ends, "" for never.

@@ -68,12 +68,24 @@ func TestBadRulesAreRefusedWhole(t *testing.T) {
 		{Match: "192.0.2.0/24", Level: access.Standard}, // another level for the same
 		{Match: "list:none"},
 	} {
-		if e := b.refuses(Invalid, c, Options{}); e.Field == "" {
+		e := b.refuses(Invalid, c, Options{})
+		if e.Field == "" {
 			t.Errorf("%+v: no field is named: %v", c, e)
 		}
 	}
-	if list, _, _ := b.Rules(context.Background(), RuleFilter{}); len(list) != 1 {
-		t.Errorf("%d rules are there", len(list))
+	list, _, _ := b.Rules(context.Background(), RuleFilter{})
+	if len(list) != 1 {
+		t.Fatalf("%d rules are there", len(list))
+	}
+	// What is told can be done: no rule is named that was never kept.
+	if e := b.refuses(Invalid, AddRule{Match: "192.0.2.0/24", Level: access.Standard}, Options{}); e.Fix != "mtguard access rm "+list[0].ID || !strings.Contains(e.Text, list[0].ID) {
+		t.Errorf("a contradiction: %s, %s", e.Text, e.Fix)
+	}
+	if e := b.refuses(Refused, AddRule{Match: "sni:old.example.com", Level: access.None}, Options{}); !strings.Contains(e.Text, "such a hello") {
+		t.Errorf("a rule on hellos: %s", e.Text)
+	}
+	if r := b.apply(AddRule{Match: "country:DE", Level: access.None}, Options{}); !strings.Contains(r.Summary, "access.country_db") {
+		t.Errorf("without a country file: %s", r.Summary)
 	}
 }
 

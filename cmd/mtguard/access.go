@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,12 @@ here: see mtguard list show.`,
 			var f control.RuleFilter
 			if err := filters(given, map[string]*string{"level": &f.Level, "source": &f.Source}); err != nil {
 				return err
+			}
+			if _, err := access.ParseLevel(f.Level); f.Level != "" && err != nil {
+				return wrongFlag("filter", err)
+			}
+			if known := []string{"operator", "automatic", "feed"}; f.Source != "" && !slices.Contains(known, f.Source) {
+				return wrongFlag("filter", fmt.Errorf("source %q: want %s", f.Source, strings.Join(known, ", ")))
 			}
 			return c.listRules(f, limit)
 		}),

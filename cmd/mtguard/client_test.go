@@ -359,7 +359,7 @@ func TestCompletionKnowsWhatTheNodeHas(t *testing.T) {
 		{"access rm --server SOCKET ", []string{"r1f0c2a9be\t203.0.113.0/24, none, scans"}},
 		{"unblock --server SOCKET 2", []string{"203.0.113.0/24\tin force, scans"}},
 		{"list reload --server SOCKET ", []string{"drop\tnone, https://lists.example/drop"}},
-		{"policy rollback --server SOCKET r", []string{"r41\tuid 0, calmer"}},
+		{"policy rollback --server SOCKET r", []string{"r41\tuid 0, calmer", "r0\tbefore anybody set one"}},
 		{"policy unexcept --server SOCKET ", []string{"e7b2f47a10\tconns.user, alice"}},
 		{"policy except conns.user --server SOCKET --for a", []string{"alice\tok, from work"}},
 		{"policy mode geo", []string{"geo.country"}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,9 @@ mode says: off, monitor (one too many is counted and let through) or enforce.`,
 		RunE: a.asks(o, func(c *call) error {
 			if len(c.args) == 1 {
 				q.Addr = c.args[0]
+			}
+			if q == (control.LimitQuery{}) {
+				return &usageError{errors.New("nobody to check"), "an ADDR, --user NAME, or both"}
 			}
 			items, err := c.client.CheckLimits(c.ctx, q)
 			if err != nil {

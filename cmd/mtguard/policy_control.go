@@ -74,6 +74,9 @@ same users every time, and a higher share adds some to them.`,
 		ValidArgsFunction: controlThenMode,
 		RunE: a.asks(o, func(c *call) error {
 			name, mode := c.args[0], c.args[1]
+			if _, err := policy.ParseMode(mode); err != nil {
+				return &usageError{fmt.Errorf("%q is no mode", mode), "off, monitor or enforce"}
+			}
 			enforce := mode == policy.Enforce.String()
 			if c.cmd.Flags().Changed("percent") && (!enforce || percent < 1 || percent > 100) {
 				return &usageError{fmt.Errorf("--percent %d does nothing here", percent), "it goes with enforce, and is 1 to 100"}

@@ -10,6 +10,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/admin"
 	"mtguard/control/preview"
+	"mtguard/security/policy"
 )
 
 func (a *app) policyPreviewCommand(o *nodeFlags) *cobra.Command {
@@ -31,6 +32,14 @@ Without FILE the policy is the one in force, with --control enforced in it.`,
 			}
 			if (c.cmd.Flags().Changed("percent") || body.Mode != "") && body.Control == "" {
 				return &usageError{fmt.Errorf("--mode and --percent are of a control"), "--control NAME"}
+			}
+			if c.cmd.Flags().Changed("percent") && (body.Percent < 1 || body.Percent > 100 || body.Mode != "" && body.Mode != policy.Enforce.String()) {
+				return &usageError{fmt.Errorf("--percent %d does nothing here", body.Percent), "it goes with enforce, and is 1 to 100"}
+			}
+			if body.Mode != "" {
+				if _, err := policy.ParseMode(body.Mode); err != nil {
+					return wrongFlag("mode", err)
+				}
 			}
 			if len(c.args) == 1 {
 				if body.Document, err = c.document(c.args[0]); err != nil {

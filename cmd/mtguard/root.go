@@ -115,6 +115,8 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 	hint := "see " + cmd.CommandPath() + " --help"
 	if near := nearest(args[0], cmd.Commands()); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	} else if args[0] == "import" { // the specification's word for it
+		hint = "lists of addresses are kept, not imported: mtguard list set NAME FILE"
 	} else if cmd.HasParent() {
 		var all []string
 		for _, sub := range cmd.Commands() {

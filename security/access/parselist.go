@@ -60,7 +60,7 @@ func ParseList(r io.Reader, o ListOptions) (*List, error) {
 	l := p.maker.list(o.Name)
 	l.lines = p.lines
 	if l.Len() == 0 && !o.AllowEmpty {
-		return nil, fmt.Errorf("%w: %s has %d lines and none with an entry", ErrEmpty, o.Name, p.line)
+		return nil, fmt.Errorf("%w: no line of %s holds an entry", ErrEmpty, o.Name)
 	}
 	if share := l.Share(); share > p.o.MaxShare {
 		p.line = 0
