@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mtguard/control/store"
 	"mtguard/security/access"
@@ -21,8 +22,9 @@ import (
 const sealPurpose aead.Purpose = "operator seal"
 
 // SealRequest asks for a blob. Key is the ID of a key to seal with, "" for the
-// active one, which is made at the first use. Suite is a name, "" for
-// XChaCha20-Poly1305. Context is what the blob is bound to: Open needs the same.
+// active one, which is made at the first use. Suite is the name of one that the
+// policy allows, "" for the one it prefers. Context is what the blob is bound to:
+// Open needs the same.
 type SealRequest struct {
 	Key, Suite         string
 	Plaintext, Context []byte
@@ -36,12 +38,9 @@ func (p *Plane) Seal(ctx context.Context, by Actor, r SealRequest) ([]byte, erro
 	if by.Level < access.Admin {
 		return nil, &Error{Kind: Denied, Text: fmt.Sprintf("seal needs the level %v", access.Admin)}
 	}
-	suite := aead.XChaCha20Poly1305
-	if r.Suite != "" {
-		var err error
-		if suite, err = aead.ParseSuite(r.Suite); err != nil {
-			return nil, invalid("suite", "%v", err)
-		}
+	suite, err := p.suite(r.Suite)
+	if err != nil {
+		return nil, err
 	}
 	if len(r.Plaintext) > aead.MaxPlaintext {
 		return nil, invalid("", "at most %d MiB can be sealed at once", aead.MaxPlaintext>>20)
@@ -55,6 +54,24 @@ func (p *Plane) Seal(ctx context.Context, by Actor, r SealRequest) ([]byte, erro
 		return nil, err
 	}
 	return blob, p.note(ctx, by, "seal", key.ID().String(), auditlog.Detail{Key: "suite", Value: suite.String()}, auditlog.Detail{Key: "bytes", Value: fmt.Sprint(len(r.Plaintext))})
+}
+
+// suite is the one of that name, or with "" the one that the policy prefers.
+func (p *Plane) suite(name string) (aead.Suite, error) {
+	p.mu.Lock()
+	allowed := p.effective.Encryption.Suites
+	p.mu.Unlock()
+	if name == "" {
+		return allowed[0], nil
+	}
+	suite, err := aead.ParseSuite(name)
+	if err != nil {
+		return 0, invalid("suite", "%v", err)
+	}
+	if !slices.Contains(allowed, suite) {
+		return 0, refused("mtguard policy explain tells which it allows: encryption.suites", "the policy does not allow the suite %v", suite)
+	}
+	return suite, nil
 }
 
 // Open opens what Seal made. Whatever is wrong, the error is the same.

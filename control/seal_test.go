@@ -68,6 +68,46 @@ func TestWhatWasSealedOpensUntilItsKeyIsRevoked(t *testing.T) {
 	}
 }
 
+// TestThePolicyChoosesTheSuite: the first is used when nobody names one, and no other than those that it lists; what was
+// sealed with another before still opens.
+func TestThePolicyChoosesTheSuite(t *testing.T) {
+	b := newBench(t)
+	ctx := context.Background()
+	used := func() string {
+		t.Helper()
+		rows, err := b.AuditTail(ctx, operator, 1, 0)
+		if err != nil || rows[0].Action != "seal" {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		return rows[0].Details["suite"]
+	}
+	sealed := make(map[string][]byte)
+	seal := func(suite string) {
+		t.Helper()
+		blob, err := b.Seal(ctx, operator, SealRequest{Suite: suite, Plaintext: []byte("note")})
+		if err != nil {
+			t.Fatalf("%s: %v", suite, err)
+		}
+		sealed[used()] = blob
+	}
+	seal("")
+	seal("chacha20-poly1305")
+	b.apply(SetPolicy{Document: "schema = 1\n[encryption]\nsuites = [\"aes-256-gcm\", \"aes-128-gcm\"]\n"}, Options{Reason: "these alone"})
+	seal("")
+	seal("aes-128-gcm")
+	for _, suite := range []string{"xchacha20-poly1305", "chacha20-poly1305", "aes-256-gcm", "aes-128-gcm"} {
+		if got, err := b.Open(ctx, operator, OpenRequest{Sealed: sealed[suite]}); err != nil || string(got) != "note" {
+			t.Errorf("%s was not used, or does not open: %q, %v", suite, got, err)
+		}
+	}
+	for suite, kind := range map[string]Kind{"chacha20-poly1305": Refused, "rot13": Invalid} {
+		_, err := b.Seal(ctx, operator, SealRequest{Suite: suite})
+		if e, ok := errors.AsType[*Error](err); !ok || e.Kind != kind {
+			t.Errorf("%s: %v", suite, err)
+		}
+	}
+}
+
 // secretsHold expects that everything sealed can be read.
 func (b *bench) secretsHold(want map[string]keys.ID) {
 	b.t.Helper()

@@ -16,7 +16,7 @@ func describeSeal(op *huma.Operation) {
 	describeOpen(op)
 	op.Parameters = append(op.Parameters,
 		&huma.Param{Name: "key", In: "query", Description: "id of a sealing key; left out: the active one", Schema: &huma.Schema{Type: huma.TypeString}},
-		&huma.Param{Name: "suite", In: "query", Description: "left out: xchacha20-poly1305", Schema: &huma.Schema{Type: huma.TypeString}})
+		&huma.Param{Name: "suite", In: "query", Description: "one that the policy allows; left out: the one it prefers", Schema: &huma.Schema{Type: huma.TypeString}})
 }
 
 func describeOpen(op *huma.Operation) {
