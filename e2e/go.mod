@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/gotd/td v0.162.0
+	github.com/maxmind/mmdbwriter v1.2.0
 	golang.org/x/sys v0.49.0
 	mtguard v0.0.0-00010101000000-000000000000
 )
@@ -54,6 +55,7 @@ require (
 	go.uber.org/atomic v1.11.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
+	go4.org/netipx v0.0.0-20231129151722-fdeea329fbba // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20230725093048-515e97ebf090 // indirect
 	golang.org/x/mod v0.42.0 // indirect
