@@ -31,7 +31,7 @@ func (n *Node) wire(file *config.File) {
 	n.stages = guard.Stages{ // in each the cheapest first
 		Accept: []guard.Check{
 			guard.TotalConnections{},
-			overload,
+			overload, // by the network: nobody knows yet who it is
 			guard.AddressRules{},
 			guard.OriginRules{},
 			guard.PerAddress{},
@@ -43,7 +43,7 @@ func (n *Node) wire(file *config.File) {
 			guard.HelloRules{},
 		},
 		Auth: []guard.Check{
-			overload,
+			overload, // again, by the level
 			guard.UserLevel{},
 			guard.AllowedTransports{},
 			guard.MinTransport{},
