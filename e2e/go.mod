@@ -6,6 +6,7 @@ require (
 	github.com/gotd/td v0.162.0
 	github.com/maxmind/mmdbwriter v1.2.0
 	golang.org/x/sys v0.49.0
+	modernc.org/sqlite v1.61.1
 	mtguard v0.0.0-00010101000000-000000000000
 )
 
@@ -68,7 +69,6 @@ require (
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.61.1 // indirect
 	rsc.io/qr v0.2.0 // indirect
 )
 
