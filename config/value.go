@@ -113,7 +113,7 @@ func parsePrefix(text string) (p netip.Prefix, problem, hint string) {
 	case p.Masked() != p:
 		return p, fmt.Sprintf("has bits behind the prefix in %q", text), fmt.Sprintf("did you mean %q?", p.Masked())
 	case p.Bits() == 0:
-		return p, fmt.Sprintf("believes everybody with %q", text), "any stranger could then choose the address we see: list your balancers"
+		return p, fmt.Sprintf("takes everybody, with %q", text), "whom it names is believed: list your own machines and balancers"
 	}
 	return p, "", ""
 }
