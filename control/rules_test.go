@@ -400,3 +400,15 @@ func TestAnExceptionSparesUntilItsEnd(t *testing.T) {
 		b.refuses(Invalid, c, o)
 	}
 }
+
+// TestARuleThatShutsABalancerOutNeedsForce: the file's peers are the operator's own.
+func TestARuleThatShutsABalancerOutNeedsForce(t *testing.T) {
+	b := newBench(t)
+	base := policy.Snapshot{ServerNames: map[string]struct{}{}, ProxyProtocolFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.4/32")}}
+	if _, err := b.Load(context.Background(), File{Base: base}); err != nil {
+		t.Fatal(err)
+	}
+	b.refuses(Refused, AddRule{Match: "198.51.100.0/24", Level: access.None}, Options{})
+	b.apply(AddRule{Match: "198.51.100.128/25", Level: access.None}, Options{})
+	b.apply(AddRule{Match: "198.51.100.0/24", Level: access.Standard}, Options{})
+}

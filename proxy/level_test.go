@@ -396,3 +396,29 @@ func TestGuessesShutAnAddressOut(t *testing.T) {
 		t.Errorf("another address: %v", err)
 	}
 }
+
+// TestItIsNotedHowUsersCome, by each transport and with the time; of those too whom a control refuses: it is they who are
+// to be told.
+func TestItIsNotedHowUsersCome(t *testing.T) {
+	w := newWorld(t, func(s *policy.Snapshot) {
+		s.Transports[mtproto.Classic] = true
+		s.Limits.Barred[mtproto.Classic] = true
+		s.Controls = map[string]policy.Control{policy.EncryptionRequired: {Mode: policy.Enforce}}
+	})
+	before := time.Now()
+	for transport, times := range map[tgsim.Transport]int{tgsim.FakeTLS: 1, tgsim.Secure: 2, tgsim.ClassicAbridged: 1, tgsim.ClassicIntermediate: 2} {
+		for range times {
+			c := w.client()
+			c.Transport = transport
+			if _, err := w.connect(c); (err == nil) != (transport == tgsim.FakeTLS || transport == tgsim.Secure) {
+				t.Errorf("%v: %v", transport, err)
+			}
+		}
+	}
+	use := w.alice().Account().Transports()
+	for transport, want := range map[mtproto.Transport]uint64{mtproto.FakeTLS: 1, mtproto.Secure: 2, mtproto.Classic: 3} {
+		if got := use[transport]; uint64(got.Sessions) != want || got.Last.Before(before) || got.Last.After(time.Now()) {
+			t.Errorf("%v: %+v, want %d", transport, got, want)
+		}
+	}
+}
