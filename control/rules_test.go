@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -411,4 +413,41 @@ func TestARuleThatShutsABalancerOutNeedsForce(t *testing.T) {
 	b.refuses(Refused, AddRule{Match: "198.51.100.0/24", Level: access.None}, Options{})
 	b.apply(AddRule{Match: "198.51.100.128/25", Level: access.None}, Options{})
 	b.apply(AddRule{Match: "198.51.100.0/24", Level: access.Standard}, Options{})
+}
+
+// TestListsComeOverHTTPSAndNothingElse: a server that leads to one without TLS is not followed.
+func TestListsComeOverHTTPSAndNothingElse(t *testing.T) {
+	b := newBench(t)
+	const text = "198.18.1.0/24\n"
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, text) }))
+	defer plain.Close()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/list":
+			fmt.Fprint(w, text)
+		case "/moved":
+			http.Redirect(w, r, "/list", http.StatusFound)
+		case "/plain":
+			http.Redirect(w, r, plain.URL, http.StatusFound)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	usual := http.DefaultTransport
+	http.DefaultTransport = server.Client().Transport
+	defer func() { http.DefaultTransport = usual }()
+	for path, says := range map[string]string{"/plain": "without TLS", "/gone": "404"} {
+		if e := b.refuses(Refused, SetList{Name: "l", Origin: server.URL + path}, Options{}); !strings.Contains(e.Text, says) {
+			t.Errorf("%s: %v", path, e)
+		}
+		if b.ceiling("198.18.1.1").Level != access.Standard {
+			t.Errorf("%s: the list is in force", path)
+		}
+	}
+	for _, path := range []string{"/moved", "/list"} {
+		if r := b.apply(SetList{Name: "l", Origin: server.URL + path}, Options{}); r.List.Entries != 1 || b.ceiling("198.18.1.1").Level != access.None {
+			t.Errorf("%s: %+v", path, r.List)
+		}
+	}
 }
