@@ -356,6 +356,7 @@ func TestABrokenGlassMendsItself(t *testing.T) {
 		return m
 	}
 	b.refuses(Invalid, BreakGlass{}, Options{})
+	b.refuses(Invalid, BreakGlass{For: Duration(day + time.Second)}, Options{Reason: "for good"})
 	b.apply(BreakGlass{}, Options{Reason: "everybody is locked out"})
 	if mode() != policy.Monitor {
 		t.Errorf("with the glass broken: %v", mode())

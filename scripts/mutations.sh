@@ -4,13 +4,14 @@
 #
 #   scripts/mutations.sh           all of them (about six minutes on two cores)
 #   scripts/mutations.sh replay    those whose name holds the word
+#   scripts/mutations.sh lists, List    the same, and of the tests those that match
 #
 # A mutation is one line of code in which a text is replaced: see mutate below. One
 # whose text is not found, or which does not compile, fails too: adapt it.
 set -eu
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
-only=${1:-}
+only=${1:-} tests=${2:-.}
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT INT TERM
 git ls-files -co --exclude-standard -z -- . ':!bench' ':!e2e' | xargs -0 tar cf - 2>/dev/null | tar xf - -C "$copy"
@@ -38,7 +39,7 @@ mutate() {
 		red="**the text is not there any more**" lived=1
 	elif ! $GO test -run '^$' "$@" >"$copy/log" 2>&1; then
 		red="**does not compile**" lived=1
-	elif $GO test -failfast -timeout 1m "$@" >"$copy/log" 2>&1; then
+	elif $GO test -failfast -run "$tests" -timeout 1m "$@" >"$copy/log" 2>&1; then
 		red="**none**" lived=1
 	else
 		red=$(sed -n 's/^ *--- FAIL: \([A-Za-z0-9_]*\)[ (].*/\1/p' "$copy/log" | sort -u | paste -sd' ' -)
@@ -148,7 +149,7 @@ mutate "plane, erasure in the store" control/sweep.go 'gone := p.ring.Sweep()' '
 mutate "plane, expiry of users" control/model.go '!now.Before(u.row.Expires)' 'false' ./control
 mutate "plane, level none" control/model.go 'case u.row.Level == access.None:' 'case false && u.row.Level == access.None:' ./control
 mutate "plane, disabled users" control/model.go 'case u.row.Disabled:' 'case false:' ./control
-mutate "plane, quota" control/model.go 'u.row.QuotaBytes > 0 && u.used() >= u.row.QuotaBytes' 'false' ./control
+mutate "plane, quota" control/model.go 'u.row.QuotaBytes > 0 && u.period != 0 && u.used() >= u.row.QuotaBytes' 'false' ./control
 mutate "plane, quota over a restart" control/usage.go 'spent.Up+spent.Down, p.flushed.totals[id]' '0*spent.Up, p.flushed.totals[id]' ./control
 mutate "plane, usage counted once" control/usage.go 'p.run, t); err' 'p.run+now.String(), t); err' ./control
 mutate "plane, schedule" control/sweep.go 'if at.IsZero() || at.Add(-announce).After(x.now) {' 'if true || at.Add(-announce).After(x.now) {' ./control
@@ -161,7 +162,7 @@ mutate "plane, revoked keys do not open" control/seal.go 'if err := x.tx.EraseMa
 mutate "plane, rewrap after a crash" control/plane.go 'p.finishRewrap(ctx); err != nil' 'error(nil); err != nil' ./control
 mutate "plane, old keys of the store are destroyed" control/seal.go 'if err := next.DropOld(vault.Columns); err != nil {' 'if false {' ./control
 mutate "plane, who may take a backup" control/snapshot.go 'if err := may(by, access.Superuser' 'if err := may(by, access.None' ./control
-mutate "plane, closed pages" control/recipient.go '!page.Closed.IsZero()' 'false' ./control
+mutate "plane, closed pages" control/compile.go 'if page.Closed.IsZero() {' 'if true {' ./control
 mutate "store, sealed columns are bound to their place" control/store/sealing.go 'p.table + "|" + p.row' 'p.table + "|"' ./control/store/...
 mutate "store, one process" control/store/sqlite/lock.go 'syscall.LOCK_EX' 'syscall.LOCK_SH' ./control/store/sqlite
 mutate "store, newer versions" control/store/sqlite/check.go 'version > newest' 'false' ./control/store/sqlite
@@ -182,8 +183,8 @@ mutate "aead, purpose" security/aead/derive.go 'label(useDerive, 0, size, purpos
 mutate "guard, budget of bytes" security/ratelimit/bytes.go 'return time.Duration(max(next-covered, 0))' 'return 0' ./security/ratelimit ./proxy/relay
 mutate "guard, budget of bytes, debt at a new rate" security/ratelimit/bytes.go 'if old == word || old == 0 || word == 0 {' 'if true {' ./security/ratelimit
 mutate "guard, pause of a direction" proxy/relay/pause_linux.go 's.way[w].until = int64(now + pause)' '_ = pause' ./proxy/relay
-mutate "guard, pause of a direction, without loops" proxy/relay/goroutine.go 'p.pause(b.Spent(count, time.Now()), budget)' 'p.pause(0*b.Spent(count, time.Now()), budget)' ./proxy/relay
-mutate "guard, pause ends with its budget" proxy/relay/pause_linux.go '&& budget.Spent(0, at) > 0 {' '{' ./proxy/relay
+mutate "guard, pause of a direction, without loops" proxy/relay/goroutine.go 'p.pause(pause, budget)' 'p.pause(0*pause, budget)' ./proxy/relay
+mutate "guard, pause ends with its budget" proxy/relay/pause_linux.go '&& budget.Owes(at) {' '{' ./proxy/relay
 mutate "guard, pause is no silence" proxy/relay/session_linux.go 's.last = l.now // a pause' '_ = 0 // a pause' ./proxy/relay
 mutate "guard, judgement of the hello" proxy/handshake/accept.go 'if !r.Judge.Hello(h) {' 'if false {' ./proxy/handshake
 mutate "guard, judgement of the client before the answer" proxy/handshake/accept.go 'v.Result == stats.ResultOK && !r.Judge.Client(v.Grant, transport())' 'false' ./proxy/handshake
@@ -193,9 +194,9 @@ mutate "guard, rules on countries" proxy/guard/levels.go 'return c.barredBy(acce
 mutate "guard, rules on hellos" proxy/guard/levels.go 'return c.barredBy(access.ByPattern, ReasonPattern)' 'return Verdict{}' ./proxy
 mutate "guard, each control by its own rules" proxy/guard/levels.go 'Ignore: all &^ own' 'Ignore: 0 * own' ./proxy/guard
 mutate "guard, level none of a user" proxy/guard/levels.go 'c.Level != access.None {' 'true {' ./proxy
-mutate "guard, lower of user and ceiling" proxy/conn.go 'x.Level = min(account.Level(), x.hello,' 'x.Level = min(access.Superuser, x.hello,' ./proxy
+mutate "guard, lower of user and ceiling" proxy/conn.go 'x.Level = min(account.Level(), auth.HelloCeiling' 'x.Level = min(access.Superuser, auth.HelloCeiling' ./proxy
 mutate "guard, ceiling of the address" proxy/conn.go 'auth.Ceiling(x.Policy, x.Addr.Addr(), x.User, x.At))' 'access.Superuser)' ./proxy
-mutate "guard, budget of a level" proxy/auth/level.go 'x.Throttle.Set(x.Grant.key.Account().Budgets(l))' '_ = l' ./proxy
+mutate "guard, budget of a level" proxy/auth/level.go 'x.Throttle.Set(x.Grant.Key().Account().Budgets(l))' '_ = l' ./proxy
 mutate "guard, levels of live sessions" proxy/auth/level.go 'return !keep || l == access.None' 'return !keep' ./proxy
 mutate "guard, connections of a user who may only read" proxy/auth/level.go 'most <= 0 || rated[account] <= most' 'most <= 0 || rated[account] > 0' ./proxy
 mutate "guard, level looked at when the session is listed" proxy/conn.go 'now != x.Policy && !live.Follow(now, time.Now())' 'false && now != x.Policy' ./proxy
@@ -212,4 +213,98 @@ mutate "guard, failed handshakes, refund" proxy/guard/failures.go 'limiter.Forge
 mutate "guard, failed handshakes, unplugged" proxy/guard/pipeline.go 'l.Learn(c, r)' '_ = l' ./proxy
 mutate "guard, overload" proxy/guard/overload.go 'if below == access.None {' 'if true {' ./proxy/guard
 mutate "guard, candidates take nothing from anybody" proxy/guard/checks.go 'if c.candidate != nil {' 'if false {' ./proxy/guard
+wire=node/wire.go
+mutate "plugged in, overload at the door" $wire 'overload, // by' '// by' ./node
+mutate "plugged in, overload by the level" $wire 'overload, // again' '// again' ./node
+mutate "plugged in, rules on addresses" $wire 'guard.AddressRules{},' '' ./node
+mutate "plugged in, rules on countries" $wire 'guard.OriginRules{},' '' ./node
+mutate "plugged in, connections of a network" $wire 'guard.PerNetwork{},' '' ./node
+mutate "plugged in, failed handshakes" $wire 'n.failures,' '' ./node
+mutate "plugged in, rules on hellos" $wire 'guard.HelloRules{},' '' ./node
+mutate "plugged in, level of the user" $wire 'guard.UserLevel{},' '' ./node
+mutate "plugged in, allowed transports" $wire 'guard.AllowedTransports{},' '' ./node
+mutate "plugged in, least transport" $wire 'guard.MinTransport{},' '' ./node
+mutate "plugged in, strength of secrets" $wire 'guard.SecretStrength{},' '' ./node
+mutate "plugged in, connections of a user" $wire 'guard.PerUser{},' '' ./node
+mutate "plugged in, connections of a secret" $wire 'guard.PerKey{},' '' ./node
+mutate "plugged in, addresses of a user" $wire 'guard.AddressesPerUser{},' '' ./node
+mutate "overload, its measurement" node/node.go 'n.watchPressure(background)' '_ = n' ./node
+mutate "overload, descriptors in use" node/pressure.go 'n.pressure.descriptors.Store(' '_ = (' ./node
+mutate "overload, memory in use" node/pressure.go 'n.pressure.memory.Store(' '_ = (' ./node
+mutate "overload, end of sessions, last of all" node/pressure.go 'n.sessions.Shed(access.Superuser+1, 1+n.sessions.Count()/shedShare, "overload")' '0' ./node
+mutate "overload, no session ends in monitor" node/pressure.go 'mode != policy.Enforce ||' 'mode > policy.Enforce ||' ./node
+mutate "read_only, upload budget without bytes.user" proxy/auth/level.go 'r.Level[access.ReadOnly] = rate(' '_ = (' ./proxy ./proxy/auth
+mutate "read_only, download is free" security/usage/meters.go 'if way == 1 && access.Level(l) == access.ReadOnly {' 'if false {' ./security/usage
+mutate "live, levels after a change" control/compile.go 'ended += p.regrade(now)' '_ = now' ./node ./control
+mutate "live, levels after a list" control/lists.go 'p.regrade(now)' '_ = now' ./node ./control
+mutate "live, levels when a time comes" control/sweep.go 'p.regrade(now)' '_ = now' ./node ./control
+mutate "live, end of a rule is a time to look" control/compile.go 'p.regradeAt = p.table.Next(now)' '_ = now' ./node ./control
+mutate "live, end of an exception is a time to look" control/compile.go 'for _, e := range p.exceptions.All() {' 'for _, e := range p.exceptions.All()[:0] {' ./node ./control
+mutate "live, end of broken glass is a time to look" control/compile.go 'p.regradeAt = p.glass' '_ = now' ./node ./control
+mutate "live, sessions are graded" control/compile.go 'return p.parts.Sessions.Apply(p.parts.Live.Load(), "not allowed any more", now)' 'return 0' ./node ./control
+mutate "access, pinned addresses" security/access/check.go '(!pinned || t.hot[i].source == Operator) && t.counts(i, q)' 't.counts(i, q)' ./security/access ./control
+mutate "access, time of rules" security/access/check.go 'return !h.timed || t.rules[rule].Active(q.Now)' 'return true' ./security/access ./control
+mutate "access, trusted addresses of the file" control/rules.go 'for _, prefix := range p.trusted {' 'for _, prefix := range p.trusted[:0] {' ./control ./node
+mutate "access, rules of the geography" control/rules.go 'rules = append(rules, p.effective.GeoRules(access.Standard)...)' '_ = rules' ./control
+mutate "access, a new country file is used" control/declare.go 'p.fileLayer, p.trusted, p.geo = f.Policy, f.Trusted, f.Geo' 'p.fileLayer, p.trusted = f.Policy, f.Trusted' ./control ./node
+mutate "access, a broken country file changes nothing" node/node.go 'where, err := geo(file)' 'where, _ := geo(file)' ./node
+mutate "access, lock-out" control/rules.go 'err := x.guardAgainstLockOut(&row, rule); err != nil' 'err := error(nil); err != nil' ./control
+mutate "access, lock-out without force" control/rules.go 'if !x.o.Force {' 'if false {' ./control
+mutate "access, lock-out, ten minutes" control/rules.go 'row.ConfirmBy = x.now.Add(confirmWithin)' '_ = confirmWithin' ./control
+mutate "access, lock-out, end of what nobody confirmed" control/rules.go 'r.Until = row.ConfirmBy' '_ = r' ./control
+mutate "access, lock-out, too late to confirm" control/rules.go 'row.ConfirmBy.IsZero() || !x.now.Before(row.ConfirmBy)' 'row.ConfirmBy.IsZero()' ./control
+mutate "access, lock-out of peers" control/rules.go 'own = append(own, peers.Addr())' '_ = peers' ./control
+mutate "lists, empty" security/access/parselist.go 'l.Len() == 0 && !o.AllowEmpty' 'false' ./security/access
+mutate "lists, all of the Internet" security/access/parselist.go 'share > p.o.MaxShare' 'false && share > 0' ./security/access
+mutate "lists, shrunk" security/access/list.go 'case was >= shrinkFrom && float64(is) < shrinkTo*float64(was):' 'case false:' ./security/access ./control
+mutate "lists, grown" security/access/list.go 'case is >= growsFrom && is > growTo*was:' 'case false:' ./security/access
+mutate "lists, shrunk or grown, unplugged" control/lists.go 'err = fresh.Guard(previous)' '_ = previous' ./control
+mutate "lists, last good one over a restart" control/compile.go 'p.restoreLists()' '_ = p' ./control
+mutate "lists, last good one is written down" control/lists.go 'err = writeWhole(p.listFile(name), data)' '_ = data' ./control
+mutate "lists, read again in their time" control/sweep.go 'range p.dueLists(now) {' 'range p.dueLists(now)[:0] {' ./control
+mutate "lists, over TLS alone" control/lists.go 'r.URL.Scheme != "https" || ' '' ./control
+mutate "policy, reason to enforce" control/policies.go 'err := x.reasonToEnforce(changes); err != nil' 'err := error(nil); err != nil' ./control
+mutate "policy, stale revision" control/policies.go 'return x.current(store.Revision(row.Number))' '_ = row; return nil' ./control
+mutate "policy, values of the file" node/node.go 'values, err := layer(file)' 'values, err := layer(new(config.File))' ./node
+mutate "policy, exceptions" security/policy/judge.go 'now); ok {' 'now); false && ok {' ./security/policy ./control
+mutate "policy, exceptions in what is published" control/compile.go 's.Access, s.Exceptions, s.Glass = p.table, p.exceptions, p.glass' 's.Access, s.Glass = p.table, p.glass' ./control
+mutate "policy, exceptions end when they are asked" security/policy/exception.go 'now.Before(s.Until) && !now.Before(s.From)' '!now.Before(s.From)' ./security/policy ./control
+mutate "policy, hits of exceptions" security/policy/exception.go 's.use.hits.Add(1)' '_ = now' ./security/policy ./control
+mutate "policy, hits of exceptions over a restart" control/usage.go 'f.hits[id] += n - p.counted[id]' '_ = n' ./control
+mutate "policy, broken glass" security/policy/judge.go 'if now.Before(s.Glass) {' 'if false {' ./security/policy ./control
+mutate "policy, broken glass mends itself" security/policy/judge.go 'if now.Before(s.Glass) {' 'if !s.Glass.IsZero() {' ./security/policy ./control
+mutate "policy, broken glass, a day at most" control/policies.go 'if time.Duration(c.For) > maxGlass {' 'if false {' ./control
+mutate "policy, bounds of memory have no mode" security/policy/judge.go 'if MemoryBound(control) {' 'if false {' ./security/policy
+mutate "rollout, percentage" security/policy/judge.go 'c.Mode == Enforce && c.partial() && ' 'false && ' ./security/policy ./proxy/guard
+mutate "rollout, percentage, a lot for each control" security/policy/judge.go 'n += copy(b[n:], control)' '_ = control' ./security/policy
+mutate "rollout, percentage over a restart" node/node.go 'n.seed = lots(n.plane.Pseudonyms())' 'n.seed[0] = byte(time.Now().UnixNano())' ./node
+mutate "rollout, candidates" proxy/guard/pipeline.go 'p.rehearse(s, c, limits, known)' '_ = known' ./proxy/guard
+mutate "rollout, candidates of the policy" security/policy/apply.go 'candidates[name] = &l' '_ = l' ./security/policy
+mutate "rollout, gate, unplugged" control/policies.go 'err := x.throughTheGate(control, after.Control(control).Control); err != nil' 'err := error(nil); err != nil' ./control
+mutate "rollout, gate, time" control/rollout.go 'case been < g.GateTime:' 'case false:' ./control
+mutate "rollout, gate, decisions" control/rollout.go 'case r.Decisions < uint64(g.GateDecisions):' 'case false:' ./control
+mutate "rollout, gate, known users" control/rollout.go 'case r.KnownRefused*whole > r.KnownDecisions*uint64(g.GateRefused):' 'case false:' ./control
+mutate "rollout, gate, from off" control/rollout.go 'if was.Mode == policy.Off {' 'if false {' ./control
+mutate "rollout, gate, audit of who forced it" control/rollout.go 'x.forced(control, waits)' '_ = waits' ./control
+mutate "rollout, step back, unplugged" control/sweep.go 'p.report("step back", p.stepBack(ctx, now))' '' ./control
+mutate "rollout, step back, what is tolerated" control/rollout.go '-tolerated*decided' '' ./control
+mutate "rollout, step back, not what a rule decides" control/rollout.go 'case policy.AccessLevel, policy.AccessPattern, policy.GeoCountry:' 'case "":' ./control
+mutate "rollout, step back, not what is for all" control/rollout.go '0 < share(c) && share(c) < 100' '0 < share(c)' ./control
+mutate "rollout, decisions of the node" node/manage.go 'info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)' '_ = v' ./node
+mutate "bundle, signature" control/bundleform.go 'n, err := note.Open(signed, note.VerifierList(verifier))' 'at := strings.LastIndex(string(signed), "\\n\\n"); n, err := &note.Note{Text: string(signed[:at+1])}, error(nil); _ = verifier' ./control
+mutate "bundle, what loosens waits" control/bundle.go 'len(loose) > 0 {' 'false && len(loose) > 0 {' ./control
+mutate "bundle, lists that loosen wait" control/bundle.go 'change.Loosens = list.Level > row.Level || moved &&' 'change.Loosens = false && moved &&' ./control
+mutate "bundle, older ones" control/bundle.go 'case b.number < s.Number:' 'case false:' ./control
+mutate "bundle, too old" control/bundle.go 'case b.number > s.Number && x.now.Sub(b.time) > maxBundleAge:' 'case false:' ./control
+mutate "bundle, gate of a rollout" control/bundle.go 'err = x.gates(w)' 'err = nil' ./control
+mutate "bundle, approved as it was seen" control/bundle.go 'err := x.current(store.Revision(w.revision)); err != nil' 'err := error(nil); err != nil' ./control
+mutate "bundle, looked for in its time" control/sweep.go 'p.report("bundle", p.checkBundles(ctx, now))' '' ./control
+mutate "preview, by the policy asked about" control/preview.go 'preview.Run(records, now, &candidate,' 'preview.Run(records, now, now,' ./control
+mutate "preview, by the geography asked about" control/preview.go 's.Access, err = access.Compile(rules, options)' '_, err = access.Compile(rules, options)' ./control
+mutate "preview, what there is to preview" node/node.go 'n.record(background, &work)' '' ./node
+mutate "preview, counts as a node does" control/preview/replay.go 'c.Open, c.FromAddr, c.FromPrefix = r.open.Enter(record.Addr)' 'r.open.Enter(record.Addr)' ./control/preview
+mutate "limit check, counts nothing" proxy/guard/ask.go 'limiter.Take(narrow, limit, 0, now)' 'limiter.Take(narrow, limit, 1, now)' ./node
+mutate "limit check, connections of an address" node/manage.go 'occupancy.FromAddr(addr), l.ConnectionsPerAddress' '0, l.ConnectionsPerAddress' ./node
+mutate "limit check, new connections" node/manage.go 'rates(policy.RateAccept, n.accepts.Ask' 'rates(policy.RateAccept, n.failures.Ask' ./node
+mutate "usage, by which transport a user comes" proxy/conn.go 'account.Came(t, x.At)' '_ = account' ./proxy
 exit $lived
