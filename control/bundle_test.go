@@ -454,3 +454,15 @@ func TestSubscriptionsThatMakeNoSenseAreRefused(t *testing.T) {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
+
+// TestBundlesAreLookedForByTheClock: nobody has to ask.
+func TestBundlesAreLookedForByTheClock(t *testing.T) {
+	p := newPublisher(t)
+	if err := os.WriteFile(p.path, p.sign(p.text(1, tighter)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.pass(time.Hour)
+	if info := p.bundle(); info.Applied != 1 || p.perAddress() != 17 {
+		t.Errorf("an hour later: %+v, %d connections of an address", info, p.perAddress())
+	}
+}
