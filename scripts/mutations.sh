@@ -258,7 +258,7 @@ mutate "lists, empty" security/access/parselist.go 'l.Len() == 0 && !o.AllowEmpt
 mutate "lists, all of the Internet" security/access/parselist.go 'share > p.o.MaxShare' 'false && share > 0' ./security/access
 mutate "lists, shrunk" security/access/list.go 'case was >= shrinkFrom && float64(is) < shrinkTo*float64(was):' 'case false:' ./security/access ./control
 mutate "lists, grown" security/access/list.go 'case is >= growsFrom && is > growTo*was:' 'case false:' ./security/access
-mutate "lists, shrunk or grown, unplugged" control/lists.go 'err = fresh.Guard(previous)' '_ = previous' ./control
+mutate "lists, shrunk or grown, unplugged" control/lists.go 'err = list.Guard(previous)' '_ = previous' ./control
 mutate "lists, last good one over a restart" control/compile.go 'p.restoreLists()' '_ = p' ./control
 mutate "lists, last good one is written down" control/lists.go 'err = writeWhole(p.listFile(name), data)' '_ = data' ./control
 mutate "lists, read again in their time" control/sweep.go 'range p.dueLists(now) {' 'range p.dueLists(now)[:0] {' ./control
@@ -293,7 +293,7 @@ mutate "rollout, step back, not what is for all" control/rollout.go '0 < share(c
 mutate "rollout, decisions of the node" node/manage.go 'info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)' '_ = v' ./node
 mutate "bundle, signature" control/bundleform.go 'if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {' 'if e, ok := errors.AsType[*note.UnverifiedNoteError](err); ok { return parseBundle(e.Note.Text) }; if false {' ./control
 mutate "bundle, what loosens waits" control/bundle.go 'len(loose) > 0 {' 'false && len(loose) > 0 {' ./control
-mutate "bundle, lists that loosen wait" control/bundle.go 'change.Loosens = list.Level > row.Level || moved &&' 'change.Loosens = false && moved &&' ./control
+mutate "bundle, lists that loosen wait" control/bundleweigh.go 'change.Loosens = list.Level > row.Level || moved &&' 'change.Loosens = false && moved &&' ./control
 mutate "bundle, older ones" control/bundle.go 'case b.number < s.Number:' 'case false:' ./control
 mutate "bundle, too old" control/bundle.go 'case b.number > s.Number && x.now.Sub(b.time) > maxBundleAge:' 'case false:' ./control
 mutate "bundle, gate of a rollout" control/bundle.go 'err = x.gates(w)' 'err = nil' ./control
