@@ -73,6 +73,9 @@ mutate "server name check" proxy/handshake/accept.go '[h.ServerName()]; !ok {' '
 mutate "transport switch without TLS" proxy/handshake/accept.go 'return now, h.allowed[h.transport()]' 'return now, true' ./proxy/handshake
 mutate "framing check inside TLS" proxy/handshake/accept.go '!ok || header.Framing != mtproto.Padded' '!ok' ./proxy/handshake
 mutate "early end of garbage" proxy/handshake/accept.go 'got, err := r.c.Read(r.b[len(r.b):cap(r.b)])' 'got, err := io.ReadAtLeast(r.c, r.b[len(r.b):cap(r.b)], n)' ./proxy/handshake
+mutate "init that begins like a hello" proxy/handshake/accept.go 'if len(r.b) >= obfs2.InitSize && r.initServed() {' 'if false {' ./proxy/handshake
+mutate "init that begins like a hello, no waiting for it" proxy/handshake/accept.go 'if len(r.b) >= obfs2.InitSize && r.initServed() {' 'if r.initServed() {' ./proxy/handshake
+mutate "init that begins like a hello, strangers as before" proxy/handshake/accept.go 'client != nil || f.Key != nil {' 'true {' ./proxy/handshake
 mutate "trial budget of a prefix" $auth '!s.a.prefixes.Take(narrow, prefixTrials, chunk, s.now).Allowed ||' 'narrow.Bits() == 999 || ' ./proxy/auth
 mutate "trial budget in all" $auth '!s.a.all.Take(allTrials, chunk, s.now).Allowed {' 'false {' ./proxy/auth
 mutate "memory of returning clients" $auth 'a.recent.note(from, key.ID())' '_ = from' ./proxy/auth

@@ -3,7 +3,8 @@
 //
 // One port takes every transport. The first bytes decide: a TLS handshake
 // record is the start of a fake-TLS hello, anything else of an obfuscated2 init
-// (protocol paper section 9). Nothing is ever written to somebody who has not
+// (protocol paper section 9). What begins like TLS and turns out to be no hello is
+// tried as an init too, if it has come as a whole by then. Nothing is ever written to somebody who has not
 // proven a secret; every byte read from such a peer is in Failure.Read. Nor is
 // anything written before the Judge has let the client pass.
 //
@@ -111,10 +112,10 @@ func (r *reader) acceptAny() (*Client, *Failure) {
 	for {
 		hello, n, need, err := faketls.ParseHello(r.b)
 		switch {
-		case err != nil && r.initWanted():
+		case err != nil && transportOf(r.b) == 0 && r.initServed():
 			return r.acceptInit()
 		case err != nil:
-			return nil, r.failure(stats.ResultMalformed, transportOf(r.b))
+			return r.acceptNoHello()
 		case hello != nil:
 			return r.acceptHello(hello, n)
 		}
@@ -125,20 +126,34 @@ func (r *reader) acceptAny() (*Client, *Failure) {
 	}
 }
 
-// initWanted: these are not the first bytes of TLS, and a transport without
-// TLS is served.
-func (r *reader) initWanted() bool {
+// initServed: a transport without TLS is served.
+func (r *reader) initServed() bool {
 	served := &r.Policy.Transports
-	return transportOf(r.b) == 0 && (served[mtproto.Classic] || served[mtproto.Secure])
+	return served[mtproto.Classic] || served[mtproto.Secure]
 }
 
-// transportOf names the transport that the first bytes promise: an init may
-// not start like a TLS record (protocol paper 2.2 and 9), so two bytes tell.
+// transportOf names the transport that the first bytes promise. Clients draw an
+// init anew that begins with 16 03 01 02, but none with 16 03 and something else
+// (protocol paper 2.2): see acceptNoHello.
 func transportOf(b []byte) mtproto.Transport {
 	if len(b) >= 2 && b[0] == 0x16 && b[1] == 0x03 {
 		return mtproto.FakeTLS
 	}
 	return 0
+}
+
+// acceptNoHello is for what is no hello, although it may have begun like one: so
+// does one init in 65,536. Such an init is there as a whole, since clients send it
+// in one piece. Where it is not, nothing more is read for its sake: a web server
+// may answer the byte that proved it to be no hello, and whoever sent it would see
+// us wait. For the same reason a stranger's failure stays the one it was.
+func (r *reader) acceptNoHello() (*Client, *Failure) {
+	if len(r.b) >= obfs2.InitSize && r.initServed() {
+		if client, f := r.acceptInit(); client != nil || f.Key != nil {
+			return client, f
+		}
+	}
+	return nil, r.failure(stats.ResultMalformed, transportOf(r.b))
 }
 
 func (r *reader) acceptHello(h *faketls.ClientHello, n int) (*Client, *Failure) {

@@ -23,6 +23,7 @@ func FuzzAccept(f *testing.F) {
 	f.Add(newHello(f, func(c *tgsim.Client) { c.Secret = stranger }), uint8(7), uint8(50))
 	f.Add(join(newInit(f, mtproto.Padded, secret), packet), uint8(7), uint8(255))
 	f.Add(join(newInit(f, mtproto.Abridged, secret), packet), uint8(6), uint8(3))
+	f.Add(join(initLike(f, "16 03 03 02 00 02", mtproto.Padded, secret), packet), uint8(7), uint8(255))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint8(1), uint8(255))
 	f.Add([]byte{0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3}, uint8(7), uint8(2))
 	all := newPlace(f, all...)

@@ -222,7 +222,7 @@ func newInit(t testing.TB, f mtproto.Framing, secret []byte) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if init[0] != 0x16 || init[1] != 3 { // once in 65,536: such a client is taken for TLS
+		if init[0] != 0x16 || init[1] != 3 { // once in 65,536: in pieces it is taken for TLS
 			return init[:]
 		}
 	}
