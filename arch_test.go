@@ -22,7 +22,7 @@ import (
 const layers = `
 config/spelling
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
-security/usage
+security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy
 proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
