@@ -45,6 +45,7 @@ type File struct {
 	State    State    `toml:"state"`
 	Admin    Admin    `toml:"admin"`
 	Pages    Pages    `toml:"pages"`
+	Advisory Advisory `toml:"advisory"`
 	Log      Log      `toml:"log"`
 
 	// A pointer, so that fmt never walks into the text of the file.
@@ -313,6 +314,44 @@ type Pages struct {
 	Note string `toml:"note" example:"\"Questions? Ask Nadia.\""`
 }
 
+// Advisory says where the node asks whether anything in it has to be replaced. It asks nobody unless one
+// of these is set, and never installs anything. Each is an https address, or an absolute path for an answer that
+// you bring over yourself; `mtguard crypto status` shows what came of it.
+type Advisory struct {
+	// Every is how often they are asked, at a moment of its own each time. Range: 1h to 30d.
+	// Reload: yes.
+	Every time.Duration `toml:"every"`
+
+	// Vulnerabilities is the Go vulnerability database, or a directory with a copy of it or with
+	// files in the OSV format. Empty: not asked.
+	// Reload: yes.
+	Vulnerabilities string `toml:"vulnerabilities" example:"\"https://vuln.go.dev\""`
+
+	// Checksums is the Go checksum database, a module proxy's copy of it, or a directory that
+	// `mtguard crypto verify --record` has written. Empty: not asked.
+	// Reload: yes.
+	Checksums string `toml:"checksums" example:"\"https://sum.golang.org\""`
+
+	// Releases is the publisher's list of releases; its signature is beside it, with .minisig at
+	// the end. It needs release_key. Empty: not asked.
+	// Reload: yes.
+	Releases string `toml:"releases" example:"\"https://releases.example.com/mtguard/releases.json\""`
+
+	// ReleaseKey is the publisher's public key as minisign prints it: 56 characters.
+	// Reload: yes.
+	ReleaseKey string `toml:"release_key" example:"\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\""`
+
+	// Bulletin is a signed list of cipher suites that are to be used no more. It can only
+	// tighten what `mtguard policy` allows. It needs bulletin_key. Empty: not asked.
+	// Reload: yes.
+	Bulletin string `toml:"bulletin" example:"\"https://releases.example.com/mtguard/bulletin\""`
+
+	// BulletinKey verifies bulletins, also those that `mtguard crypto bulletin take` brings: the public
+	// key as golang.org/x/mod/sumdb/note writes it.
+	// Reload: yes.
+	BulletinKey string `toml:"bulletin_key" example:"\"PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW\""`
+}
+
 // Log says what is written to standard error.
 type Log struct {
 	// Level is the least important level written: debug, info, warn or error.
@@ -368,13 +407,14 @@ func Default() *File {
 			NewPerPrefix:          "20/s",
 			HalfOpen:              4_096,
 		},
-		Policy:  Policy{Controls: map[string]string{}},
-		Access:  Access{Trusted: []netip.Prefix{}},
-		Metrics: Metrics{Listen: "127.0.0.1:9380"},
-		State:   State{Dir: DefaultStateDir},
-		Admin:   Admin{Socket: "auto"},
-		Log:     Log{Level: "info", Format: "auto", Address: "truncate"},
-		src:     newSource("", nil),
+		Policy:   Policy{Controls: map[string]string{}},
+		Access:   Access{Trusted: []netip.Prefix{}},
+		Metrics:  Metrics{Listen: "127.0.0.1:9380"},
+		State:    State{Dir: DefaultStateDir},
+		Admin:    Admin{Socket: "auto"},
+		Advisory: Advisory{Every: 24 * time.Hour},
+		Log:      Log{Level: "info", Format: "auto", Address: "truncate"},
+		src:      newSource("", nil),
 	}
 }
 

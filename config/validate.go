@@ -33,6 +33,7 @@ func (f *File) check() []Problem {
 	c.limits()
 	c.policy()
 	c.pages()
+	c.advisory()
 	c.rest()
 	return c.problems
 }

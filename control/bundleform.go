@@ -9,13 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
+	"mtguard/control/advisory"
 	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/auditlog"
@@ -38,21 +36,11 @@ func openBundle(signed []byte, key string) (*bundle, error) {
 	if len(signed) > maxBundle {
 		return nil, fmt.Errorf("it is longer than %d KiB", maxBundle>>10)
 	}
-	verifier, err := note.NewVerifier(key)
+	text, err := advisory.OpenNote(signed, key)
 	if err != nil {
 		return nil, err
 	}
-	n, err := note.Open(signed, note.VerifierList(verifier))
-	if _, ok := errors.AsType[*note.InvalidSignatureError](err); ok {
-		return nil, fmt.Errorf("the signature of %s is wrong", verifier.Name())
-	}
-	if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
-		return nil, fmt.Errorf("%s has not signed it", verifier.Name())
-	}
-	if err != nil {
-		return nil, errors.New("it is no signed note, or not all of one")
-	}
-	return parseBundle(n.Text)
+	return parseBundle(text)
 }
 
 // parseBundle reads
@@ -71,19 +59,14 @@ func openBundle(signed []byte, key string) (*bundle, error) {
 func parseBundle(text string) (*bundle, error) {
 	head, document, found := strings.Cut(text, "\n\n")
 	lines := strings.Split(head, "\n")
-	if !found || len(lines) < 3 || lines[0] != bundleTitle {
-		return nil, fmt.Errorf("it does not begin with %q, number, time and an empty line", bundleTitle)
+	number, at, err := advisory.ParseHead(lines, bundleTitle)
+	if err != nil {
+		return nil, err
 	}
-	b := &bundle{text: text, policy: document}
-	number, ok := strings.CutPrefix(lines[1], "number ")
-	var err error
-	if b.number, err = strconv.ParseInt(number, 10, 64); !ok || err != nil || b.number < 1 || strconv.FormatInt(b.number, 10) != number {
-		return nil, errors.New("line 2: want number and a whole number from 1 on")
+	if !found {
+		return nil, errors.New("it has no empty line above the document")
 	}
-	at, ok := strings.CutPrefix(lines[2], "time ")
-	if b.time, err = time.Parse(time.RFC3339, at); !ok || err != nil || b.time.UTC().Format(time.RFC3339) != at {
-		return nil, errors.New("line 3: want time and a time like 2026-11-26T12:00:00Z")
-	}
+	b := &bundle{text: text, policy: document, number: number, time: at}
 	if len(lines)-3 > maxBundleLists {
 		return nil, fmt.Errorf("it has more than %d lists", maxBundleLists)
 	}

@@ -33,7 +33,9 @@ type File struct {
 	Policy  policy.Layer    // values of policy, below those of the policy in the store
 	Trusted []netip.Prefix  // the operator's own addresses
 	Geo     *access.Geo     // where addresses are; may be nil
-	Users   []Declared
+	// BulletinKey verifies crypto bulletins, in the form of golang.org/x/mod/sumdb/note; "": none is taken.
+	BulletinKey string
+	Users       []Declared
 	// First is the secret of DefaultUser, when that user is new; zero: a fresh one.
 	First keys.Secret
 }
@@ -56,7 +58,7 @@ func (p *Plane) Load(ctx context.Context, f File) (ended int, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fileLayer, p.trusted, p.geo = f.Policy, f.Trusted, f.Geo
+	p.fileLayer, p.trusted, p.geo, p.bulletinKey = f.Policy, f.Trusted, f.Geo, f.BulletinKey
 	if err := errors.Join(p.compilePolicy(), p.compileAccess(p.parts.Now())); err != nil {
 		return result.Ended, err
 	}

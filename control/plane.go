@@ -66,6 +66,8 @@ type Parts struct {
 	Limits func(addr netip.Addr, now time.Time) []LimitInfo
 	// Records are the connections of the time since then; nil: none are kept.
 	Records func(since time.Time) iter.Seq[preview.Record]
+	// Watch looks after the node's cryptography; nil: nobody does.
+	Watch Watch
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -114,6 +116,7 @@ type Plane struct {
 	regradeAt     time.Time // when a rule, an exception or the broken glass ends next
 	fileLayer     policy.Layer
 	effective     *policy.Effective
+	bulletinKey   string
 	stages        map[string]*stage // by control
 	geo           *access.Geo
 	trusted       []netip.Prefix

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
+	"mtguard/control/advisory"
 	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/aead"
@@ -22,9 +22,8 @@ import (
 const sealPurpose aead.Purpose = "operator seal"
 
 // SealRequest asks for a blob. Key is the ID of a key to seal with, "" for the
-// active one, which is made at the first use. Suite is the name of one that the
-// policy allows, "" for the one it prefers. Context is what the blob is bound to:
-// Open needs the same.
+// active one, which is made at the first use. Suite is a name, "" for the first of
+// the policy's encryption.suites that no crypto bulletin forbids. Context is what the blob is bound to: Open needs the same.
 type SealRequest struct {
 	Key, Suite         string
 	Plaintext, Context []byte
@@ -38,12 +37,26 @@ func (p *Plane) Seal(ctx context.Context, by Actor, r SealRequest) ([]byte, erro
 	if by.Level < access.Admin {
 		return nil, &Error{Kind: Denied, Text: fmt.Sprintf("seal needs the level %v", access.Admin)}
 	}
-	suite, err := p.suite(r.Suite)
-	if err != nil {
-		return nil, err
+	var suite aead.Suite
+	if r.Suite != "" {
+		var err error
+		if suite, err = aead.ParseSuite(r.Suite); err != nil {
+			return nil, invalid("suite", "%v", err)
+		}
 	}
 	if len(r.Plaintext) > aead.MaxPlaintext {
 		return nil, invalid("", "at most %d MiB can be sealed at once", aead.MaxPlaintext>>20)
+	}
+	allowed := p.preferred()
+	err := p.view(ctx, func(tx *store.Tx) error {
+		err := allowed.tighten(tx)
+		if err == nil {
+			suite, err = allowed.pick(suite)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, explain(err)
 	}
 	key, err := p.sealKey(ctx, by, r.Key)
 	if err != nil {
@@ -53,25 +66,11 @@ func (p *Plane) Seal(ctx context.Context, by Actor, r SealRequest) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	return blob, p.note(ctx, by, "seal", key.ID().String(), auditlog.Detail{Key: "suite", Value: suite.String()}, auditlog.Detail{Key: "bytes", Value: fmt.Sprint(len(r.Plaintext))})
-}
-
-// suite is the one of that name, or with "" the one that the policy prefers.
-func (p *Plane) suite(name string) (aead.Suite, error) {
-	p.mu.Lock()
-	allowed := p.effective.Encryption.Suites
-	p.mu.Unlock()
-	if name == "" {
-		return allowed[0], nil
+	details := []auditlog.Detail{{Key: "suite", Value: suite.String()}, {Key: "bytes", Value: fmt.Sprint(len(r.Plaintext))}}
+	if allowed.bulletin.Use(suite, allowed.now) == advisory.Deprecated {
+		details = append(details, auditlog.Detail{Key: "deprecated", Value: fmt.Sprintf("by crypto bulletin %d", allowed.bulletin.Number)})
 	}
-	suite, err := aead.ParseSuite(name)
-	if err != nil {
-		return 0, invalid("suite", "%v", err)
-	}
-	if !slices.Contains(allowed, suite) {
-		return 0, refused("mtguard policy explain tells which it allows: encryption.suites", "the policy does not allow the suite %v", suite)
-	}
-	return suite, nil
+	return blob, p.note(ctx, by, "seal", key.ID().String(), details...)
 }
 
 // Open opens what Seal made. Whatever is wrong, the error is the same.
@@ -163,7 +162,7 @@ func (p *Plane) sealKey(ctx context.Context, by Actor, id string) (aead.Key, err
 		case id != "":
 			return key, notFound("key", clean(id), "mtguard key list --purpose seal")
 		}
-		if _, err := p.Apply(ctx, by, RotateSealKey{Suite: aead.XChaCha20Poly1305}, Options{Reason: "first use"}); err != nil {
+		if _, err := p.Apply(ctx, by, RotateSealKey{}, Options{Reason: "first use"}); err != nil {
 			return key, err
 		}
 	}
@@ -177,11 +176,16 @@ func (c RotateSealKey) apply(x *transaction) error {
 	if err := x.noObject(); err != nil {
 		return err
 	}
-	if c.Suite == 0 {
-		c.Suite = aead.XChaCha20Poly1305
-	}
-	if !c.Suite.Valid() {
+	if c.Suite != 0 && !c.Suite.Valid() {
 		return invalid("suite", "%v is no suite", c.Suite)
+	}
+	allowed := x.p.preferred()
+	err := allowed.tighten(x.tx)
+	if err == nil {
+		c.Suite, err = allowed.pick(c.Suite)
+	}
+	if err != nil {
+		return err
 	}
 	rows, err := x.tx.SealKeys()
 	if err != nil {

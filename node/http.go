@@ -17,7 +17,7 @@ import (
 func (n *Node) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		stats.NewCollector(&n.stats, buildInfo(), stats.EventDrops(n.bus.Dropped)),
+		stats.NewCollector(&n.stats, append(n.watcher.families(), buildInfo(), stats.EventDrops(n.bus.Dropped))...),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -43,7 +43,8 @@ func terminal(w io.Writer) bool {
 
 // writeLog writes events as log lines until the subscription is closed. A
 // session makes one line, when it ends; a revoked secret that somebody uses makes
-// one a minute; everything else is at debug level and in the metrics, since
+// one a minute; a check of the cryptography makes one, and the watcher one for each of
+// its findings; everything else is at debug level and in the metrics, since
 // strangers who mean it would fill any disk.
 func (n *Node) writeLog(events *event.Subscription) {
 	hide := hider(n.File().Log.Address)
@@ -51,7 +52,7 @@ func (n *Node) writeLog(events *event.Subscription) {
 	for e := range events.C() {
 		level := slog.LevelDebug
 		switch {
-		case e.Kind == event.Relayed:
+		case e.Kind == event.Relayed, e.Kind == event.CryptoCheck:
 			level = slog.LevelInfo
 		case e.Kind == event.Tripwire && e.Time.Sub(tripped[e.Key]) >= time.Minute:
 			level = slog.LevelWarn

@@ -41,6 +41,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Node:      n.describe,
 		Decisions: n.decisions,
 		Limits:    n.limits,
+		Watch:     n.watcher,
 	})
 }
 

@@ -68,6 +68,7 @@ type Node struct {
 	engine   relay.Engine
 	auth     *auth.Authenticator
 	memory   *replayMemory
+	watcher  *watcher
 	recorder *preview.Recorder // nil when it could not be opened
 	sessions auth.Sessions
 	stats    stats.Counters
@@ -113,9 +114,11 @@ func New(o Options) (*Node, error) {
 
 // build makes what stands on the open store.
 func (n *Node) build(file *config.File) (err error) {
+	n.watcher = newWatcher(Files(n.dir), n.bus, n.log)
 	if n.plane, err = n.newPlane(); err != nil {
 		return err
 	}
+	n.watcher.checker.Bulletin = n.plane.TakeFetchedBulletin
 	n.seed = lots(n.plane.Pseudonyms())
 	if _, err := n.load(file); err != nil {
 		return err
@@ -160,12 +163,17 @@ func (n *Node) load(file *config.File) (ended int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	ask, err := sources(&file.Advisory)
+	if err != nil {
+		return 0, err
+	}
 	ended, err = n.plane.Load(context.Background(), control.File{
-		Base: *base, Policy: values, Trusted: file.Access.Trusted, Geo: where, Users: users, First: first,
+		Base: *base, Policy: values, Trusted: file.Access.Trusted, Geo: where, BulletinKey: file.Advisory.BulletinKey, Users: users, First: first,
 	})
 	if err != nil {
 		return 0, err
 	}
+	n.watcher.load(ask, file.Advisory.Every)
 	if first.ID() != "" && n.plane.Knows(first.ID()) {
 		err = n.dir.RemoveDefaultSecret() // it is sealed in the store by now
 	}
@@ -226,6 +234,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { tidy(background) })
 	work.Go(func() { n.memory.run(background) })
 	work.Go(func() { n.plane.Run(background) })
+	work.Go(func() { n.watcher.run(background) })
 	work.Go(func() { n.watchPressure(background) })
 	n.record(background, &work)
 	n.serveManagement(background, &work)

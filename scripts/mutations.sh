@@ -294,7 +294,7 @@ mutate "rollout, step back, what is tolerated" control/rollout.go '-tolerated*de
 mutate "rollout, step back, not what a rule decides" control/rollout.go 'case policy.AccessLevel, policy.AccessPattern, policy.GeoCountry:' 'case "":' ./control
 mutate "rollout, step back, not what is for all" control/rollout.go '0 < share(c) && share(c) < 100' '0 < share(c)' ./control
 mutate "rollout, decisions of the node" node/manage.go 'info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)' '_ = v' ./node
-mutate "bundle, signature" control/bundleform.go 'if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {' 'if e, ok := errors.AsType[*note.UnverifiedNoteError](err); ok { return parseBundle(e.Note.Text) }; if false {' ./control
+mutate "bundle, signature" control/advisory/note.go 'if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {' 'if e, ok := errors.AsType[*note.UnverifiedNoteError](err); ok { return e.Note.Text, nil }; if false {' ./control/advisory ./control
 mutate "bundle, what loosens waits" control/bundle.go 'len(loose) > 0 {' 'false && len(loose) > 0 {' ./control
 mutate "bundle, lists that loosen wait" control/bundleweigh.go 'change.Loosens = list.Level > row.Level || moved &&' 'change.Loosens = false && moved &&' ./control
 mutate "bundle, older ones" control/bundle.go 'case b.number < s.Number:' 'case false:' ./control
@@ -310,4 +310,29 @@ mutate "limit check, counts nothing" proxy/guard/ask.go 'limiter.Take(narrow, li
 mutate "limit check, connections of an address" node/manage.go 'occupancy.FromAddr(addr), l.ConnectionsPerAddress' '0, l.ConnectionsPerAddress' ./node
 mutate "limit check, new connections" node/manage.go 'rates(policy.RateAccept, n.accepts.Ask' 'rates(policy.RateAccept, n.failures.Ask' ./node
 mutate "usage, by which transport a user comes" proxy/conn.go 'account.Came(t, x.At)' '_ = account' ./proxy
+mutate "advisory, hash of a module" control/advisory/prove.go 'case slices.Contains(lines, want):' 'case len(want) > 0 || slices.Contains(lines, want):' ./control/advisory
+mutate "advisory, tree head of before" control/advisory/prove.go 'o.latest, err = o.heads.ReadFile(headName(file))' '_ = headName(file)' ./control/advisory
+mutate "advisory, tree head for later" control/advisory/prove.go 'err = o.heads.WriteFile(headName(file), fresh)' '_ = headName(file)' ./control/advisory
+mutate "advisory, hash that nobody proved" control/advisory/prove.go 'r.Count(Proven) == len(r.Modules)' 'r.Count(Differs) == 0' ./control/advisory
+mutate "advisory, old vulnerability data" control/advisory/scan.go 'if report.Stale && s.Class == Unaffected {' 'if false {' ./control/advisory
+mutate "advisory, functions that cannot be listed" control/advisory/scan.go 'case !symbols.Known():' 'case false:' ./control/advisory
+mutate "advisory, vulnerability that names no code" control/advisory/scan.go 'case len(a.Specific.Imports) == 0:' 'case false:' ./control/advisory
+mutate "advisory, unknown is no pass" control/advisory/scan.go 'r.Count(Reachable) == 0 && r.Count(Unknown) == 0' 'r.Count(Reachable) == 0' ./control/advisory
+mutate "advisory, vulnerability that came back" control/advisory/osv.go 'case e.kind == from && c >= 0:' 'case e.kind == from && c >= 0 && e.at == "":' ./control/advisory
+mutate "advisory, signature of a file" control/advisory/minisign.go 'if !ed25519.Verify(public, message, s.sig[:]) {' 'if false {' ./control/advisory
+mutate "advisory, signature of its comment" control/advisory/minisign.go 's.comment...), s.global[:]) {' 's.comment...), s.global[:]) && false {' ./control/advisory
+mutate "advisory, list of releases of before" control/advisory/release.go 'if at.Before(before) {' 'if false {' ./control/advisory
+mutate "advisory, list of releases held back" control/advisory/release.go 'now.Sub(at) > maxReleaseAge' 'false' ./control/advisory
+mutate "advisory, release that is newer" control/advisory/release.go 'semver.Compare(v, running) > 0' 'false' ./control/advisory
+mutate "advisory, place without TLS" control/advisory/source.go 'r.URL.Scheme != "https" || len(via) > maxRedirects' 'len(via) > maxRedirects' ./control/advisory
+mutate "advisory, length of an answer" control/advisory/source.go 'int64(len(data)) > most' 'false' ./control/advisory
+mutate "advisory, bulletin that allows again" control/advisory/bulletin.go 'if is.Use < was.Use {' 'if false {' ./control/advisory
+mutate "advisory, bulletin that forbids later" control/advisory/bulletin.go 'is.From.After(was.From)' 'false' ./control/advisory
+mutate "advisory, bulletin that loosens" control/bulletin.go 'if why := b.Loosens(before); why != "" {' 'if why := b.Loosens(before); why == "x" {' ./control
+mutate "advisory, bulletin of before" control/bulletin.go 'case b.Number < s.Number:' 'case false:' ./control
+mutate "advisory, forbidden suite" control/bulletin.go 'case s.bulletin.Use(suite, s.now) == advisory.Forbidden:' 'case false:' ./control
+mutate "advisory, suite that the policy leaves out" control/bulletin.go 'case !slices.Contains(s.policy, suite):' 'case false:' ./control
+mutate "advisory, suite of a seal" control/seal.go 'suite, err = allowed.pick(suite)' '_ = suite' ./control
+mutate "advisory, bulletins of a node" node/node.go 'n.watcher.checker.Bulletin = n.plane.TakeFetchedBulletin' '' ./node
+mutate "advisory, unplugged" node/node.go 'work.Go(func() { n.watcher.run(background) })' '' ./node
 exit $lived

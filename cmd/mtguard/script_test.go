@@ -39,6 +39,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			answers, err := filepath.Abs("../../control/advisory/testdata/sumdb") // of the checksum database, recorded
+			if err != nil {
+				return err
+			}
+			env.Setenv("SUMDB", answers)
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "xdg"))
 			env.Setenv("DEFAULT_CONFIG", filepath.Join(env.WorkDir, "etc", "mtguard.toml"))

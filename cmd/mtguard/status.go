@@ -54,6 +54,7 @@ func (c *call) showStatus(s control.Status) error {
 		{"rotation", rotation},
 		{"audit log", fmt.Sprintf("%s, %d of them signed", plural(int(s.AuditRows), "row"), s.AuditSigned)},
 		{"backup", orElse(when(s.LastBackup, s.Now), "none yet: mtguard backup create")},
+		{"crypto", cryptoLine(s)},
 		{"master key", s.MasterKey},
 		{"revision", strconv.FormatInt(int64(s.Revision), 10)},
 	}
@@ -76,6 +77,17 @@ func keyCounts(s control.Status) string {
 	return text
 }
 
+func cryptoLine(s control.Status) string {
+	switch c := s.Crypto; {
+	case !c.Asked && c.Checked == nil:
+		return "nobody is asked about vulnerabilities or releases: see [advisory]"
+	case c.Checked == nil:
+		return "not checked yet"
+	default:
+		return c.Verdict + ", checked " + when(c.Checked, s.Now)
+	}
+}
+
 // warnings are what somebody should look at.
 func warnings(s control.Status) (list []string) {
 	if s.ConfigError != "" {
@@ -87,7 +99,7 @@ func warnings(s control.Status) (list []string) {
 	if s.Tripped > 0 {
 		list = append(list, "a revoked secret is in use: "+plural(int(s.Tripped), "handshake")+" since the start")
 	}
-	return list
+	return append(list, s.Crypto.Findings...)
 }
 
 // statusLine is the node in one line, nothing when it is not reachable: `mtguard` alone prints

@@ -88,6 +88,8 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"controls", func() (any, error) { return c.Controls(ctx) }, testControls, "controls"},
 		{"rollout", func() (any, error) { return c.Rollout(ctx) }, testSteps, "rollout"},
 		{"bundles", func() (any, error) { return c.Bundle(ctx) }, testBundles, "bundles"},
+		{"crypto", func() (any, error) { return c.Crypto(ctx) }, testCrypto, "crypto"},
+		{"crypto check", func() (any, error) { return c.CheckCrypto(ctx) }, *testCrypto.Last, "crypto check"},
 		{"exceptions", func() (any, error) { return c.Exceptions(ctx) }, testExceptions, "exceptions"},
 		{"seal", func() (any, error) {
 			return c.Seal(ctx, "a6", "aes-256-gcm", []byte("ctx\x00\xff"), strings.NewReader("text"))
@@ -178,6 +180,8 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		}, control.SetBundles{Origin: "/srv/bundle", Key: "p+1+a", Every: 2 * time.Hour}},
 		{"stop bundles", func(o ChangeOptions) (control.Result, error) { return c.StopBundles(ctx, o) }, control.StopBundles{}},
 		{"approve bundle", func(o ChangeOptions) (control.Result, error) { return c.ApproveBundle(ctx, ApproveBody{5}, o) }, control.ApproveBundle{Number: 5}},
+		{"take bulletin", func(o ChangeOptions) (control.Result, error) { return c.TakeBulletin(ctx, BulletinBody{"signed"}, o) }, control.TakeBulletin{Signed: "signed"}},
+		{"drop bulletin", func(o ChangeOptions) (control.Result, error) { return c.DropBulletin(ctx, o) }, control.DropBulletin{}},
 		{"break glass", func(o ChangeOptions) (control.Result, error) { return c.BreakGlass(ctx, GlassBody{new(hour)}, o) }, control.BreakGlass{For: hour}},
 		{"break glass as usual", func(o ChangeOptions) (control.Result, error) { return c.BreakGlass(ctx, GlassBody{}, o) }, control.BreakGlass{}},
 		{"end glass", func(o ChangeOptions) (control.Result, error) { return c.EndGlass(ctx, o) }, control.EndGlass{}},

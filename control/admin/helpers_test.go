@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mtguard/control"
+	"mtguard/control/advisory"
 	"mtguard/control/preview"
 	"mtguard/security/access"
 )
@@ -176,18 +177,31 @@ func (p *fakePlane) Bundle(context.Context) (control.BundleInfo, error) {
 	return testBundles, p.ask(control.Actor{}, "bundles")
 }
 
+func (p *fakePlane) Crypto(context.Context) (control.CryptoInfo, error) {
+	return testCrypto, p.ask(control.Actor{}, "crypto")
+}
+
+func (p *fakePlane) CheckCrypto(_ context.Context, by control.Actor) (*advisory.Outcome, error) {
+	return testCrypto.Last, p.ask(by, "crypto check")
+}
+
 func (p *fakePlane) Exceptions(context.Context) ([]control.ExceptionInfo, error) {
 	return testExceptions, p.ask(control.Actor{}, "exceptions")
 }
 
 var (
-	testList       = control.ListInfo{Name: "drop", Origin: "https://lists.example/drop.netset", Every: 6 * hour, Entries: 1200, Revision: 9}
-	testReport     = control.AccessReport{Addr: "203.0.113.7", Rule: "r1", Control: "access.level", Considered: []control.ConsideredRule{{Rule: "r1", Why: "decides"}}}
-	testValues     = []control.PolicyValue{{Path: "rates.new_per_prefix", Value: `"20/s"`, Origin: "preset personal"}}
-	testPreview    = control.PreviewReport{Connections: 900, Refused: 12, Controls: []preview.ControlReport{{Control: "rate.accept", Refused: 12}}, NotJudged: []string{"bytes.user"}}
-	testControls   = []control.ControlInfo{{Name: "rate.accept", Mode: "monitor", WouldRefuse: 12}}
-	testSteps      = []control.RolloutStep{{Control: "rate.accept", Mode: "monitor", Next: "enforce 10%", Waits: "it has made 3 of 1000 decisions"}}
-	testBundles    = control.BundleInfo{Origin: "https://policy.example/bundle", Every: hour, Number: 4, Waiting: &control.BundleWaiting{Number: 5, Changes: testValues, Loosens: testValues}}
+	testList     = control.ListInfo{Name: "drop", Origin: "https://lists.example/drop.netset", Every: 6 * hour, Entries: 1200, Revision: 9}
+	testReport   = control.AccessReport{Addr: "203.0.113.7", Rule: "r1", Control: "access.level", Considered: []control.ConsideredRule{{Rule: "r1", Why: "decides"}}}
+	testValues   = []control.PolicyValue{{Path: "rates.new_per_prefix", Value: `"20/s"`, Origin: "preset personal"}}
+	testPreview  = control.PreviewReport{Connections: 900, Refused: 12, Controls: []preview.ControlReport{{Control: "rate.accept", Refused: 12}}, NotJudged: []string{"bytes.user"}}
+	testControls = []control.ControlInfo{{Name: "rate.accept", Mode: "monitor", WouldRefuse: 12}}
+	testSteps    = []control.RolloutStep{{Control: "rate.accept", Mode: "monitor", Next: "enforce 10%", Waits: "it has made 3 of 1000 decisions"}}
+	testBundles  = control.BundleInfo{Origin: "https://policy.example/bundle", Every: hour, Number: 4, Waiting: &control.BundleWaiting{Number: 5, Changes: testValues, Loosens: testValues}}
+	testCrypto   = control.CryptoInfo{
+		Inventory: advisory.Inventory{Program: "1.4.0", Suites: []advisory.Suite{{Name: "aes-128-gcm", Why: "crypto bulletin 3 forbids it"}}, Modules: []advisory.Module{{Path: "golang.org/x/crypto", Sum: "h1:x"}}},
+		Bulletin:  control.BulletinInfo{Number: 3, Suites: []control.SuiteUse{{Name: "aes-128-gcm", Use: "forbidden"}}},
+		Asked:     true, Last: &advisory.Outcome{Verdict: "found", Findings: []string{"version 1.5.0 is there"}},
+	}
 	testExceptions = []control.ExceptionInfo{{ID: "e1", Controls: []string{"rate.accept"}, User: "nadia", Hits: 3}}
 )
 

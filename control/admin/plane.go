@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"mtguard/control"
+	"mtguard/control/advisory"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
@@ -34,6 +35,9 @@ type Plane interface {
 	Rollout(ctx context.Context) ([]control.RolloutStep, error)
 	Bundle(ctx context.Context) (control.BundleInfo, error)
 	Exceptions(ctx context.Context) ([]control.ExceptionInfo, error)
+
+	Crypto(ctx context.Context) (control.CryptoInfo, error)
+	CheckCrypto(ctx context.Context, by control.Actor) (*advisory.Outcome, error)
 
 	Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error)
 	Open(ctx context.Context, by control.Actor, r control.OpenRequest) ([]byte, error)

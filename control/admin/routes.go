@@ -87,6 +87,11 @@ var routes = []route{
 	{http.MethodPost, "/policy/break-glass", owns, "break-glass", "Put every control but the memory bounds in monitor, for a while", typed((*server).breakGlass)},
 	{http.MethodDelete, "/policy/break-glass", operates, "end-break-glass", "Put the controls back in their modes", typed((*server).endGlass)},
 
+	{http.MethodGet, "/crypto", reads, "get-crypto", "What cryptography the node is made of, which of it may be used, and what is known against it", typed((*server).getCrypto)},
+	{http.MethodPost, "/crypto/check", operates, "check-crypto", "Ask the sources of the configuration now", typed((*server).checkCrypto)},
+	{http.MethodPut, "/crypto/bulletin", owns, "take-bulletin", "Put a signed crypto bulletin in force; it can only tighten", typed((*server).takeBulletin)},
+	{http.MethodDelete, "/crypto/bulletin", owns, "drop-bulletin", "Take the crypto bulletin out of force", typed((*server).dropBulletin)},
+
 	{http.MethodPost, "/seal", operates, "seal", "Seal a blob", plain((*server).seal, describeSeal)},
 	{http.MethodPost, "/open", operates, "open", "Open a sealed blob", plain((*server).open, describeOpen)},
 	{http.MethodPost, "/backups", owns, "create-backup", "A sealed copy of the store", typed((*server).createBackup, describeBackup)},

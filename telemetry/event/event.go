@@ -47,6 +47,8 @@ const (
 	Reload
 	// Tripwire: somebody used a secret that was revoked; User and Key are set. HandshakeFailed tells of the same connection.
 	Tripwire
+	// CryptoCheck: the sources of [advisory] were asked; Reason is the verdict: ok, unknown or found.
+	CryptoCheck
 )
 
 var kindNames = [...]string{
@@ -61,6 +63,7 @@ var kindNames = [...]string{
 	CheckFailed:     "check_failed",
 	Reload:          "reload",
 	Tripwire:        "tripwire",
+	CryptoCheck:     "crypto_check",
 }
 
 // String returns the kind's name as used in logs and streams, or "kind(n)" for a value that is none of the constants.
