@@ -51,6 +51,8 @@ func Run(t *testing.T, open Open) {
 		{"policies", policyTests},
 		{"settings", settingTests},
 		{"once", onceTests},
+		{"outbox", outboxTests},
+		{"alerts", alertTests},
 		{"audit", auditTests},
 		{"sealing", sealingTests},
 	} {
