@@ -168,3 +168,17 @@ func (tx *Tx) Alerts(over bool) ([]Alert, error) {
 	}, over)
 	return found, err
 }
+
+// Beat writes down that somebody looks whether alerts fire. It fails when the store
+// takes nothing, which is what it is for.
+func (tx *Tx) Beat(at time.Time) error {
+	_, err := tx.exec(`INSERT INTO alert_beat (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at`, micros(at))
+	return err
+}
+
+// LastBeat is what Beat wrote, ErrNotFound before the first.
+func (tx *Tx) LastBeat() (time.Time, error) {
+	var at int64
+	err := tx.row(`SELECT at FROM alert_beat WHERE id = 1`, nil, &at)
+	return instant(at), err
+}

@@ -185,4 +185,23 @@ var alertTests = []test{
 			}
 		}
 	}},
+	{"the last look is known", func(t *testing.T, open Open) {
+		f := fresh(t, open)
+		f.view(func(tx *store.Tx) error {
+			if _, err := tx.LastBeat(); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("before the first: %v", err)
+			}
+			return nil
+		})
+		for _, when := range []time.Time{at, at.Add(time.Hour)} {
+			f.update(func(tx *store.Tx) error { return tx.Beat(when) })
+			f.view(func(tx *store.Tx) error {
+				got, err := tx.LastBeat()
+				if !got.Equal(when) {
+					t.Errorf("%v, want %v", got, when)
+				}
+				return err
+			})
+		}
+	}},
 }

@@ -27,3 +27,9 @@ CREATE TABLE alerts (
 	told     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX alerts_active ON alerts (code) WHERE resolved = 0;
+
+-- When somebody last looked whether alerts fire.
+CREATE TABLE alert_beat (
+	id INTEGER PRIMARY KEY CHECK (id = 1),
+	at INTEGER NOT NULL
+) STRICT;
