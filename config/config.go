@@ -47,6 +47,8 @@ type File struct {
 	Pages    Pages    `toml:"pages"`
 	Advisory Advisory `toml:"advisory"`
 	Log      Log      `toml:"log"`
+	Alerts   []Alert  `toml:"alert"`
+	Alerting Alerting `toml:"alerting"`
 
 	// A pointer, so that fmt never walks into the text of the file.
 	src *source
@@ -414,6 +416,7 @@ func Default() *File {
 		Admin:    Admin{Socket: "auto"},
 		Advisory: Advisory{Every: 24 * time.Hour},
 		Log:      Log{Level: "info", Format: "auto", Address: "truncate"},
+		Alerting: Alerting{Thresholds: map[string]string{}},
 		src:      newSource("", nil),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +35,17 @@ func (d *decoder) refuse(where span, path, message, hint string) {
 	d.problems = append(d.problems, d.src.problemAt(where, path, message, hint))
 }
 
-// hideSecrets marks everything in [[user]] that could be a secret, whatever its
-// key is called: a misspelt key must not print what it was meant to hold.
+// shown are the keys of [[user]] and [[alert]] that hold no secret.
+var shown = []string{"name", "secret_file", "kind", "min_severity", "format", "chat", "ca_file"}
+
+// hideSecrets marks everything in [[user]] and [[alert]] that could be a secret,
+// whatever its key is called: a misspelt key must not print what it was meant to
+// hold.
 func (d *decoder) hideSecrets(root *node) {
-	if users := root.child("user"); users != nil {
-		d.hideBelow(users)
+	for _, section := range []string{"user", "alert"} {
+		if list := root.child(section); list != nil {
+			d.hideBelow(list)
+		}
 	}
 	if upstream := root.child("upstream"); upstream != nil {
 		if socks := upstream.child("socks5"); socks != nil && strings.Contains(socks.text, "@") {
@@ -52,7 +59,7 @@ func (d *decoder) hideBelow(n *node) {
 		d.src.secrets = append(d.src.secrets, n.value)
 	}
 	for _, f := range n.fields {
-		if f.name != "name" && f.name != "secret_file" {
+		if !slices.Contains(shown, f.name) {
 			d.hideBelow(f.node)
 		}
 	}
@@ -78,8 +85,8 @@ func (d *decoder) table(n *node, into reflect.Value, path string) {
 		switch {
 		case target.Kind() == reflect.Struct && target.Type() != reflect.TypeFor[Secret]():
 			d.table(f.node, target, full)
-		case target.Type() == reflect.TypeFor[[]User]():
-			d.users(f.node, target, full)
+		case target.Kind() == reflect.Slice && target.Type().Elem().Kind() == reflect.Struct && target.Type().Elem().PkgPath() == reflect.TypeFor[User]().PkgPath():
+			d.sections(f.node, target, full)
 		default:
 			d.src.values[full] = f.node.value
 			d.value(f.node, target, full)
@@ -87,12 +94,13 @@ func (d *decoder) table(n *node, into reflect.Value, path string) {
 	}
 }
 
-func (d *decoder) users(n *node, into reflect.Value, path string) {
+// sections fills a list of structs of this package.
+func (d *decoder) sections(n *node, into reflect.Value, path string) {
 	if n.kind == kindList && len(n.items) == 0 {
 		return
 	}
 	if n.kind != kindTables {
-		d.refuse(n.place(), path, fmt.Sprintf("%s must be a list of sections, not %s", path, n.kind), "write [["+path+"]] for each user")
+		d.refuse(n.place(), path, fmt.Sprintf("%s must be a list of sections, not %s", path, n.kind), "write [["+path+"]] for each "+map[string]string{"user": "user", "alert": "receiver"}[path])
 		return
 	}
 	for i, item := range n.items {

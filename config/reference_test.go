@@ -66,8 +66,8 @@ func TestExampleWithItsCommentsRemovedIsValid(t *testing.T) {
 		if code, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(code, " ") && code != "\n" && !strings.HasPrefix(code, "secret_file") {
 			line = code
 			key, _, _ := strings.Cut(code, " = ")
-			for i, earlier := range active {
-				if strings.HasPrefix(earlier, key+" = ") {
+			for i := len(active) - 1; i >= 0 && !strings.HasPrefix(active[i], "["); i-- {
+				if strings.HasPrefix(active[i], key+" = ") {
 					active[i] = "\n" // the example replaces the default
 				}
 			}
@@ -78,7 +78,7 @@ func TestExampleWithItsCommentsRemovedIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(file.Users) != 1 || len(file.Upstream.DC) != 1 || len(file.Policy.Controls) != 1 || len(file.Proxy.ProxyProtocolFrom) != 1 || file.Upstream.Socks5 == "" {
+	if len(file.Users) != 1 || len(file.Upstream.DC) != 1 || len(file.Policy.Controls) != 1 || len(file.Alerts) != 1 || len(file.Alerting.Thresholds) != 1 || len(file.Proxy.ProxyProtocolFrom) != 1 || file.Upstream.Socks5 == "" {
 		t.Errorf("an example was not read: %+v", file)
 	}
 }
@@ -88,12 +88,16 @@ type comments map[string]string
 
 func readComments(t *testing.T) comments {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := comments{}
-	for _, decl := range file.Decls {
+	var decls []ast.Decl
+	for _, name := range []string{"config.go", "alerts.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, file.Decls...)
+	}
+	for _, decl := range decls {
 		decl, ok := decl.(*ast.GenDecl)
 		if !ok || decl.Tok != token.TYPE {
 			continue

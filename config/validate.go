@@ -34,6 +34,7 @@ func (f *File) check() []Problem {
 	c.policy()
 	c.pages()
 	c.advisory()
+	c.alerts()
 	c.rest()
 	return c.problems
 }
