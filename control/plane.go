@@ -68,6 +68,8 @@ type Parts struct {
 	Records func(since time.Time) iter.Seq[preview.Record]
 	// Watch looks after the node's cryptography; nil: nobody does.
 	Watch Watch
+	// Alerts are the node's receivers and what they are told; nil: there are none.
+	Alerts Alerts
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }

@@ -90,6 +90,8 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"bundles", func() (any, error) { return c.Bundle(ctx) }, testBundles, "bundles"},
 		{"crypto", func() (any, error) { return c.Crypto(ctx) }, testCrypto, "crypto"},
 		{"crypto check", func() (any, error) { return c.CheckCrypto(ctx) }, *testCrypto.Last, "crypto check"},
+		{"alerts", func() (any, error) { return c.Alerts(ctx) }, testAlerts, "alerts"},
+		{"alert test", func() (any, error) { return c.TestAlerts(ctx, "oncall") }, testAnswers, asksTest("oncall")},
 		{"exceptions", func() (any, error) { return c.Exceptions(ctx) }, testExceptions, "exceptions"},
 		{"seal", func() (any, error) {
 			return c.Seal(ctx, "a6", "aes-256-gcm", []byte("ctx\x00\xff"), strings.NewReader("text"))
@@ -174,6 +176,10 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"add exception", func(o ChangeOptions) (control.Result, error) {
 			return c.AddException(ctx, ExceptionBody{Controls: []string{"rate.accept", "conns.addr"}, Prefix: "203.0.113.0/24", User: "nadia", Country: "DE", Until: expires}, o)
 		}, control.AddException{Controls: []string{"rate.accept", "conns.addr"}, Prefix: "203.0.113.0/24", User: "nadia", Country: "DE", Until: expires}},
+		{"silence", func(o ChangeOptions) (control.Result, error) {
+			return c.SilenceAlerts(ctx, SilenceBody{Code: "disk.full", For: hour}, o)
+		}, control.SilenceAlerts{Code: "disk.full", For: hour}},
+		{"end silence", func(o ChangeOptions) (control.Result, error) { return c.EndSilence(ctx, "s-1", o) }, control.EndSilence{ID: "s-1"}},
 		{"remove exception", func(o ChangeOptions) (control.Result, error) { return c.RemoveException(ctx, "e1", o) }, control.RemoveException{ID: "e1"}},
 		{"set bundles", func(o ChangeOptions) (control.Result, error) {
 			return c.SetBundles(ctx, BundlesBody{Origin: "/srv/bundle", Key: "p+1+a", Every: new(2 * hour)}, o)

@@ -16,6 +16,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/advisory"
+	"mtguard/control/alert"
 	"mtguard/control/preview"
 	"mtguard/security/access"
 )
@@ -188,6 +189,22 @@ func (p *fakePlane) CheckCrypto(_ context.Context, by control.Actor) (*advisory.
 func (p *fakePlane) Exceptions(context.Context) ([]control.ExceptionInfo, error) {
 	return testExceptions, p.ask(control.Actor{}, "exceptions")
 }
+
+// asksTest tells which receiver is tested.
+type asksTest string
+
+func (p *fakePlane) Alerts(context.Context) (alert.Report, error) {
+	return testAlerts, p.ask(control.Actor{}, "alerts")
+}
+
+func (p *fakePlane) TestAlerts(_ context.Context, by control.Actor, receiver string) ([]alert.Answer, error) {
+	return testAnswers, p.ask(by, asksTest(receiver))
+}
+
+var (
+	testAlerts  = alert.Report{Alerts: []alert.AlertInfo{{ID: "al-1", Code: "disk.full", Severity: alert.High, State: alert.Firing}}, Receivers: []alert.ReceiverInfo{{Name: "oncall", MinSeverity: alert.Low}}, Silences: []alert.Silence{{ID: "s-1"}}, Conditions: []alert.ConditionInfo{{Code: "disk.full", Severity: alert.High}}}
+	testAnswers = []alert.Answer{{Receiver: "oncall", Kind: "webhook", OK: true, Answer: "200 OK"}}
+)
 
 var (
 	testList     = control.ListInfo{Name: "drop", Origin: "https://lists.example/drop.netset", Every: 6 * hour, Entries: 1200, Revision: 9}

@@ -6,6 +6,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/advisory"
+	"mtguard/control/alert"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
@@ -38,6 +39,8 @@ type Plane interface {
 
 	Crypto(ctx context.Context) (control.CryptoInfo, error)
 	CheckCrypto(ctx context.Context, by control.Actor) (*advisory.Outcome, error)
+	Alerts(ctx context.Context) (alert.Report, error)
+	TestAlerts(ctx context.Context, by control.Actor, receiver string) ([]alert.Answer, error)
 
 	Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error)
 	Open(ctx context.Context, by control.Actor, r control.OpenRequest) ([]byte, error)

@@ -92,6 +92,11 @@ var routes = []route{
 	{http.MethodPut, "/crypto/bulletin", owns, "take-bulletin", "Put a signed crypto bulletin in force; it can only tighten", typed((*server).takeBulletin)},
 	{http.MethodDelete, "/crypto/bulletin", owns, "drop-bulletin", "Take the crypto bulletin out of force", typed((*server).dropBulletin)},
 
+	{http.MethodGet, "/alerts", reads, "get-alerts", "What fires, who is told, and what is silenced", typed((*server).getAlerts)},
+	{http.MethodPost, "/alerts/test", operates, "test-alerts", "Send a test to receivers of alerts, and say what they answered", typed((*server).testAlerts)},
+	{http.MethodPost, "/alerts/silences", operates, "silence-alerts", "Begin a maintenance window", typed((*server).silenceAlerts)},
+	{http.MethodDelete, "/alerts/silences/{id}", operates, "end-silence", "End a maintenance window", typed((*server).endSilence)},
+
 	{http.MethodPost, "/seal", operates, "seal", "Seal a blob", plain((*server).seal, describeSeal)},
 	{http.MethodPost, "/open", operates, "open", "Open a sealed blob", plain((*server).open, describeOpen)},
 	{http.MethodPost, "/backups", owns, "create-backup", "A sealed copy of the store", typed((*server).createBackup, describeBackup)},

@@ -79,6 +79,10 @@ var samples = []struct {
 	{"check-crypto", access.Admin, "/crypto/check", "", "crypto check"},
 	{"take-bulletin", access.Superuser, "/crypto/bulletin", `{"signed":"x"}`, control.TakeBulletin{Signed: "x"}},
 	{"drop-bulletin", access.Superuser, "/crypto/bulletin", "", control.DropBulletin{}},
+	{"get-alerts", access.ReadOnly, "/alerts", "", "alerts"},
+	{"test-alerts", access.Admin, "/alerts/test?receiver=oncall", "", asksTest("oncall")},
+	{"silence-alerts", access.Admin, "/alerts/silences", `{"code":"disk.full","for":"1h"}`, control.SilenceAlerts{Code: "disk.full", For: hour}},
+	{"end-silence", access.Admin, "/alerts/silences/s-1", "", control.EndSilence{ID: "s-1"}},
 	{"seal", access.Admin, "/seal?key=a6&suite=aes-256-gcm", "x", control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("x"), Context: []byte{}}},
 	{"open", access.Admin, "/open", "x", control.OpenRequest{Sealed: []byte("x"), Context: []byte{}}},
 	{"create-backup", access.Superuser, "/backups", `{"recipients":["age1x"]}`, control.BackupTarget{Recipients: []string{"age1x"}}},
@@ -160,7 +164,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 33 {
+	if changes != 35 {
 		t.Errorf("%d operations change something", changes)
 	}
 }
