@@ -28,6 +28,7 @@ import (
 	"mtguard/config/statedir"
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/control/alert"
 	"mtguard/control/preview"
 	"mtguard/mtproto"
 	"mtguard/proxy"
@@ -56,6 +57,7 @@ type Node struct {
 	dir      *statedir.Dir
 	state    *state
 	plane    *control.Plane
+	alerts   *alert.Manager
 	live     policy.Live
 	seed     [16]byte // of every snapshot
 	lowered  int      // what affordable came to last
@@ -115,6 +117,9 @@ func New(o Options) (*Node, error) {
 // build makes what stands on the open store.
 func (n *Node) build(file *config.File) (err error) {
 	n.watcher = newWatcher(Files(n.dir), n.bus, n.log)
+	if n.alerts, err = n.newAlerts(); err != nil {
+		return err
+	}
 	if n.plane, err = n.newPlane(); err != nil {
 		return err
 	}
@@ -167,6 +172,10 @@ func (n *Node) load(file *config.File) (ended int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	alerts, err := alertConfig(file)
+	if err != nil {
+		return 0, err
+	}
 	ended, err = n.plane.Load(context.Background(), control.File{
 		Base: *base, Policy: values, Trusted: file.Access.Trusted, Geo: where, BulletinKey: file.Advisory.BulletinKey, Users: users, First: first,
 	})
@@ -174,6 +183,9 @@ func (n *Node) load(file *config.File) (ended int, err error) {
 		return 0, err
 	}
 	n.watcher.load(ask, file.Advisory.Every)
+	if err := n.alerts.Configure(context.Background(), alerts); err != nil {
+		return ended, err
+	}
 	if first.ID() != "" && n.plane.Knows(first.ID()) {
 		err = n.dir.RemoveDefaultSecret() // it is sealed in the store by now
 	}
@@ -235,6 +247,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.memory.run(background) })
 	work.Go(func() { n.plane.Run(background) })
 	work.Go(func() { n.watcher.run(background) })
+	work.Go(func() { n.alerts.Run(background) })
 	work.Go(func() { n.watchPressure(background) })
 	n.record(background, &work)
 	n.serveManagement(background, &work)

@@ -22,6 +22,17 @@ func resident() uint64 {
 	return pages * uint64(os.Getpagesize())
 }
 
+// diskUsed is the share of a path's file system that is used, as df tells it to
+// others than root; 0 where the system does not say.
+func diskUsed(path string) float64 {
+	var fs syscall.Statfs_t
+	if syscall.Statfs(path, &fs) != nil || fs.Blocks == 0 {
+		return 0
+	}
+	used := float64(fs.Blocks - fs.Bfree)
+	return used / (used + float64(fs.Bavail))
+}
+
 // memoryLimit is what the process may have: that of its control group, or else of
 // the machine. Where neither is known nothing is ever too much.
 func memoryLimit() float64 {

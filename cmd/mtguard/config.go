@@ -77,7 +77,12 @@ func (a *app) checkedConfig(flag string) (*config.File, error) {
 	}
 	// Nothing is made or read for the default user: that is the state, not the file.
 	_, err = links.Keys(file, func() (string, error) { return links.NewSecret("") })
-	return file, config.Join(file.CheckAccess(), err)
+	all := []error{file.CheckAccess(), err}
+	for i := range file.Alerts {
+		_, err := file.AlertSecret(i)
+		all = append(all, err)
+	}
+	return file, config.Join(all...)
 }
 
 func verdict(file *config.File) string {

@@ -35,7 +35,6 @@ type Snapshot struct {
 	// Standing facts; empty texts: all is well.
 	ConfigError, AuditFault, ClockHeld, StoreError string
 	GlassUntil                                     time.Time // the controls are in monitor until then
-	Serving, Users                                 int
 	KeysOverdue                                    int    // secrets older than their schedule
 	ListsBad                                       int    // lists that could not be read for a day
 	ListsBadNames                                  string // of some of those
