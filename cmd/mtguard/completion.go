@@ -153,6 +153,27 @@ func (a *app) exceptionIDs(o *nodeFlags) completer {
 	})
 }
 
+// receiverNames completes receivers of alerts, silenceIDs maintenance windows.
+func (a *app) receiverNames(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) (names []string, err error) {
+		report, err := c.client.Alerts(c.ctx)
+		for _, r := range report.Receivers {
+			names = append(names, clean(r.Name)+"\t"+described(r.Kind, r.Target))
+		}
+		return names, err
+	})
+}
+
+func (a *app) silenceIDs(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) (ids []string, err error) {
+		report, err := c.client.Alerts(c.ctx)
+		for _, s := range report.Silences {
+			ids = append(ids, clean(s.ID)+"\t"+described(s.Code, s.Reason))
+		}
+		return ids, err
+	})
+}
+
 // described is the remark that shells show beside a value.
 func described(parts ...string) string {
 	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })

@@ -41,11 +41,12 @@ func (a *app) execute(args []string) int {
 }
 
 const (
-	groupServe  = "serve"
-	groupPeople = "people"
-	groupKeys   = "keys"
-	groupAccess = "access"
-	groupCare   = "care"
+	groupServe   = "serve"
+	groupPeople  = "people"
+	groupKeys    = "keys"
+	groupAccess  = "access"
+	groupThreats = "threats"
+	groupCare    = "care"
 )
 
 func (a *app) root() *cobra.Command {
@@ -76,7 +77,8 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 		return &usageError{err, "see " + cmd.CommandPath() + " --help"}
 	})
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serve:"}, &cobra.Group{ID: groupPeople, Title: "People:"},
-		&cobra.Group{ID: groupKeys, Title: "Keys:"}, &cobra.Group{ID: groupAccess, Title: "Access:"}, &cobra.Group{ID: groupCare, Title: "Care:"})
+		&cobra.Group{ID: groupKeys, Title: "Keys:"}, &cobra.Group{ID: groupAccess, Title: "Access:"}, &cobra.Group{ID: groupThreats, Title: "Threats:"},
+		&cobra.Group{ID: groupCare, Title: "Care:"})
 	root.SetHelpCommandGroupID(groupCare)
 	root.SetCompletionCommandGroupID(groupCare)
 	root.AddCommand(
@@ -96,6 +98,7 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 		a.limitCommand(),
 		a.policyCommand(),
 		a.rolloutCommand(),
+		a.alertCommand(),
 		a.auditlogCommand(),
 		a.backupCommand(),
 		a.cryptoCommand(),

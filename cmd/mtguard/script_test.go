@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"await":   await,
 			"signal":  signalAll,
 			"mode":    mode,
+			"expand":  expand,
 			"capture": capture,
 			"edit":    edit,
 		},
@@ -119,6 +120,14 @@ func edit(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no %s in %s", args[2], args[0])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(after), 0o600))
+}
+
+// expand FILE… puts the test's own directory in the place of $WORK.
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		text := strings.ReplaceAll(ts.ReadFile(name), "$WORK", ts.Getenv("WORK"))
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
 }
 
 // mode OCTAL FILE checks the permissions of a file.

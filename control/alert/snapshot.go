@@ -35,9 +35,9 @@ type Snapshot struct {
 	// Standing facts; empty texts: all is well.
 	ConfigError, AuditFault, ClockHeld, StoreError string
 	GlassUntil                                     time.Time // the controls are in monitor until then
-	KeysOverdue                                    int    // secrets older than their schedule
-	ListsBad                                       int    // lists that could not be read for a day
-	ListsBadNames                                  string // of some of those
+	KeysOverdue                                    int       // secrets older than their schedule
+	ListsBad                                       int       // lists that could not be read for a day
+	ListsBadNames                                  string    // of some of those
 
 	// Filled in by the Manager itself.
 	Undelivered    time.Duration // how long the oldest message of a receiver waits
