@@ -131,7 +131,7 @@ With ` + "`--config FILE`" + `, or with ` + DefaultPath + ` when that exists, it
 - A flag wins over a variable, that over the file, that over the default.
 - The variable of a key is its name in capitals behind ` + "`MTGUARD__`" + `, with two underscores for each dot:
   ` + "`MTGUARD__PROXY__LISTEN=127.0.0.1:8443,[::1]:8443`" + `. Lists are separated by commas. Unknown variables of this
-  form are errors. Users cannot be set by variables.
+  form are errors. Users and receivers of alerts cannot be set by variables.
 - Durations are texts: ` + "`\"90s\"`, `\"1h30m\"`, `\"2d\"`, `\"1w\"`" + `. Numbers may have underscores: ` + "`32_768`" + `.
 - SIGHUP reads file and variables again. With any error the old configuration stays in force.
 - A file that contains a secret must be readable by its owner only.

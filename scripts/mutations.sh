@@ -335,4 +335,29 @@ mutate "advisory, suite that the policy leaves out" control/bulletin.go 'case !s
 mutate "advisory, suite of a seal" control/seal.go 'suite, err = allowed.pick(suite)' '_ = suite' ./control
 mutate "advisory, bulletins of a node" node/node.go 'n.watcher.checker.Bulletin = n.plane.TakeFetchedBulletin' '' ./node
 mutate "advisory, unplugged" node/node.go 'work.Go(func() { n.watcher.run(background) })' '' ./node
+# The seed's 5.2: who is told what is wrong, and that it arrives.
+mutate "alerts, what failed stays" control/alert/worker.go 'if f := w.deliver(ctx, messages); f != nil {' 'if f := w.deliver(ctx, messages); false && f != nil {' ./control/alert
+mutate "alerts, what was delivered is not sent again" control/alert/worker.go 'if !w.gone[b.seq] && len(out) < n {' 'if len(out) < n {' ./control/alert
+mutate "alerts, the receiver says how long to wait" control/alert/worker.go 'return max(backOff(w.failures, w.lot), f.after)' 'return backOff(w.failures, w.lot)' ./control/alert
+mutate "alerts, pace of a receiver" control/alert/worker.go 'w.pacing = wait > 0' 'w.pacing = false' ./control/alert
+mutate "alerts, sent again while active" control/alert/worker.go 'case KindAlertmanager, KindPing:' 'case KindPing:' ./control/alert
+mutate "alerts, dead man's ping" control/alert/watch.go 'if a.Severity >= least && !a.Silenced {' 'if false {' ./control/alert
+mutate "alerts, for" control/alert/engine.go 'if now.Sub(s.pending) < s.c.For {' 'if false {' ./control/alert
+mutate "alerts, hysteresis" control/alert/engine.go 'if value > s.clear {' 'if value > s.threshold {' ./control/alert
+mutate "alerts, time to keep firing" control/alert/engine.go 'if now.Sub(s.quiet) < s.c.Keep {' 'if false {' ./control/alert
+mutate "alerts, IDs after a restart" control/alert/engine.go 's.alert = &active[i]' '_ = i' ./control/alert
+mutate "alerts, maintenance windows" control/alert/silence.go '!now.Before(s.From) && now.Before(s.Until)' 'false' ./control/alert
+mutate "alerts, least severity of a receiver" control/alert/manager.go 'msg.Severity >= r.MinSeverity' 'true' ./control/alert
+mutate "alerts, what is lost is said" control/alert/manager.go 'if err == nil && n > 0 {' 'if false {' ./control/alert
+mutate "alerts, memory while the store takes nothing" control/alert/manager.go 'm.hold(e.to, e.m)' '_ = e' ./control/alert
+mutate "alerts, bound of a queue" control/store/outbox.go 'o.Receiver, o.Receiver, MaxOutbox)' 'o.Receiver, o.Receiver, 2*MaxOutbox)' ./control/alert
+mutate "alerts, redirects" control/alert/http.go 'return http.ErrUseLastResponse' 'return nil' ./control/alert
+mutate "alerts, bound of an answer" control/alert/http.go 'io.LimitReader(response.Body, maxAnswer)' 'response.Body' ./control/alert
+mutate "alerts, secrets in errors" control/alert/receiver.go 'if len(secret) > 3 {' 'if false {' ./control/alert
+mutate "alerts, certificate of a collector" control/alert/receiver.go 'ServerName: host, ' 'ServerName: host, InsecureSkipVerify: true, ' ./control/alert
+mutate "alerts, signature over ID and time" control/alert/webhook.go '[]byte(id + "." + timestamp + ".")' 'nil' ./control/alert
+mutate "alerts, answer of a collector" control/alert/syslog.go 'io.LimitReader(c, maxAnswer)); err != nil {' 'io.LimitReader(c, maxAnswer)); false && err != nil {' ./control/alert
+mutate "alerts, escapes of syslog" control/alert/syslog.go '`"`, `\"`, ' '' ./control/alert
+mutate "alerts, incidents in OCSF" control/alert/ocsf.go 'if m.Kind == KindIncident {' 'if false {' ./control/alert
+mutate "alerts, unplugged" node/node.go 'work.Go(func() { n.alerts.Run(background) })' '' ./node
 exit $lived

@@ -13,10 +13,7 @@ import (
 
 // jsonl appends a line for each message to a file, which is opened anew each time, so
 // that whatever rotates it may do so at any time.
-type jsonl struct {
-	r  Receiver
-	id identity
-}
+type jsonl struct{ r Receiver }
 
 func (*jsonl) most() int            { return 256 }
 func (*jsonl) pause() time.Duration { return 0 }

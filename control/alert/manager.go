@@ -237,7 +237,7 @@ func (m *Manager) enqueue(ctx context.Context, messages []Message, extra func(*s
 		}
 		for _, r := range m.receivers {
 			if r.Kind != KindPing && msg.Severity >= r.MinSeverity {
-				all = append(all, entry{r, store.Outgoing{Receiver: r.Name, ID: msg.ID, Body: body, Made: msg.At}, msg})
+				all = append(all, entry{r, store.Outgoing{Receiver: r.Name, ID: msg.ID, Body: body, Made: time.Now()}, msg})
 			}
 		}
 	}

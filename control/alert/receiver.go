@@ -144,7 +144,7 @@ func (r Receiver) newSender(id identity) sender {
 	h := newHTTP(r)
 	switch r.Kind {
 	case KindWebhook:
-		return &webhook{h, r, id, time.Now}
+		return &webhook{h, r, time.Now}
 	case KindAlertmanager:
 		return &alertmanager{h, r, id}
 	case KindTelegram:
@@ -152,7 +152,7 @@ func (r Receiver) newSender(id identity) sender {
 	case KindSyslog:
 		return &syslog{r: r, id: id, dial: tlsDialer(r)}
 	case KindJSONL:
-		return &jsonl{r, id}
+		return &jsonl{r}
 	default:
 		return &ping{h, r}
 	}

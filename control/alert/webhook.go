@@ -27,7 +27,6 @@ const keyPrefix = "whsec_"
 type webhook struct {
 	httpSender
 	r   Receiver
-	id  identity
 	now func() time.Time
 }
 

@@ -21,7 +21,9 @@ func (c *Counters) DialTime() (sum time.Duration) {
 }
 
 // CoverDials returns how many attempts to reach the cover site succeeded, and how many failed.
-func (c *Counters) CoverDials() (ok, failed uint64) { return c.coverDials[0].Load(), c.coverDials[1].Load() }
+func (c *Counters) CoverDials() (ok, failed uint64) {
+	return c.coverDials[0].Load(), c.coverDials[1].Load()
+}
 
 // HandshakesOf returns how many handshakes of any transport ended with r.
 func (c *Counters) HandshakesOf(r Result) (n uint64) {
