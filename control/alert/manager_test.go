@@ -352,13 +352,13 @@ func TestFromAlertToWebhook(t *testing.T) {
 	s.does(func(w http.ResponseWriter, _ *http.Request) { at <- time.Now() })
 	b.configure(s.hook("hook"))
 	b.run()
-	rounds := 3
+	rounds := 2
 	if testing.Short() {
 		rounds = 1
 	}
 	var took []time.Duration
 	for i := range rounds {
-		time.Sleep(time.Duration(i) * every / 3) // at any moment between two looks
+		time.Sleep(time.Duration(i) * every / 2) // at any moment between two looks
 		fault := fmt.Sprint("fault ", i)
 		started := time.Now()
 		b.set(func(s *Snapshot) { s.ConfigError = fault })
