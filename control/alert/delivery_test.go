@@ -82,12 +82,14 @@ func status(code int) http.HandlerFunc {
 
 func TestWhatFailsIsDeliveredOnceItWorks(t *testing.T) {
 	for name, fault := range map[string]http.HandlerFunc{
-		"500":      status(500),
-		"404":      status(404),
-		"429":      func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "1"); w.WriteHeader(429) },
-		"400":      status(400),
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) },
-		"cut off":  func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) },
+		"500": status(500),
+		"404": status(404),
+		"429": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "1"); w.WriteHeader(429) },
+		"400": status(400),
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		},
+		"cut off": func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
