@@ -1,8 +1,8 @@
 // Package store keeps what must survive a crash: users, their keys and the keys'
 // history, usage totals, recipients' pages, access rules, lists, policies and the
-// exceptions to them, settings and the audit log. It is one SQL data model; the
-// database under it is an Engine, of which control/store/sqlite is the one for a single
-// node.
+// exceptions to them, settings, what audits found and the audit log. It is one SQL data
+// model; the database under it is an Engine, of which control/store/sqlite is the one for
+// a single node.
 //
 //	s, err := sqlite.Open(ctx, sqlite.Options{Path: path})
 //	err = s.SetSealer(ctx, sealer) // made of what tx.Keysets gives
@@ -30,7 +30,7 @@
 // ErrConflict, and lists take the Revision that their caller knows already. What is
 // only counted or remembered raises no Revision and wakes nobody: usage, sightings,
 // MarkUsed, views of a page, hits of an exception, looks at a list, answers of Once,
-// checkpoints, and Rewrap.
+// audits and their findings, checkpoints, and Rewrap.
 //
 // # Secrets
 //

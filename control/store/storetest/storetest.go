@@ -53,6 +53,7 @@ func Run(t *testing.T, open Open) {
 		{"once", onceTests},
 		{"outbox", outboxTests},
 		{"alerts", alertTests},
+		{"findings", findingTests},
 		{"audit", auditTests},
 		{"sealing", sealingTests},
 	} {
@@ -141,7 +142,7 @@ func (f *fixture) everything() (text string) {
 		return errors.Join(
 			add(&text, tx.Users(0)), add(&text, tx.Users(-1)), add(&text, tx.Keys(0)), add(&text, tx.Pages(0)),
 			addPolicies(&text, tx), add(&text, tx.Rules(-1)), add(&text, tx.Exceptions(-1)), add(&text, tx.Lists(-1)),
-			add(&text, tx.AllSightings()), add(&text, tx.AuditRows(1, 0)),
+			add(&text, tx.AllSightings()), add(&text, tx.Findings()), add(&text, tx.AuditRows(1, 0)),
 		)
 	})
 	return text
