@@ -27,6 +27,7 @@ security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/
 security/policy
 proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/alert
+proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/audit
 proxy/upstream
 proxy control
 control/admin control/pages

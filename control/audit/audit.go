@@ -4,7 +4,7 @@
 // A [Check] is one question. It sees the node through a [View] and nothing else, so
 // that each can be asked alone of facts that a test wrote down. An [Auditor] asks
 // several and makes a [Report]. [Merge] holds a report against what is known from
-// before: what is new, what came back, what is fixed. [Score] makes one number of
+// before: what is new, what came back, what is fixed. [Posture] makes one number of
 // it, with its reasons. [Due] says when the next scheduled run is.
 //
 //	auditor := &audit.Auditor{View: view}

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	longMonitor   = 30 * day
-	longUnhit     = 30 * day
-	classicLinks  = "classic"
-	paddedLinks   = "secure"
-	monitorMode   = "monitor"
+	longMonitor  = 30 * day
+	longUnhit    = 30 * day
+	classicLinks = "classic"
+	paddedLinks  = "secure"
+	monitorMode  = "monitor"
 )
 
 var policyChecks = []Check{

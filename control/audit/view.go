@@ -247,10 +247,12 @@ func (o *once[T]) get(ctx context.Context, ask func(context.Context) (*T, error)
 	return o.value, o.err
 }
 
-func (m *memo) Keys(ctx context.Context) (*KeyFacts, error)      { return m.keys.get(ctx, m.View.Keys) }
-func (m *memo) Use(ctx context.Context) (*UseFacts, error)       { return m.use.get(ctx, m.View.Use) }
-func (m *memo) Load(ctx context.Context) (*LoadFacts, error)     { return m.load.get(ctx, m.View.Load) }
-func (m *memo) Policy(ctx context.Context) (*PolicyFacts, error) { return m.policy.get(ctx, m.View.Policy) }
-func (m *memo) Host(ctx context.Context) (*HostFacts, error)     { return m.host.get(ctx, m.View.Host) }
-func (m *memo) Site(ctx context.Context) (*SiteFacts, error)     { return m.site.get(ctx, m.View.Site) }
-func (m *memo) Care(ctx context.Context) (*CareFacts, error)     { return m.care.get(ctx, m.View.Care) }
+func (m *memo) Keys(ctx context.Context) (*KeyFacts, error)  { return m.keys.get(ctx, m.View.Keys) }
+func (m *memo) Use(ctx context.Context) (*UseFacts, error)   { return m.use.get(ctx, m.View.Use) }
+func (m *memo) Load(ctx context.Context) (*LoadFacts, error) { return m.load.get(ctx, m.View.Load) }
+func (m *memo) Policy(ctx context.Context) (*PolicyFacts, error) {
+	return m.policy.get(ctx, m.View.Policy)
+}
+func (m *memo) Host(ctx context.Context) (*HostFacts, error) { return m.host.get(ctx, m.View.Host) }
+func (m *memo) Site(ctx context.Context) (*SiteFacts, error) { return m.site.get(ctx, m.View.Site) }
+func (m *memo) Care(ctx context.Context) (*CareFacts, error) { return m.care.get(ctx, m.View.Care) }
