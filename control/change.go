@@ -51,6 +51,7 @@ type Result struct {
 	List      *ListInfo      `json:"list,omitempty"`
 	Exception *ExceptionInfo `json:"exception,omitempty"`
 	Policy    *PolicyInfo    `json:"policy,omitempty"`
+	Finding   *FindingInfo   `json:"finding,omitempty"`
 	Ended     int            `json:"ended,omitempty"` // live sessions
 }
 

@@ -70,6 +70,8 @@ type Parts struct {
 	Watch Watch
 	// Alerts are the node's receivers and what they are told; nil: there are none.
 	Alerts Alerts
+	// Around is what audits see that only the node knows; what is nil there is unknown.
+	Around Around
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -97,6 +99,7 @@ type Plane struct {
 	listing  sync.Mutex // held while a list is read and put in force
 	signing  sync.Mutex // held by checkpoint; guards signed
 	signed   signedState
+	audits   auditing
 
 	mu            sync.Mutex // guards what follows
 	base          policy.Snapshot
@@ -171,7 +174,7 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	if _, err := p.follow(ctx, p.store.Revision()+1); err != nil {
 		return nil, err
 	}
-	return p, p.readUsage(ctx)
+	return p, errors.Join(p.readUsage(ctx), p.readAudits(ctx))
 }
 
 // Names of the settings.

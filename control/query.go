@@ -346,7 +346,7 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 		rotation = earlier(rotation, p.takesOver(u, metadata(u.keys)))
 	}
 	p.mu.Unlock()
-	s.NextRotation, s.Crypto = maybe(rotation), p.cryptoStatus()
+	s.NextRotation, s.Crypto, s.Audit = maybe(rotation), p.cryptoStatus(), p.auditBrief()
 	p.parts.Node(&s)
 	err := p.view(ctx, func(tx *store.Tx) error {
 		if state, err := tx.AuditState(); err == nil {

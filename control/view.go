@@ -143,6 +143,7 @@ type Status struct {
 	Revision     store.Revision `json:"revision"`
 	ClockHeld    string         `json:"clock_held,omitempty" doc:"why nothing is done by time at present: the clock jumped"`
 	LastBackup   *time.Time     `json:"last_backup,omitempty"`
+	Audit        *AuditBrief    `json:"audit,omitempty" doc:"left out before the first one"`
 	MasterKey    string         `json:"master_key" doc:"where it came from, and its id"`
 	Crypto       CryptoStatus   `json:"crypto"`
 	ConfigError  string         `json:"config_error,omitempty" doc:"the last reload was refused"`

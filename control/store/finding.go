@@ -14,7 +14,7 @@ const (
 	KeepFixed    = 2000
 	KeepAudits   = 400 // a year of days
 	MaxAudits    = 100 // that AuditRuns returns at once
-	MaxFoundList = 1 << 20
+	MaxFoundList = 64 << 10
 )
 
 // Finding is one thing that audits found, however often. It raises no Revision.
@@ -113,7 +113,7 @@ type AuditRun struct {
 	Asked   int  // checks
 	Score   int
 	Problem string // why it did not come to its end
-	Found   string
+	Found   string // what there was then, as the caller writes it; MaxFoundList bytes at most
 }
 
 const auditRunColumns = `number, started, took, actor, partial, asked, score, problem, found`

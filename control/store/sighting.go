@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"iter"
+	"time"
 
 	"mtguard/security/keys"
 	"mtguard/security/usage"
@@ -121,4 +122,26 @@ func (tx *Tx) AllSightings() iter.Seq2[KeySighting, error] {
 func (tx *Tx) DropSightings(key keys.ID, kind string) error {
 	_, err := tx.exec(`DELETE FROM sightings WHERE key = ? AND kind = ?`, key, kind)
 	return err
+}
+
+// SightingCount is how many sightings a key has of one kind, and when the last was.
+type SightingCount struct {
+	N    int
+	Last time.Time
+}
+
+// CountSightings counts, for each key that has any, its sightings of one kind since a
+// time.
+func (tx *Tx) CountSightings(kind string, since time.Time) (map[keys.ID]SightingCount, error) {
+	all := make(map[keys.ID]SightingCount)
+	err := tx.rows(`SELECT key, count(*), max(last) FROM sightings WHERE kind = ? AND last >= ? GROUP BY key`, func(r scanner) error {
+		var key keys.ID
+		var c SightingCount
+		var last int64
+		err := r.Scan(&key, &c.N, &last)
+		c.Last = instant(last)
+		all[key] = c
+		return err
+	}, kind, micros(since))
+	return all, err
 }

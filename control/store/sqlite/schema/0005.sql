@@ -20,7 +20,7 @@ CREATE TABLE findings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX findings_fixed ON findings (fixed) WHERE fixed <> 0;
 
--- Audits. took is in nanoseconds; found is JSON.
+-- Audits. took is in nanoseconds.
 CREATE TABLE audit_runs (
 	number    INTEGER PRIMARY KEY,
 	started   INTEGER NOT NULL,
