@@ -18,7 +18,8 @@ import (
 func (n *Node) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		stats.NewCollector(&n.stats, slices.Concat(n.watcher.families(), n.alerts.Metrics(), []stats.Family{buildInfo(), stats.EventDrops(n.bus.Dropped)})...),
+		stats.NewCollector(&n.stats, slices.Concat(n.watcher.families(), n.alerts.Metrics(), []stats.Family{
+			buildInfo(), stats.EventDrops(n.bus.Dropped), stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})...),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -48,6 +48,8 @@ type Options struct {
 	Log  *slog.Logger
 	// Ready, if set, is called once the node serves.
 	Ready func(*Node)
+	// Lookup asks for the addresses of a host, for audits; nil asks the system.
+	Lookup Lookup
 }
 
 // Node is a running proxy.
@@ -77,6 +79,7 @@ type Node struct {
 	bus      *event.Bus
 	serving  atomic.Bool
 	pressure pressure
+	load24   loadWatch
 
 	listeners []net.Listener
 	metrics   net.Listener  // nil when off
@@ -249,6 +252,8 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.watcher.run(background) })
 	work.Go(func() { n.alerts.Run(background) })
 	work.Go(func() { n.watchPressure(background) })
+	work.Go(func() { n.watchLoad(background) })
+	work.Go(func() { n.plane.RunAudits(background) })
 	n.record(background, &work)
 	n.serveManagement(background, &work)
 	n.servePages(background, &work)

@@ -43,6 +43,7 @@ type Cover struct {
 	resting  atomic.Int64 // until when, Unix nanoseconds, it is not dialled
 	standard []faketls.Profile
 	profiles atomic.Pointer[[]faketls.Profile]
+	measured atomic.Pointer[Measurement]
 	again    chan struct{}
 }
 

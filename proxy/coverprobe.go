@@ -43,6 +43,9 @@ func (c *Cover) Run(ctx context.Context) {
 		s := c.Live.Load()
 		if s.Cover.Address != "" {
 			seen, err := c.learn(ctx, s)
+			if ctx.Err() == nil {
+				c.note(s.Cover.Address, seen, err)
+			}
 			switch {
 			case err == nil:
 				learnt = s.Cover.Address
@@ -68,6 +71,39 @@ func (c *Cover) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// Measurement is what the last look at a cover site has shown.
+type Measurement struct {
+	Address string    // of the site
+	Tried   time.Time // when it was looked at last
+	Err     error     // of that look
+	// Seen is when it was looked at last with success: zero for never. Group is the key exchange that it chose then, Flight the bytes of its
+	// first flight.
+	Seen   time.Time
+	Group  uint16
+	Flight int
+}
+
+// Measured is what the last look at the site has shown; the zero Measurement before the first.
+func (c *Cover) Measured() Measurement {
+	if m := c.measured.Load(); m != nil {
+		return *m
+	}
+	return Measurement{}
+}
+
+// note remembers a look at the site. Only Run calls it.
+func (c *Cover) note(address string, seen []faketls.Profile, err error) {
+	m := c.Measured()
+	if m.Address != address {
+		m = Measurement{Address: address}
+	}
+	m.Tried, m.Err = time.Now(), err
+	if err == nil {
+		m.Seen, m.Group, m.Flight = m.Tried, seen[0].Group, seen[0].Flight
+	}
+	c.measured.Store(&m)
 }
 
 // Refresh makes Run look at the site again now: its address may have changed.

@@ -102,6 +102,7 @@ var planted = []struct {
 	{"host.metrics", "metrics", false, 0, func(w *world) { w.host.MetricsExposed = ":9380" }},
 	{"host.address", "public address proxy.example.com", false, 0, func(w *world) { w.host.PublicAddresses = []netip.Addr{there} }},
 	{"host.address", "public address proxy.example.com", false, 0, func(w *world) { w.host.PublicAddresses = nil }},
+	{"host.address", "public address proxy.example.com", true, 0, func(w *world) { w.host.NoPublic = errTest }},
 	{"host.address", "public address", true, 0, func(w *world) { w.host.PublicHost = "" }},
 	{"host.address", "public address proxy.example.com", true, Low, func(w *world) {
 		w.host.OwnAddresses = []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("100.64.9.9"), netip.MustParseAddr("fe80::1")}

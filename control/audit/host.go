@@ -123,6 +123,8 @@ func addressElsewhere(f *HostFacts, _ time.Time) []Finding {
 	switch {
 	case f.PublicHost == "":
 		return []Finding{Unknown("public address", fmt.Errorf("no address of this machine is known"), "proxy.public_address in the configuration")}
+	case f.NoPublic != nil:
+		return []Finding{Unknown(subject, f.NoPublic, "dig "+f.PublicHost)}
 	case len(f.PublicAddresses) == 0:
 		return []Finding{{Subject: subject, Evidence: "the name has no address", Remedy: "add the name to DNS, or change proxy.public_address"}}
 	case overlap(f.PublicAddresses, f.OwnAddresses):

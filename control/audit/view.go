@@ -185,6 +185,7 @@ type HostFacts struct {
 	MetricsExposed  string // the metrics listener, when others than this machine may reach it
 	PublicHost      string // of links
 	PublicAddresses []netip.Addr
+	NoPublic        error // why these are not known; nil when they are
 	OwnAddresses    []netip.Addr
 }
 

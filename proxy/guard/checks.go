@@ -2,6 +2,7 @@ package guard
 
 import (
 	"sync"
+	"time"
 
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
@@ -95,6 +96,9 @@ func NewAcceptRate(entries int) *AcceptRate { return &AcceptRate{limiters: twins
 
 // Name returns policy.RateAccept.
 func (*AcceptRate) Name() string { return policy.RateAccept }
+
+// Busy returns how many prefixes are counted at now, and how many there is room for.
+func (a *AcceptRate) Busy(now time.Time) (busy, room int) { return a.limiters.enforced().Busy(now) }
 
 // Check counts the connection and masks it when its prefix connects too fast. What the narrow prefix refuses is not counted for the wide
 // one, so that one busy client does not use up its neighbours' share.

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"time"
+
 	"mtguard/security/policy"
 	"mtguard/security/ratelimit"
 	"mtguard/telemetry/stats"
@@ -20,6 +22,9 @@ func NewFailureRate(entries int) *FailureRate { return &FailureRate{limiters: tw
 
 // Name returns policy.RateFailures.
 func (*FailureRate) Name() string { return policy.RateFailures }
+
+// Busy returns how many prefixes are counted at now, and how many there is room for.
+func (f *FailureRate) Busy(now time.Time) (busy, room int) { return f.limiters.enforced().Busy(now) }
 
 // Check masks the connection when too many handshakes from its prefix have failed. It counts nothing.
 func (f *FailureRate) Check(c *Conn) Verdict {

@@ -94,6 +94,25 @@ func (l *Limiter) Forget(key netip.Prefix) {
 	}
 }
 
+// Busy returns how many keys are still paying off at now, and how many there is room for. It looks at every slot, and holds each lock for
+// as long as its share of that takes.
+func (l *Limiter) Busy(now time.Time) (busy, room int) {
+	at := now.UnixNano()
+	for i := range l.locks {
+		lock := &l.locks[i]
+		lock.Lock()
+		for j := i; j < len(l.sets); j += stripes {
+			for k := range l.sets[j] {
+				if l.sets[j][k].tat > at {
+					busy++
+				}
+			}
+		}
+		lock.Unlock()
+	}
+	return busy, len(l.sets) * ways
+}
+
 // find returns the slot of tag, or else the slot with the smallest TAT, which is a free or paid-off one whenever the set has any.
 func (s *set) find(tag uint64) *slot {
 	least := &s[0]

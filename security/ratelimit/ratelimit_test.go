@@ -283,3 +283,19 @@ func BenchmarkTake(b *testing.B) {
 		})
 	})
 }
+
+func TestBusyCountsWhoStillPaysOff(t *testing.T) {
+	l, limit := New(4096), Limit{Events: 1, Per: time.Minute}
+	if busy, room := l.Busy(start); busy != 0 || room != 4096 {
+		t.Errorf("of an empty one: %d of %d", busy, room)
+	}
+	for i := range 100 {
+		l.Check(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32), limit, start)
+	}
+	if busy, _ := l.Busy(start.Add(time.Minute - 1)); busy != 100 {
+		t.Errorf("%d are busy, want 100", busy)
+	}
+	if busy, _ := l.Busy(start.Add(time.Minute)); busy != 0 {
+		t.Errorf("%d are busy when all have paid", busy)
+	}
+}

@@ -38,7 +38,11 @@ func filled() (*Counters, []Family) {
 	c.CheckTook("conns.addr", 300*time.Nanosecond)
 	c.Control("conns.addr").Panicked()
 	drops := func(yield func(string, uint64)) { yield("threat", 3) }
-	return c, []Family{BuildInfo("1.2.3", "abcdef", "go1.26"), EventDrops(drops)}
+	counts := func() map[string]int {
+		return map[string]int{"low": 4, "medium": 3, "high": 2, "critical": 1, "unknown": 0}
+	}
+	last := func() time.Time { return time.Unix(1_790_000_000, 0) }
+	return c, []Family{BuildInfo("1.2.3", "abcdef", "go1.26"), EventDrops(drops), AuditFindings(counts), AuditLastSuccess(last)}
 }
 
 // The names, types and labels of all metrics are an interface: dashboards and alert rules are written against them. A change here is a
@@ -108,6 +112,16 @@ func TestMetricsLint(t *testing.T) {
 func TestMetricValues(t *testing.T) {
 	c, extra := filled()
 	const want = `
+# HELP mtguard_audit_findings Findings of audits that are not fixed and whose risk nobody accepted; unknown are checks that could not be made.
+# TYPE mtguard_audit_findings gauge
+mtguard_audit_findings{severity="critical"} 1
+mtguard_audit_findings{severity="high"} 2
+mtguard_audit_findings{severity="low"} 4
+mtguard_audit_findings{severity="medium"} 3
+mtguard_audit_findings{severity="unknown"} 0
+# HELP mtguard_audit_last_success_timestamp_seconds When an audit of all checks last came to its end.
+# TYPE mtguard_audit_last_success_timestamp_seconds gauge
+mtguard_audit_last_success_timestamp_seconds 1.79e+09
 # HELP mtguard_build_info The running build; always 1.
 # TYPE mtguard_build_info gauge
 mtguard_build_info{go="go1.26",revision="abcdef",version="1.2.3"} 1

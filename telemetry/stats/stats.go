@@ -109,6 +109,14 @@ type Outcomes struct{ by [outcomes]Counter }
 // Add counts one connection. An unknown outcome counts as OutcomeError.
 func (o *Outcomes) Add(out Outcome) { o.by[min(out, OutcomeError)].Inc() }
 
+// All returns how many connections ended.
+func (o *Outcomes) All() (n uint64) {
+	for i := range o.by {
+		n += o.by[i].Load()
+	}
+	return n
+}
+
 // Load returns how many connections ended so.
 func (o *Outcomes) Load(out Outcome) uint64 { return o.by[min(out, OutcomeError)].Load() }
 
@@ -190,6 +198,19 @@ func (c *Counters) Handshakes(transport string, r Result) uint64 {
 	return c.handshakes[transportIndex(transport)][min(r, ResultError)].Load()
 }
 
+// AllHandshakes returns how many handshakes of any transport ended, how many of them with a session, and how many because too many secrets
+// were to be tried.
+func (c *Counters) AllHandshakes() (all, good, budget uint64) {
+	for t := range c.handshakes {
+		for r := range c.handshakes[t] {
+			all += c.handshakes[t][r].Load()
+		}
+		good += c.handshakes[t][ResultOK].Load()
+		budget += c.handshakes[t][ResultBudget].Load()
+	}
+	return all, good, budget
+}
+
 // RelayBytes counts payload relayed from clients (up) and towards them (down).
 func (c *Counters) RelayBytes(up, down int64) {
 	c.relayUp.Add(up)
@@ -207,6 +228,12 @@ func (c *Counters) Dial(dc int, ok bool, took time.Duration) {
 	if ok {
 		c.dialTook[i].Observe(took)
 	}
+}
+
+// Dials returns how many attempts to reach a data centre were good and how many were not; see Dial.
+func (c *Counters) Dials(dc int) (ok, failed uint64) {
+	n := &c.dials[dcIndex(dc)]
+	return n[0].Load(), n[1].Load()
 }
 
 // CoverDial counts one attempt to reach the cover site.
