@@ -214,7 +214,7 @@ func (n *Node) sample(now time.Time) sample {
 		halfOpen: c.HalfOpen.Load(), halfOpenLimit: n.live.Load().Limits.HalfOpen, shedding: n.pressure.now().ShedBelow() > access.None}
 	s.handshakes, s.sessions, s.budget = c.AllHandshakes()
 	for i, dc := range audited {
-		s.dialled[i], s.failedDials[i] = c.Dials(dc)
+		s.dialled[i], s.failedDials[i] = c.DialsTo(dc)
 	}
 	for name, busy := range map[string]func(time.Time) (int, int){policy.RateAccept: n.accepts.Busy, policy.RateFailures: n.failures.Busy} {
 		if c.Control(name).Decisions(stats.VerdictAllow, stats.ModeMonitor)+c.Control(name).Decisions(stats.VerdictAllow, stats.ModeEnforce) == 0 {

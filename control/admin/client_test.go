@@ -92,6 +92,13 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"crypto check", func() (any, error) { return c.CheckCrypto(ctx) }, *testCrypto.Last, "crypto check"},
 		{"alerts", func() (any, error) { return c.Alerts(ctx) }, testAlerts, "alerts"},
 		{"alert test", func() (any, error) { return c.TestAlerts(ctx, "oncall") }, testAnswers, asksTest("oncall")},
+		{"audit", func() (any, error) {
+			return c.Audit(ctx, AuditBody{Only: []string{"keys", "host.root"}, Profile: "host"})
+		}, testResult, askedAudit{"keys host.root", "host"}},
+		{"audits", func() (any, error) { return c.Audits(ctx, 9, 2) }, []control.AuditInfo{testAudit}, asksAudits{9, 2}},
+		{"audit diff", func() (any, error) { return c.AuditDiff(ctx, 3, 4) }, testDiff, asksAuditDiff{3, 4}},
+		{"audit schedule", func() (any, error) { return c.AuditSchedule(ctx) }, control.AuditSchedule{Every: 6 * hour}, "audit schedule"},
+		{"finding", func() (any, error) { return c.Finding(ctx, "a69e") }, testFinding, asksFinding("a69e")},
 		{"exceptions", func() (any, error) { return c.Exceptions(ctx) }, testExceptions, "exceptions"},
 		{"seal", func() (any, error) {
 			return c.Seal(ctx, "a6", "aes-256-gcm", []byte("ctx\x00\xff"), strings.NewReader("text"))
@@ -125,6 +132,12 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		t.Errorf("rules: %v %q %v", rules, next, err)
 	}
 
+	filter := control.FindingFilter{State: "open", Check: "keys", Least: "high", All: true, After: "3", Limit: 3}
+	findings, next, err := c.Findings(ctx, filter)
+	if err != nil || next != "nadia" || len(findings) != 1 || !reflect.DeepEqual(findings[0], testFinding) || plane.last() != filter {
+		t.Errorf("findings: %v %q %v", findings, next, err)
+	}
+
 	changes := []struct {
 		name string
 		call func(o ChangeOptions) (control.Result, error)
@@ -139,6 +152,15 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"set to never", func(o ChangeOptions) (control.Result, error) {
 			return c.SetUser(ctx, "nadia", UserPatch{Expires: new(Expiry{})}, o)
 		}, control.SetUser{Name: "nadia", Expires: new(time.Time{})}},
+		{"audit schedule", func(o ChangeOptions) (control.Result, error) {
+			return c.SetAuditSchedule(ctx, AuditScheduleBody{Every: 6 * hour}, o)
+		}, control.SetAuditSchedule{Every: 6 * hour}},
+		{"ack", func(o ChangeOptions) (control.Result, error) {
+			return c.AckFinding(ctx, "a69e", SayBody{Until: expires}, o)
+		}, control.AckFinding{ID: "a69e", Until: expires}},
+		{"accept", func(o ChangeOptions) (control.Result, error) {
+			return c.AcceptFinding(ctx, "a69e", SayBody{Until: expires}, o)
+		}, control.AcceptFinding{ID: "a69e", Until: expires}},
 		{"remove", func(o ChangeOptions) (control.Result, error) { return c.RemoveUser(ctx, "nadia", o) }, control.RemoveUser{Name: "nadia"}},
 		{"links", func(o ChangeOptions) (control.Result, error) { return c.Links(ctx, "nadia", o) }, control.RevealLinks{User: "nadia"}},
 		{"all links", func(o ChangeOptions) (control.Result, error) { return c.Links(ctx, "", o) }, control.RevealLinks{}},

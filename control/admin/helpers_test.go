@@ -17,6 +17,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/advisory"
 	"mtguard/control/alert"
+	"mtguard/control/audit"
 	"mtguard/control/preview"
 	"mtguard/security/access"
 )
@@ -239,6 +240,45 @@ func (p *fakePlane) Open(_ context.Context, by control.Actor, r control.OpenRequ
 func (p *fakePlane) Backup(_ context.Context, by control.Actor, to control.BackupTarget, w io.Writer) error {
 	w.Write(p.written)
 	return p.ask(by, to)
+}
+
+// askedAudit and the others tell questions of audits apart.
+type (
+	askedAudit    [2]string
+	asksAudits    [2]int64
+	asksAuditDiff [2]int64
+	asksFinding   string
+)
+
+var (
+	testFinding = control.FindingInfo{Finding: audit.Finding{ID: "a69e7b2f47a107eb", Check: "host.root", Group: audit.Host, Severity: audit.High, Subject: "process"}, State: audit.StateOpen}
+	testAudit   = control.AuditInfo{Number: 8, Asked: 40, Score: 77, Counts: map[string]int{"high": 1}}
+	testResult  = control.AuditResult{AuditInfo: testAudit, Reasons: []audit.Reason{{Points: 10, Check: "host.root", Count: 1}}, Findings: []control.FindingInfo{testFinding}}
+	testDiff    = []control.AuditDiff{{Change: "appeared", Is: "high", Finding: testFinding}}
+)
+
+func (p *fakePlane) Audit(_ context.Context, by control.Actor, r control.AuditRequest) (control.AuditResult, error) {
+	return testResult, p.ask(by, askedAudit{strings.Join(r.Only, " "), r.Profile})
+}
+
+func (p *fakePlane) Audits(_ context.Context, before int64, limit int) ([]control.AuditInfo, error) {
+	return []control.AuditInfo{testAudit}, p.ask(control.Actor{}, asksAudits{before, int64(limit)})
+}
+
+func (p *fakePlane) AuditDiff(_ context.Context, from, to int64) ([]control.AuditDiff, error) {
+	return testDiff, p.ask(control.Actor{}, asksAuditDiff{from, to})
+}
+
+func (p *fakePlane) AuditSchedule(context.Context) (control.AuditSchedule, error) {
+	return control.AuditSchedule{Every: 6 * hour}, p.ask(control.Actor{}, "audit schedule")
+}
+
+func (p *fakePlane) Findings(_ context.Context, f control.FindingFilter) ([]control.FindingInfo, string, error) {
+	return []control.FindingInfo{testFinding}, p.next, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Finding(_ context.Context, id string) (control.FindingInfo, error) {
+	return testFinding, p.ask(control.Actor{}, asksFinding(id))
 }
 
 func (p *fakePlane) AuditTail(_ context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error) {

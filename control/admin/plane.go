@@ -46,6 +46,13 @@ type Plane interface {
 	Open(ctx context.Context, by control.Actor, r control.OpenRequest) ([]byte, error)
 	Backup(ctx context.Context, by control.Actor, to control.BackupTarget, w io.Writer) error
 
+	Audit(ctx context.Context, by control.Actor, r control.AuditRequest) (control.AuditResult, error)
+	Audits(ctx context.Context, before int64, limit int) ([]control.AuditInfo, error)
+	AuditDiff(ctx context.Context, from, to int64) ([]control.AuditDiff, error)
+	AuditSchedule(ctx context.Context) (control.AuditSchedule, error)
+	Findings(ctx context.Context, f control.FindingFilter) (items []control.FindingInfo, next string, err error)
+	Finding(ctx context.Context, id string) (control.FindingInfo, error)
+
 	AuditTail(ctx context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error)
 	AuditVerify(ctx context.Context, by control.Actor) (control.AuditReport, error)
 	AuditExport(ctx context.Context, by control.Actor, w io.Writer) error

@@ -101,6 +101,16 @@ var routes = []route{
 	{http.MethodPost, "/open", operates, "open", "Open a sealed blob", plain((*server).open, describeOpen)},
 	{http.MethodPost, "/backups", owns, "create-backup", "A sealed copy of the store", typed((*server).createBackup, describeBackup)},
 
+	{http.MethodPost, "/audits", operates, "run-audit", "Audit the node now", typed((*server).runAudit)},
+	{http.MethodGet, "/audits", reads, "list-audits", "The audits, the newest first", typed((*server).listAudits)},
+	{http.MethodGet, "/audits/diff", reads, "diff-audits", "What differs between two audits", typed((*server).diffAudits)},
+	{http.MethodGet, "/audits/schedule", reads, "get-audit-schedule", "When audits run by themselves", typed((*server).getAuditSchedule)},
+	{http.MethodPut, "/audits/schedule", operates, "set-audit-schedule", "Set when audits run by themselves", typed((*server).setAuditSchedule)},
+	{http.MethodGet, "/audits/findings", reads, "list-findings", "What audits found, the worst first", typed((*server).listFindings)},
+	{http.MethodGet, "/audits/findings/{id}", reads, "get-finding", "Show a finding; a unique beginning of its id does", typed((*server).getFinding)},
+	{http.MethodPost, "/audits/findings/{id}/ack", operates, "ack-finding", "Say that somebody is at work on a finding", typed((*server).ackFinding)},
+	{http.MethodPost, "/audits/findings/{id}/accept", owns, "accept-finding", "Accept the risk of a finding for a while", typed((*server).acceptFinding)},
+
 	{http.MethodGet, "/auditlog", operates, "list-audit-rows", "The last rows of the audit log", typed((*server).listAuditRows)},
 	{http.MethodGet, "/auditlog/key", reads, "get-audit-key", "The public key of the audit log", typed((*server).getAuditKey)},
 	{http.MethodGet, "/auditlog/export", operates, "export-audit-log", "The whole audit log, to be verified elsewhere", plain((*server).exportAuditLog, describeExport)},

@@ -86,6 +86,15 @@ var samples = []struct {
 	{"seal", access.Admin, "/seal?key=a6&suite=aes-256-gcm", "x", control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("x"), Context: []byte{}}},
 	{"open", access.Admin, "/open", "x", control.OpenRequest{Sealed: []byte("x"), Context: []byte{}}},
 	{"create-backup", access.Superuser, "/backups", `{"recipients":["age1x"]}`, control.BackupTarget{Recipients: []string{"age1x"}}},
+	{"run-audit", access.Admin, "/audits", `{"only":["keys"],"profile":"host"}`, askedAudit{"keys", "host"}},
+	{"list-audits", access.ReadOnly, "/audits?limit=2&cursor=9", "", asksAudits{9, 2}},
+	{"diff-audits", access.ReadOnly, "/audits/diff?from=3&to=4", "", asksAuditDiff{3, 4}},
+	{"get-audit-schedule", access.ReadOnly, "/audits/schedule", "", "audit schedule"},
+	{"set-audit-schedule", access.Admin, "/audits/schedule", `{"every":"6h"}`, control.SetAuditSchedule{Every: 6 * hour}},
+	{"list-findings", access.ReadOnly, "/audits/findings?limit=3&cursor=3&state=open&check=keys&severity=high&all=true", "", control.FindingFilter{State: "open", Check: "keys", Least: "high", All: true, After: "3", Limit: 3}},
+	{"get-finding", access.ReadOnly, "/audits/findings/a69e", "", asksFinding("a69e")},
+	{"ack-finding", access.Admin, "/audits/findings/a69e/ack", `{"until":"2027-01-02T03:04:05Z"}`, control.AckFinding{ID: "a69e", Until: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)}},
+	{"accept-finding", access.Superuser, "/audits/findings/a69e/accept", `{"until":"2027-01-02T03:04:05Z"}`, control.AcceptFinding{ID: "a69e", Until: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)}},
 	{"list-audit-rows", access.Admin, "/auditlog?limit=9&cursor=100", "", [2]int64{9, 100}},
 	{"get-audit-key", access.ReadOnly, "/auditlog/key", "", "key"},
 	{"export-audit-log", access.Admin, "/auditlog/export", "", "export"},
@@ -164,7 +173,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 35 {
+	if changes != 38 {
 		t.Errorf("%d operations change something", changes)
 	}
 }

@@ -230,8 +230,8 @@ func (c *Counters) Dial(dc int, ok bool, took time.Duration) {
 	}
 }
 
-// Dials returns how many attempts to reach a data centre were good and how many were not; see Dial.
-func (c *Counters) Dials(dc int) (ok, failed uint64) {
+// DialsTo returns how many attempts to reach a data centre were good and how many were not; see Dial.
+func (c *Counters) DialsTo(dc int) (ok, failed uint64) {
 	n := &c.dials[dcIndex(dc)]
 	return n[0].Load(), n[1].Load()
 }
