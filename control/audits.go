@@ -77,7 +77,7 @@ type AuditSchedule struct {
 
 // AuditBrief is what the status says of audits.
 type AuditBrief struct {
-	Last    time.Time  `json:"last"`
+	Last    *time.Time `json:"last,omitempty" doc:"of all checks"`
 	Score   int        `json:"score"`
 	Waiting int        `json:"waiting" doc:"findings that nobody has acknowledged or accepted"`
 	High    int        `json:"high" doc:"of these, of the severity high or critical"`
@@ -310,16 +310,16 @@ func (p *Plane) nextAudit() time.Time {
 	return audit.Due(a.last, time.Duration(a.every), p.started, p.parts.Now())
 }
 
-// auditBrief is for the status; nil before the first audit.
+// auditBrief is for the status; nil while audits have nothing to say.
 func (p *Plane) auditBrief() *AuditBrief {
 	next := maybe(p.nextAudit())
 	a, now := &p.audits, p.parts.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.good.IsZero() {
+	if a.good.IsZero() && len(a.live) == 0 {
 		return nil
 	}
-	b := &AuditBrief{Last: a.good.UTC(), Next: next}
+	b := &AuditBrief{Last: maybe(a.good), Next: next}
 	b.Score, _, _ = audit.Posture(a.live, now)
 	for _, f := range a.live {
 		if audit.Waits(f, now) {

@@ -210,3 +210,15 @@ func suiteNames() []string {
 	}
 	return names
 }
+
+// findingIDs completes ids of findings that are not fixed.
+func (a *app) findingIDs(o *nodeFlags) completer {
+	return a.live(o, 1, func(c *call, _ string) ([]string, error) {
+		findings, _, err := c.client.Findings(c.ctx, control.FindingFilter{Limit: completionMost})
+		var ids []string
+		for _, f := range findings {
+			ids = append(ids, clean(f.ID)+"\t"+described(severityText(f), f.Check, f.Subject))
+		}
+		return ids, err
+	})
+}

@@ -68,6 +68,9 @@ var exitCodes = []struct {
 	code int
 }{
 	{isAny(errInterrupted, context.Canceled), 130},
+	// Of audit run: before what an audit that could not be made wraps.
+	{is[*auditFoundError], 1},
+	{is[*auditUnmadeError], 2},
 	{is[*usageError], 2},
 	{is[*config.Error], 3},
 	{is[*policy.Error], 3},
@@ -150,6 +153,12 @@ func hintFor(err error) string {
 	}
 	if found, ok := errors.AsType[*foundError](err); ok {
 		return found.hint
+	}
+	if found, ok := errors.AsType[*auditFoundError](err); ok {
+		return found.hint
+	}
+	if unmade, ok := errors.AsType[*auditUnmadeError](err); ok && unmade.hint != "" {
+		return unmade.hint
 	}
 	if unreachable, ok := errors.AsType[*admin.UnreachableError](err); ok {
 		return strings.Join(slices.DeleteFunc([]string{unreachable.Why, unreachable.Hint}, func(line string) bool { return line == "" }), "\n")

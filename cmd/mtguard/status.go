@@ -53,6 +53,7 @@ func (c *call) showStatus(s control.Status) error {
 		{"keys", keyCounts(s)},
 		{"rotation", rotation},
 		{"audit log", fmt.Sprintf("%s, %d of them signed", plural(int(s.AuditRows), "row"), s.AuditSigned)},
+		{"audit", auditText(s)},
 		{"backup", orElse(when(s.LastBackup, s.Now), "none yet: mtguard backup create")},
 		{"crypto", cryptoLine(s)},
 		{"master key", s.MasterKey},
@@ -120,4 +121,11 @@ func (a *app) statusLine(cmd *cobra.Command) string {
 	line := fmt.Sprintf("The node is up %s: %s, %s, %s. See mtguard status.", about(s.Now.Sub(s.Started)),
 		plural(s.Users, "user"), plural(int(s.Connections), "connection"), plural(len(warnings(s)), "warning"))
 	return clean(line)
+}
+
+func auditText(s control.Status) string {
+	if s.Audit == nil {
+		return "none yet: mtguard audit run"
+	}
+	return fmt.Sprintf("score %d of 100, %s to look at; last %s", s.Audit.Score, plural(s.Audit.Waiting, "finding"), orElse(when(s.Audit.Last, s.Now), "not of all yet"))
 }
