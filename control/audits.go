@@ -275,20 +275,28 @@ func (p *Plane) auditFailed(ctx context.Context, by Actor, s audit.Selection, wh
 
 // RunAudits audits by the schedule until ctx ends.
 func (p *Plane) RunAudits(ctx context.Context) {
-	tick := time.NewTicker(auditLook)
-	defer tick.Stop()
 	for {
+		wait := auditLook
+		if next := p.nextAudit(); !next.IsZero() {
+			wait = min(max(next.Sub(p.parts.Now()), auditSoonest), auditLook)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 		p.report("audit", p.auditIfDue(ctx))
 	}
 }
 
-// auditLook is how often it is looked whether an audit is due.
-const auditLook = time.Minute
+// How often it is looked whether an audit is due: the clock may be set, and the
+// schedule too.
+const (
+	auditLook    = time.Minute
+	auditSoonest = 50 * time.Millisecond
+)
 
 func (p *Plane) auditIfDue(ctx context.Context) error {
 	next := p.nextAudit()
@@ -307,7 +315,7 @@ func (p *Plane) nextAudit() time.Time {
 	a := &p.audits
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return audit.Due(a.last, time.Duration(a.every), p.started, p.parts.Now())
+	return audit.Due(a.last, time.Duration(a.every), p.started.Add(p.parts.AuditAfter), p.parts.Now())
 }
 
 // auditBrief is for the status; nil while audits have nothing to say.

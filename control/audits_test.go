@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mtguard/control/audit"
@@ -21,6 +22,7 @@ import (
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/usage"
+	"mtguard/security/vault"
 )
 
 // surrounded gives the plane a host, a site and a load of which nothing is to be said.
@@ -437,6 +439,50 @@ func TestAuditsRunByTheSchedule(t *testing.T) {
 	}
 	b.refuses(Invalid, SetAuditSchedule{Every: Duration(time.Minute)}, Options{})
 	b.refuses(Invalid, SetAuditSchedule{Every: Duration(1000 * day)}, Options{})
+}
+
+// TestTheScheduleRunsByTheClock is RunAudits itself, through a downtime.
+func TestTheScheduleRunsByTheClock(t *testing.T) {
+	dir, master := t.TempDir(), &memoryMaster{kek: vault.GenerateKEK()}
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, dir: dir, master: master}
+		// run lets a plane audit itself for so long, and tells when it did.
+		run := func(long time.Duration) (at []time.Duration) {
+			t.Helper()
+			b.now = time.Now()
+			b.open()
+			b.parts.Now = time.Now
+			b.surrounded()
+			began := time.Now()
+			ctx, stop := context.WithTimeout(context.Background(), long)
+			defer stop()
+			b.RunAudits(ctx)
+			list, err := b.Audits(context.Background(), 0, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range slices.Backward(list) {
+				if !a.Started.Before(began) {
+					at = append(at, a.Started.Sub(began))
+				}
+			}
+			if err := b.Plane.store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+		at := run(49 * time.Hour)
+		if len(at) < 2 || len(at) > 3 || at[0] < audit.Grace || at[0] > audit.Grace+time.Second || at[1]-at[0] < 21*time.Hour || at[1]-at[0] > 27*time.Hour {
+			t.Errorf("the first two days: %v", at)
+		}
+		time.Sleep(100 * time.Hour)
+		if at := run(3 * time.Hour); len(at) != 1 || at[0] < audit.Grace || at[0] > audit.Grace+time.Second {
+			t.Errorf("after a downtime: %v", at)
+		}
+		if at := run(3 * time.Hour); len(at) != 0 {
+			t.Errorf("after a restart: %v", at)
+		}
+	})
 }
 
 // An audit that does not come to its end is written down, and made again within the

@@ -34,6 +34,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"mtguard/control/audit"
 	"mtguard/control/preview"
 	"mtguard/control/store"
 	"mtguard/proxy/auth"
@@ -72,6 +73,9 @@ type Parts struct {
 	Alerts Alerts
 	// Around is what audits see that only the node knows; what is nil there is unknown.
 	Around Around
+	// AuditAfter is how long after its start the node audits itself at the earliest; 0
+	// is audit.Grace.
+	AuditAfter time.Duration
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -152,6 +156,9 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	}
 	if parts.Decisions == nil {
 		parts.Decisions = func(*ControlInfo) {}
+	}
+	if parts.AuditAfter == 0 {
+		parts.AuditAfter = audit.Grace
 	}
 	if parts.Node == nil {
 		parts.Node = func(*Status) {}

@@ -224,3 +224,23 @@ func TestWhoIsReachable(t *testing.T) {
 		}
 	}
 }
+
+// TestANodeAuditsItself: nobody asks it to.
+func TestANodeAuditsItself(t *testing.T) {
+	s := start(t, "", "")
+	s.halt()
+	var err error
+	s.node, err = New(Options{Load: func() (*config.File, error) { return config.Load(s.path) }, Log: testLog(t), AuditAfter: time.Millisecond,
+		Lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.node.Run(run) }()
+	eventually(t, "the node has audited itself", func() bool { return !s.node.lastAudit().IsZero() })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

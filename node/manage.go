@@ -44,6 +44,8 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Watch:     n.watcher,
 		Alerts:    n.alerts,
 		Around:    n.around(),
+
+		AuditAfter: n.options.AuditAfter,
 	})
 }
 

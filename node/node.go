@@ -48,6 +48,9 @@ type Options struct {
 	Log  *slog.Logger
 	// Ready, if set, is called once the node serves.
 	Ready func(*Node)
+	// AuditAfter is how long after its start the node audits itself at the earliest; 0
+	// is two minutes.
+	AuditAfter time.Duration
 	// Lookup asks for the addresses of a host, for audits; nil asks the system.
 	Lookup Lookup
 }

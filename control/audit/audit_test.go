@@ -286,19 +286,19 @@ func TestTheNextAuditIsDue(t *testing.T) {
 		what          string
 		last          Past
 		every         time.Duration
-		started       time.Time
+		earliest      time.Time
 		from, through time.Time
 	}{
 		{"never", Past{}, 0, start, time.Time{}, time.Time{}},
-		{"the first", Past{}, day, start, start.Add(Grace), start.Add(Grace)},
+		{"the first", Past{}, day, start, start, start},
 		{"the next", Past{Started: now}, day, start, now.Add(day - day/10), now.Add(day + day/10)},
-		{"missed", Past{Started: now.Add(-3 * day)}, day, now, now.Add(Grace), now.Add(Grace)},
+		{"missed", Past{Started: now.Add(-3 * day)}, day, now, now, now},
 		{"failed", Past{Started: now, Failed: true}, day, start, now.Add(Again), now.Add(Again)},
 		{"failed, and soon anyhow", Past{Started: now, Failed: true}, Again / 2, start, now.Add(Again/2 - Again/20), now.Add(Again/2 + Again/20)},
-		{"of the future", Past{Started: now.Add(400 * day)}, day, start, start.Add(Grace), start.Add(Grace)},
+		{"of the future", Past{Started: now.Add(400 * day)}, day, start, start, start},
 	} {
-		got := Due(c.last, c.every, c.started, now)
-		if got.Before(c.from) || got.After(c.through) || got != Due(c.last, c.every, c.started, now) {
+		got := Due(c.last, c.every, c.earliest, now)
+		if got.Before(c.from) || got.After(c.through) || got != Due(c.last, c.every, c.earliest, now) {
 			t.Errorf("%s: %v, want %v to %v", c.what, got, c.from, c.through)
 		}
 	}
@@ -314,5 +314,13 @@ func TestTheNextAuditIsDue(t *testing.T) {
 	}
 	if early < 150 || late < 150 {
 		t.Errorf("of a thousand %d are more than a twentieth early, %d late", early, late)
+	}
+}
+
+func TestACommandHoldsAnyPath(t *testing.T) {
+	for path, want := range map[string]string{"/var/lib/mt-guard_1/a.b": "/var/lib/mt-guard_1/a.b", "/a b": "'/a b'", "/it's;rm": `'/it'\''s;rm'`, "": "''", "/é": "'/é'"} {
+		if got := quoted(path); got != want {
+			t.Errorf("%q is %s, want %s", path, got, want)
+		}
 	}
 }

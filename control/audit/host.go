@@ -35,7 +35,7 @@ func filesOpen(f *HostFacts, _ time.Time) []Finding {
 			return Unknown(subject, x.Err, "run it as the node's user: sudo -u mtguard mtguard doctor"), true
 		}
 		most := fmt.Sprintf("%04o", x.Most.Perm())
-		found := Finding{Subject: subject, Evidence: fmt.Sprintf("mode %04o; %s is enough", x.Mode.Perm(), most), Remedy: "chmod " + most + " " + x.Path}
+		found := Finding{Subject: subject, Evidence: fmt.Sprintf("mode %04o; %s is enough", x.Mode.Perm(), most), Remedy: "chmod " + most + " " + quoted(x.Path)}
 		if x.Secret && x.Mode.Perm()&worldAccess != 0 {
 			found.Severity = Critical
 		}
@@ -44,11 +44,22 @@ func filesOpen(f *HostFacts, _ time.Time) []Finding {
 		}
 		if x.Owner > 0 && f.UID > 0 && x.Owner != f.UID {
 			found.Evidence = fmt.Sprintf("it belongs to uid %d, and the node is uid %d", x.Owner, f.UID)
-			found.Remedy = fmt.Sprintf("chown %d %s", f.UID, x.Path)
+			found.Remedy = fmt.Sprintf("chown %d %s", f.UID, quoted(x.Path))
 			return found, true
 		}
 		return Finding{}, false
 	})
+}
+
+// quoted is a path as a shell takes it for one word.
+func quoted(path string) string {
+	plain := func(r rune) bool {
+		return r < 128 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+=:,@%", r))
+	}
+	if path != "" && !strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 func runsAsRoot(f *HostFacts, _ time.Time) []Finding {

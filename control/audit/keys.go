@@ -48,7 +48,7 @@ func secretsPastRotation(f *KeyFacts, now time.Time) []Finding {
 		}
 		return Finding{
 			Subject:  "key " + s.ID + " of " + s.User,
-			Evidence: fmt.Sprintf("in use since %s, for %s; %s is by %s", date(born), ago(now.Sub(born)), ago(most), says),
+			Evidence: fmt.Sprintf("in use since %s, for %s; the most is %s, by %s", date(born), ago(now.Sub(born)), ago(most), says),
 			Remedy:   rotateCommand(s),
 		}, s.State == "active" && older(born, now, most)
 	})

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -46,14 +47,14 @@ func refusedShare(f *LoadFacts, _ time.Time) []Finding {
 func deniedAny(f *LoadFacts, _ time.Time) []Finding {
 	return known(f, single(f.Denied.Part > 0, Finding{
 		Subject: "memory bounds", Evidence: fmt.Sprintf("%d of %d connections", f.Denied.Part, f.Denied.Whole),
-		Remedy: "raise proxy.max_connections, or enforce rate.accept: mtguard policy mode rate.accept enforce",
+		Remedy: "raise proxy.max_connections, or enforce rate.accept: mtguard policy mode rate.accept enforce --reason flood",
 	}))
 }
 
 func failedShare(f *LoadFacts, _ time.Time) []Finding {
 	return known(f, single(f.Failed.Whole >= enough && f.Failed.Of() > manyFailed || f.Budget > 0, Finding{
 		Subject: "handshakes", Evidence: fmt.Sprintf("%s of %d failed, %d of them for too many secrets to try", percent(f.Failed), f.Failed.Whole, f.Budget),
-		Remedy: "mtguard policy mode rate.failures enforce",
+		Remedy: "mtguard policy mode rate.failures enforce --reason guessing",
 	}))
 }
 
@@ -66,13 +67,13 @@ func halfOpenRatio(f *LoadFacts, _ time.Time) []Finding {
 func overloadMinutes(f *LoadFacts, _ time.Time) []Finding {
 	return known(f, single(f.Overloaded >= longOverload, Finding{
 		Subject: "memory and descriptors", Evidence: fmt.Sprintf("short for %v of the last %v", f.Overloaded.Round(time.Minute), f.Window.Round(time.Minute)),
-		Remedy: "more memory, or a higher open-file limit; mtguard policy mode overload.level enforce",
+		Remedy: "more memory, or a higher open-file limit; mtguard policy mode overload.level enforce --reason overload",
 	}))
 }
 
 func tablesFull(f *LoadFacts, _ time.Time) []Finding {
 	return known(f, each(f.Tables, func(t Fill) (Finding, bool) {
-		return Finding{Subject: t.Name, Evidence: fmt.Sprintf("%d of %d places", t.Part, t.Whole), Remedy: "mtguard limit check ADDR for those who complain"}, t.Of() > fullTable
+		return Finding{Subject: t.Name, Evidence: fmt.Sprintf("%d of %d places", t.Part, t.Whole), Remedy: "mtguard limit check ADDR, for those who complain"}, t.Of() > fullTable
 	}))
 }
 
@@ -81,6 +82,6 @@ func oneNetwork(f *LoadFacts, _ time.Time) []Finding {
 		return []Finding{{Unknown: true, Severity: Low, Subject: "networks of clients", Evidence: f.NoNetworks.Error(), Remedy: `log.address = "truncate" in the configuration`}}
 	}
 	return single(f.BusiestShare.Whole >= enough && f.BusiestShare.Of() > busyNetwork, Finding{
-		Subject: "network " + f.Busiest, Evidence: fmt.Sprintf("%s of %d handshakes", percent(f.BusiestShare), f.BusiestShare.Whole), Remedy: "mtguard access check " + f.Busiest,
+		Subject: "network " + f.Busiest, Evidence: fmt.Sprintf("%s of %d handshakes", percent(f.BusiestShare), f.BusiestShare.Whole), Remedy: "mtguard access check " + strings.SplitN(f.Busiest, "/", 2)[0],
 	})
 }

@@ -47,7 +47,7 @@ func stuckInMonitor(f *PolicyFacts, now time.Time) []Finding {
 		return Finding{
 			Subject:  "control " + c.Name,
 			Evidence: fmt.Sprintf("in monitor since %s; of %d decisions it would have refused %d", date(c.Since), c.Decided, c.WouldHave),
-			Remedy:   "mtguard rollout next " + c.Name,
+			Remedy:   "mtguard rollout next " + c.Name + " --reason \"watched long enough\"",
 		}, !c.Memory && c.Declared == monitorMode && older(c.Since, now, longMonitor)
 	})
 }

@@ -26,14 +26,14 @@ type Past struct {
 
 // Due is when the next audit begins: every after the last one, a tenth more or less so
 // that many nodes do not all work at once, and always the same for the same last one,
-// whatever happens in between. One that was missed while the node was down is due
-// Grace after its start, and so is one after a last one in the future, by a clock that
-// was set back since. Zero when every is 0: never.
-func Due(last Past, every time.Duration, nodeStarted, now time.Time) time.Time {
+// whatever happens in between, but not before earliest, which is Grace after the start of
+// the node. So one that was missed while the node was down is due then, and so is one
+// after a last one in the future, by a clock that was set back since. Zero when every is
+// 0: never.
+func Due(last Past, every time.Duration, earliest, now time.Time) time.Time {
 	if every <= 0 {
 		return time.Time{}
 	}
-	earliest := nodeStarted.Add(Grace)
 	if last.Started.IsZero() || last.Started.After(now) {
 		return earliest
 	}

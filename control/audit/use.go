@@ -76,7 +76,7 @@ func dormantWoke(f *UseFacts, _ time.Time) []Finding {
 func revokedTried(f *UseFacts, now time.Time) []Finding {
 	return each(f.Keys, func(u KeyUse) (Finding, bool) {
 		return Finding{
-			Subject: used(u), Evidence: fmt.Sprintf("%d addresses tried it in a week, the last one %s ago", u.Tripped, ago(now.Sub(u.LastTrip))),
+			Subject: used(u), Evidence: fmt.Sprintf("tried from %d addresses in a week, the last time %s ago", u.Tripped, ago(now.Sub(u.LastTrip))),
 			Remedy: "mtguard key show " + u.ID + ", and tell " + u.User + " that the old link is known to others",
 		}, u.Tripped > 0
 	})
