@@ -100,6 +100,9 @@ func warnings(s control.Status) (list []string) {
 	if s.Tripped > 0 {
 		list = append(list, "a revoked secret is in use: "+plural(int(s.Tripped), "handshake")+" since the start")
 	}
+	if s.Audit != nil && s.Audit.High > 0 {
+		list = append(list, plural(s.Audit.High, "finding")+" of severity high or worse: mtguard audit list --severity high")
+	}
 	return append(list, s.Crypto.Findings...)
 }
 
