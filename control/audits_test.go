@@ -523,39 +523,42 @@ func TestAnAuditThatFailsIsMadeAgain(t *testing.T) {
 }
 
 func TestOnlyOneAuditRunsAtATime(t *testing.T) {
-	b := newBench(t)
-	b.surrounded()
-	entered, leave := make(chan struct{}), make(chan struct{})
-	calm := b.parts.Around.Host
-	b.parts.Around.Host = func(ctx context.Context) (*audit.HostFacts, error) {
-		entered <- struct{}{}
-		<-leave
-		return calm(ctx)
-	}
-	done := make(chan error)
-	for range 2 {
-		go func() {
-			_, err := b.Audit(context.Background(), operator, AuditRequest{Only: []string{"host.root"}})
-			done <- err
-		}()
-	}
-	<-entered
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := b.Audit(ended, operator, AuditRequest{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a third waits for ever: %v", err)
-	}
-	select {
-	case <-entered:
-		t.Error("two run at once")
-	default:
-	}
-	leave <- struct{}{}
-	<-entered
-	leave <- struct{}{}
-	if err := errors.Join(<-done, <-done); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.surrounded()
+		entered, leave := make(chan struct{}), make(chan struct{})
+		calm := b.parts.Around.Host
+		b.parts.Around.Host = func(ctx context.Context) (*audit.HostFacts, error) {
+			entered <- struct{}{}
+			<-leave
+			return calm(ctx)
+		}
+		done := make(chan error)
+		for range 2 {
+			go func() {
+				_, err := b.Audit(context.Background(), operator, AuditRequest{Only: []string{"host.root"}})
+				done <- err
+			}()
+		}
+		<-entered
+		synctest.Wait() // the other one waits for something
+		select {
+		case <-entered:
+			t.Fatal("two run at once")
+		default:
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.Audit(ended, operator, AuditRequest{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("a third waits for ever: %v", err)
+		}
+		leave <- struct{}{}
+		<-entered
+		leave <- struct{}{}
+		if err := errors.Join(<-done, <-done); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestAnAuditOfManyUsers says what an audit of 10,000 users with 30 days of history

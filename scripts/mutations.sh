@@ -360,4 +360,29 @@ mutate "alerts, answer of a collector" control/alert/syslog.go 'io.LimitReader(c
 mutate "alerts, escapes of syslog" control/alert/syslog.go '`"`, `\"`, ' '' ./control/alert
 mutate "alerts, incidents in OCSF" control/alert/ocsf.go 'if m.Kind == KindIncident {' 'if false {' ./control/alert
 mutate "alerts, unplugged" node/node.go 'work.Go(func() { n.alerts.Run(background) })' '' ./node
+# The seed's 2.1: audits.
+mutate "audits, unplugged" node/node.go 'work.Go(func() { n.plane.RunAudits(background) })' '' ./node
+mutate "audits, checks of keys" control/audit/checks.go 'policyChecks, keyChecks, useChecks' 'policyChecks, useChecks' ./control/audit
+mutate "audits, what the node tells" node/manage.go 'Around:    n.around(),' '' ./node
+mutate "audits, view that fails" control/audit/checks.go 'return []Finding{Unknown("the check", err, "see the node'"'"'s log")}' 'return nil' ./control/audit
+mutate "audits, check that panics" control/audit/audit.go 'if value := recover(); value != nil {' 'if value := any(nil); value != nil {' ./control/audit
+mutate "audits, checks that were not asked" control/audit/audit.go 'if within.Err() != nil {' 'if false {' ./control/audit
+mutate "audits, file that cannot be looked at" control/audit/host.go 'if x.Err != nil {' 'if false {' ./control/audit
+mutate "audits, modes of files" control/audit/host.go 'if x.Mode.Perm()&^x.Most.Perm() != 0 {' 'if false {' ./control/audit
+mutate "audits, one finding for ever" control/audit/merge.go 'seen(known[f.ID], f, r.Started)' 'seen(store.Finding{}, f, r.Started)' ./control/audit
+mutate "audits, what is gone is fixed" control/audit/merge.go 'f.State, f.Fixed = StateFixed, r.Started' '_ = f' ./control/audit
+mutate "audits, unknown fixes nothing" control/audit/merge.go '(f.Unknown || !unmade[f.Check])' 'true' ./control/audit
+mutate "audits, end of what was said" control/audit/merge.go '&& !now.Before(f.Until) {' '&& false {' ./control/audit
+mutate "audits, worse than what was accepted" control/audit/merge.go 'StateAt(was, now) == StateOpen, worse:' 'StateAt(was, now) == StateOpen, worse && false:' ./control/audit
+mutate "audits, findings of one check are bounded" control/audit/merge.go 'if len(found) <= PerCheck {' 'if true {' ./control/audit
+mutate "audits, one at a time" control/audits.go 'a.turn = make(chan struct{}, 1)' 'a.turn = make(chan struct{}, 9)' ./control
+mutate "audits, made up after a downtime" control/audit/schedule.go 'if due.Before(earliest) {' 'if due = due.Add(every); due.Before(earliest) {' ./control/audit
+mutate "audits, schedule over a restart" control/audits.go 'a.last, a.score = audit.Past{Started: last.Started, Failed: last.Problem != ""}, last.Score' 'a.score = last.Score' ./control
+mutate "audits, who may accept a risk" control/findings.go 'func (AcceptFinding) least() access.Level    { return access.Superuser }' 'func (AcceptFinding) least() access.Level    { return access.Admin }' ./control
+mutate "audits, a reason for what is said" control/findings.go 'if err := x.requireReason(); err != nil {' 'if err := error(nil); err != nil {' ./control
+mutate "audits, drift of what is in force" control/auditview.go 'c.Declared, c.Effective = p.effective.Control(name).Control.String(), met.String()' 'c.Declared, c.Effective = met.String(), met.String()' ./control
+mutate "audits, age of a control in its mode" control/auditview.go 'case first && !born.IsZero():' 'case (first || true) && !born.IsZero():' ./control
+mutate "audits, sightings of the last day" control/auditview.go 'tx.CountSightings(store.SeenUsing, now.Add(-useWindow))' 'tx.CountSightings(store.SeenUsing, now.Add(-99*useWindow))' ./control
+mutate "audits, metrics" node/http.go 'stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit))...)' ')...)' ./node
+mutate "audits, exit code of what could not be told" cmd/mtguard/audit.go 'case unmade > 0:' 'case false:' ./cmd/mtguard
 exit $lived
