@@ -24,8 +24,9 @@ func TestReadOnlyIsBoundedInEveryMode(t *testing.T) {
 			t.Errorf("%v: read_only is bounded by %+v", mode, r.Level[access.ReadOnly])
 		}
 		want := usage.Rate{}
-		if mode == policy.Enforce {
+		if mode != policy.Off {
 			want = free
+			want.Watch = mode == policy.Monitor
 		}
 		if r.User != want || r.Level[access.Standard] != want {
 			t.Errorf("%v: the user %+v, standard %+v, want %+v", mode, r.User, r.Level[access.Standard], want)
