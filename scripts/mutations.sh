@@ -383,6 +383,6 @@ mutate "audits, a reason for what is said" control/findings.go 'if err := x.requ
 mutate "audits, drift of what is in force" control/auditview.go 'c.Declared, c.Effective = p.effective.Control(name).Control.String(), met.String()' 'c.Declared, c.Effective = met.String(), met.String()' ./control
 mutate "audits, age of a control in its mode" control/auditview.go 'case first && !born.IsZero():' 'case (first || true) && !born.IsZero():' ./control
 mutate "audits, sightings of the last day" control/auditview.go 'tx.CountSightings(store.SeenUsing, now.Add(-useWindow))' 'tx.CountSightings(store.SeenUsing, now.Add(-99*useWindow))' ./control
-mutate "audits, metrics" node/http.go 'stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit))...)' ')...)' ./node
+mutate "audits, metrics" node/http.go 'stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})...)' '})...)' ./node
 mutate "audits, exit code of what could not be told" cmd/mtguard/audit.go 'case unmade > 0:' 'case false:' ./cmd/mtguard
 exit $lived
