@@ -341,7 +341,7 @@ mutate "alerts, what was delivered is not sent again" control/alert/worker.go 'i
 mutate "alerts, the receiver says how long to wait" control/alert/worker.go 'return max(backOff(w.failures, w.lot), f.after)' 'return backOff(w.failures, w.lot)' ./control/alert
 mutate "alerts, pace of a receiver" control/alert/worker.go 'w.pacing = wait > 0' 'w.pacing = false' ./control/alert
 mutate "alerts, sent again while active" control/alert/worker.go 'case KindAlertmanager, KindPing:' 'case KindPing:' ./control/alert
-mutate "alerts, dead man's ping" control/alert/watch.go 'if a.Severity >= least && !a.Silenced {' 'if false {' ./control/alert
+mutate "alerts, dead man's ping" control/alert/watch.go 'if a.Severity >= least && !a.Silenced {' 'if a.Severity > Critical {' ./control/alert
 mutate "alerts, for" control/alert/engine.go 'if now.Sub(s.pending) < s.c.For {' 'if false {' ./control/alert
 mutate "alerts, hysteresis" control/alert/engine.go 'if value > s.clear {' 'if value > s.threshold {' ./control/alert
 mutate "alerts, time to keep firing" control/alert/engine.go 'if now.Sub(s.quiet) < s.c.Keep {' 'if false {' ./control/alert

@@ -114,6 +114,15 @@ func TestWhatFailsIsDeliveredOnceItWorks(t *testing.T) {
 	}
 }
 
+// TestRedirectsAreNotFollowed: who answers from elsewhere is not who was meant.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	s, other := newSite(t), newSite(t)
+	s.does(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) })
+	if a := s.hook("h").test(t.Context(), sample(), identity{}); a.OK || !strings.Contains(a.Answer, "redirects are not followed") || other.came() != 0 {
+		t.Errorf("%+v, and the other was asked %d times", a, other.came())
+	}
+}
+
 func TestAReceiverThatHangsHoldsUpNobodyElse(t *testing.T) {
 	hang, good, b := newSite(t), newSite(t), newBench(t)
 	let := make(chan struct{})

@@ -197,10 +197,10 @@ func TestReceiversChangeWhileItRuns(t *testing.T) {
 	b.configure(one.hook("hook"))
 	b.run()
 	b.notify("a", 1)
-	eventually(t, "the first has it", func() bool { return len(one.taken()) == 1 })
+	eventually(t, "the first has it", func() bool { return len(one.taken()) == 1 && b.waiting("hook") == 0 })
 	b.configure(two.hook("hook"))
 	b.notify("b", 1)
-	eventually(t, "the second has it", func() bool { return len(two.taken()) == 1 })
+	eventually(t, "the second has it", func() bool { return len(two.taken()) == 1 && b.waiting("hook") == 0 })
 	if len(one.taken()) != 1 {
 		t.Error("the first is told still")
 	}
