@@ -117,7 +117,9 @@ func TestWhatFailsIsDeliveredOnceItWorks(t *testing.T) {
 // TestRedirectsAreNotFollowed: who answers from elsewhere is not who was meant.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	s, other := newSite(t), newSite(t)
-	s.does(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) })
+	s.does(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	})
 	if a := s.hook("h").test(t.Context(), sample(), identity{}); a.OK || !strings.Contains(a.Answer, "redirects are not followed") || other.came() != 0 {
 		t.Errorf("%+v, and the other was asked %d times", a, other.came())
 	}
