@@ -26,7 +26,7 @@ security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy
 proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
-proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview
+proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/threat
 proxy/upstream
 proxy control
 control/admin control/pages

@@ -52,6 +52,7 @@ type Result struct {
 	Exception *ExceptionInfo `json:"exception,omitempty"`
 	Policy    *PolicyInfo    `json:"policy,omitempty"`
 	Ended     int            `json:"ended,omitempty"` // live sessions
+	Spared    []string       `json:"spared,omitempty" doc:"prefixes that the node did not block, since somebody is there"`
 }
 
 // Change is something an actor may ask for. The list is closed: every change is

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,7 +18,7 @@ import (
 func (n *Node) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		stats.NewCollector(&n.stats, append(n.watcher.families(), buildInfo(), stats.EventDrops(n.bus.Dropped))...),
+		stats.NewCollector(&n.stats, slices.Concat(n.watcher.families(), n.threat.Families(), []stats.Family{buildInfo(), stats.EventDrops(n.bus.Dropped)})...),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -42,6 +42,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Decisions: n.decisions,
 		Limits:    n.limits,
 		Watch:     n.watcher,
+		Threat:    n.threat,
 	})
 }
 

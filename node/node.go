@@ -29,6 +29,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/admin"
 	"mtguard/control/preview"
+	"mtguard/control/threat"
 	"mtguard/mtproto"
 	"mtguard/proxy"
 	"mtguard/proxy/auth"
@@ -64,6 +65,8 @@ type Node struct {
 	stages   guard.Stages
 	accepts  *guard.AcceptRate
 	failures *guard.FailureRate
+	suspects *guard.Suspects
+	threat   *threat.Engine
 	cover    *proxy.Cover
 	engine   relay.Engine
 	auth     *auth.Authenticator
@@ -115,6 +118,7 @@ func New(o Options) (*Node, error) {
 // build makes what stands on the open store.
 func (n *Node) build(file *config.File) (err error) {
 	n.watcher = newWatcher(Files(n.dir), n.bus, n.log)
+	n.newThreat()
 	if n.plane, err = n.newPlane(); err != nil {
 		return err
 	}
@@ -237,6 +241,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.watcher.run(background) })
 	work.Go(func() { n.watchPressure(background) })
 	n.record(background, &work)
+	n.guardThreats(background, &work)
 	n.serveManagement(background, &work)
 	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}

@@ -74,6 +74,8 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"limits", func() (any, error) {
 			return c.CheckLimits(ctx, control.LimitQuery{Addr: "203.0.113.7", User: "n"})
 		}, testLimits, control.LimitQuery{Addr: "203.0.113.7", User: "n"}},
+		{"threat", func() (any, error) { return c.Threat(ctx) }, testThreat, "threat"},
+		{"findings", func() (any, error) { return c.Findings(ctx, 9) }, testFindings, 9},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
 		{"policy in force", func() (any, error) { return c.Policy(ctx, control.PolicyInForce) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(-1)},
 		{"policy before any", func() (any, error) { return c.Policy(ctx, 0) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(0)},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/advisory"
 	"mtguard/control/preview"
+	"mtguard/control/threat"
 	"mtguard/security/access"
 )
 
@@ -139,6 +141,19 @@ type (
 	asksHistory [2]int64
 	asksExplain string
 	asksDiff    [2]int64
+)
+
+func (p *fakePlane) ThreatStatus(context.Context) (threat.Report, error) {
+	return testThreat, p.ask(control.Actor{}, "threat")
+}
+
+func (p *fakePlane) Findings(_ context.Context, most int) ([]threat.Finding, error) {
+	return testFindings, p.ask(control.Actor{}, most)
+}
+
+var (
+	testThreat   = threat.Report{Mode: "monitor", Findings: map[string]uint64{"probe_scan": 2}}
+	testFindings = []threat.Finding{{Detector: "probe_scan", Addr: netip.MustParseAddr("203.0.113.7"), Points: 4, Evidence: "noise"}}
 )
 
 func (p *fakePlane) Policy(_ context.Context, revision int64) (control.PolicyInfo, error) {

@@ -6,6 +6,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/advisory"
+	"mtguard/control/threat"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
@@ -25,6 +26,9 @@ type Plane interface {
 	Lists(ctx context.Context) ([]control.ListInfo, error)
 	CheckAccess(ctx context.Context, q control.CheckQuery) (control.AccessReport, error)
 	CheckLimits(ctx context.Context, q control.LimitQuery) ([]control.LimitInfo, error)
+
+	ThreatStatus(ctx context.Context) (threat.Report, error)
+	Findings(ctx context.Context, most int) ([]threat.Finding, error)
 
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)

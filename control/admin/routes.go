@@ -64,6 +64,9 @@ var routes = []route{
 	{http.MethodDelete, "/lists/{name}", operates, "remove-list", "Take a list out with all its entries", typed((*server).removeList)},
 	{http.MethodPost, "/lists/{name}/reload", operates, "reload-list", "Read a list now", typed((*server).reloadList)},
 
+	{http.MethodGet, "/threat", reads, "get-threat", "What was found of attacks, and done about them", typed((*server).getThreat)},
+	{http.MethodGet, "/threat/findings", reads, "list-findings", "The last findings, the newest first", typed((*server).listFindings)},
+
 	{http.MethodGet, "/policy", reads, "get-policy", "The policy in force, or an earlier revision", typed((*server).getPolicy)},
 	{http.MethodPut, "/policy", owns, "set-policy", "Replace the policy", typed((*server).setPolicy, revised)},
 	{http.MethodGet, "/policy/history", reads, "list-policies", "The revisions of the policy, the newest first", typed((*server).listPolicies)},

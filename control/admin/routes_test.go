@@ -53,6 +53,8 @@ var samples = []struct {
 	{"set-list", access.Admin, "/lists/drop", `{"origin":"/etc/drop.netset","level":"none","every":"6h","wide":true}`, control.SetList{Name: "drop", Origin: "/etc/drop.netset", Every: 6 * hour, Wide: true}},
 	{"remove-list", access.Admin, "/lists/drop", "", control.RemoveList{Name: "drop"}},
 	{"reload-list", access.Admin, "/lists/drop/reload", "", control.ReloadList{Name: "drop"}},
+	{"get-threat", access.ReadOnly, "/threat", "", "threat"},
+	{"list-findings", access.ReadOnly, "/threat/findings?limit=7", "", 7},
 	{"get-policy", access.ReadOnly, "/policy?revision=4", "", asksPolicy(4)},
 	{"set-policy", access.Superuser, "/policy", `{"document":"schema = 1\n"}`, control.SetPolicy{Document: "schema = 1\n"}},
 	{"list-policies", access.ReadOnly, "/policy/history?limit=2&cursor=9", "", asksHistory{9, 2}},

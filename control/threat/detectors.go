@@ -1,0 +1,9 @@
+package threat
+
+// Detectors are all detectors, fresh.
+func Detectors() []Detector {
+	return []Detector{
+		NewProbeScan(),
+		NewPersistence(),
+	}
+}
