@@ -64,6 +64,9 @@ type Parts struct {
 	// Limits says where an address is with the limits that are counted by address;
 	// nil: nobody counts. It sets neither Mode nor Exception.
 	Limits func(addr netip.Addr, now time.Time) []LimitInfo
+	// Denied, unless nil, is told who asked for a change that his level does not
+	// allow, and for which. It must not block.
+	Denied func(by Actor, action string)
 	// Threat is what watches for attacks; nil: nobody does.
 	Threat Threat
 	// Records are the connections of the time since then; nil: none are kept.

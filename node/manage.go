@@ -43,6 +43,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Limits:    n.limits,
 		Watch:     n.watcher,
 		Threat:    n.threat,
+		Denied:    n.denied,
 	})
 }
 

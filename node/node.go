@@ -52,32 +52,33 @@ type Options struct {
 
 // Node is a running proxy.
 type Node struct {
-	options  Options
-	log      *slog.Logger
-	dir      *statedir.Dir
-	state    *state
-	plane    *control.Plane
-	live     policy.Live
-	seed     [16]byte // of every snapshot
-	lowered  int      // what affordable came to last
-	started  time.Time
-	server   *proxy.Server
-	stages   guard.Stages
-	accepts  *guard.AcceptRate
-	failures *guard.FailureRate
-	suspects *guard.Suspects
-	threat   *threat.Engine
-	cover    *proxy.Cover
-	engine   relay.Engine
-	auth     *auth.Authenticator
-	memory   *replayMemory
-	watcher  *watcher
-	recorder *preview.Recorder // nil when it could not be opened
-	sessions auth.Sessions
-	stats    stats.Counters
-	bus      *event.Bus
-	serving  atomic.Bool
-	pressure pressure
+	options    Options
+	log        *slog.Logger
+	dir        *statedir.Dir
+	state      *state
+	plane      *control.Plane
+	live       policy.Live
+	seed       [16]byte // of every snapshot
+	lowered    int      // what affordable came to last
+	started    time.Time
+	server     *proxy.Server
+	stages     guard.Stages
+	accepts    *guard.AcceptRate
+	failures   *guard.FailureRate
+	suspects   *guard.Suspects
+	threat     *threat.Engine
+	usedBefore map[string]time.Time // secrets, at the start; read only
+	cover      *proxy.Cover
+	engine     relay.Engine
+	auth       *auth.Authenticator
+	memory     *replayMemory
+	watcher    *watcher
+	recorder   *preview.Recorder // nil when it could not be opened
+	sessions   auth.Sessions
+	stats      stats.Counters
+	bus        *event.Bus
+	serving    atomic.Bool
+	pressure   pressure
 
 	listeners []net.Listener
 	metrics   net.Listener  // nil when off
@@ -127,6 +128,7 @@ func (n *Node) build(file *config.File) (err error) {
 	if _, err := n.load(file); err != nil {
 		return err
 	}
+	n.noteLastUses()
 	n.openRecorder(file)
 	n.stats.Reload(true, time.Now())
 	if n.engine, err = relay.New(relay.Kind(file.Proxy.Engine)); err != nil {

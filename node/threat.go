@@ -9,6 +9,8 @@ import (
 	"mtguard/control"
 	"mtguard/control/threat"
 	"mtguard/proxy/guard"
+	"mtguard/security/access"
+	"mtguard/telemetry/event"
 )
 
 // threatDepth is how many events may wait for the detectors. Under a flood some are lost, which only makes it be found a little later.
@@ -27,7 +29,34 @@ func (n *Node) newThreat() {
 		},
 		Network: func(addr netip.Addr) bool { return n.auth.Knows(addr) },
 		Log:     n.log,
-	}, threat.Detectors()...)
+	}, threat.Detectors(threat.Known{Where: n.whereIs, Used: n.lastUsed})...)
+}
+
+// whereIs is the country and the AS number of an address, as far as there are files of them.
+func (n *Node) whereIs(addr netip.Addr) (country string, asn uint32) {
+	d := n.live.Load().Access.Check(access.Query{Addr: addr, Now: time.Now()})
+	if d.Country == access.UnknownCountry {
+		d.Country = ""
+	}
+	return d.Country, d.ASN
+}
+
+// noteLastUses remembers when each secret was last used before this process served anybody.
+func (n *Node) noteLastUses() {
+	set := n.live.Load().Keys
+	n.usedBefore = make(map[string]time.Time, set.Accepted())
+	for i := range set.Accepted() {
+		if last := set.At(i).Use().Last(); !last.IsZero() {
+			n.usedBefore[string(set.At(i).ID())] = last
+		}
+	}
+}
+
+func (n *Node) lastUsed(key string) time.Time { return n.usedBefore[key] }
+
+// denied tells the detectors of somebody at the admin socket who asks for more than his level allows.
+func (n *Node) denied(by control.Actor, action string) {
+	n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, User: by.Name, Control: "admin", Reason: action})
 }
 
 // own is what of addresses one client has: an address, or a /64.

@@ -146,7 +146,11 @@ func (g *Engine) take(s *policy.Snapshot, f Finding) {
 	g.findings.add(f)
 	g.count.findings[f.Detector]++
 	if !f.Addr.IsValid() {
-		g.note(f, "key "+f.Key, f.Key, severityOf(f.Points), "found")
+		subject := "key " + f.Key
+		if f.Key == "" {
+			subject = "actor " + f.User
+		}
+		g.note(f, subject, f.Key, severityOf(f.Points), "for a person to judge")
 		return
 	}
 	g.climb(s, f)

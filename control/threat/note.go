@@ -78,7 +78,7 @@ const (
 
 // note adds a finding to what is to be written.
 func (g *Engine) note(f Finding, subject, key string, severity Severity, action string) {
-	if key == "" && !g.single(f, subject) {
+	if f.Addr.IsValid() && !g.single(f, subject) {
 		subject = Many
 	}
 	id := f.Detector + "|" + subject
