@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"mtguard/control/store"
@@ -170,6 +171,34 @@ func (p *Plane) lately(prefix netip.Prefix, now time.Time, most int) (users []st
 	}
 	return users
 }
+
+// sayWhomItHits adds to the summary of a block who came from there lately.
+func (x *transaction) sayWhomItHits(target string) {
+	match, err := access.ParseMatch(target)
+	if err != nil {
+		return
+	}
+	var users []string
+	for _, prefix := range match.Prefixes() {
+		for _, user := range x.p.lately(prefix, x.now, mostNamed) {
+			if !slices.Contains(users, user) {
+				users = append(users, user)
+			}
+		}
+		if len(users) >= mostNamed {
+			break
+		}
+	}
+	if x.result.Affected = len(users); len(users) == 0 {
+		return
+	}
+	slices.Sort(users)
+	x.detail("hits", strings.Join(users, " "))
+	x.result.Summary += fmt.Sprintf("; it would hit %d users who came from there within a day: %s", len(users), strings.Join(users, ", "))
+}
+
+// mostNamed is how many users a block names.
+const mostNamed = 100
 
 // sweepAutomatic takes automatic rules out that are long over.
 func (p *Plane) sweepAutomatic(ctx context.Context, now time.Time) error {

@@ -39,18 +39,27 @@ const balanced = `proxy_protocol_from = ["127.0.0.1/32"]`
 // scan makes the node find a probe scan from an address.
 func (s *site) scan(at string, rounds int) {
 	s.t.Helper()
-	probes := make(map[string]tgsim.Probe)
-	for _, p := range tgsim.Probes() {
-		probes[p.Name] = p
-	}
-	target := tgsim.Target{Addr: s.addr(), Secret: secret, Domain: domain, Dialer: from(at), Wait: 30 * time.Millisecond}
 	for range rounds {
 		for _, name := range []string{"wrong-secret", "wrong-name", "garbage-517", "clock-behind"} {
-			if _, err := probes[name].Run(s.t.Context(), target); err != nil {
-				s.t.Fatal(err)
-			}
+			s.probe(at, name, 30*time.Millisecond)
 		}
 	}
+}
+
+// probe is what somebody at an address sees of the node.
+func (s *site) probe(at, name string, wait time.Duration) tgsim.Observed {
+	s.t.Helper()
+	for _, p := range tgsim.Probes() {
+		if p.Name == name {
+			o, err := p.Run(s.t.Context(), tgsim.Target{Addr: s.addr(), Secret: secret, Domain: domain, Dialer: from(at), Wait: wait})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return o
+		}
+	}
+	s.t.Fatalf("no probe %s", name)
+	return tgsim.Observed{}
 }
 
 // TestAScannerIsBlockedAndNobodyElse goes from a packet to a rule and back: events, detector, score, change, table, next accept.
@@ -147,6 +156,12 @@ func TestWhoSharesAnAddressWithAUserGetsNobodyCutOff(t *testing.T) {
 		s.scan("198.51.100.7", 1)
 	}
 	s.scan("198.51.100.7", 2)
+	if o := s.probe("198.51.100.7", "wrong-secret", 200*time.Millisecond); len(o.Bytes) != 0 {
+		t.Error("the failed handshakes of a suspect are all shown the cover site")
+	}
+	if o := s.probe("198.51.100.8", "wrong-secret", 3*time.Second); len(o.Bytes) == 0 {
+		t.Error("a neighbour is not shown the cover site")
+	}
 	if err := conn.Ping([]byte("ping")); err != nil {
 		t.Errorf("the session: %v", err)
 	}

@@ -43,8 +43,8 @@ type leaky struct {
 	most   float32 // that a bucket holds
 	leak   float32 // per second
 	points float64
-	weight func(*event.Event) float32 // 0: it says nothing
-	what   string                     // of the evidence
+	weight func(event.Event) float32 // 0: it says nothing
+	what   string                    // of the evidence
 	seen   *table[filled]
 }
 
@@ -56,7 +56,7 @@ type filled struct {
 func (d *leaky) Name() string { return d.name }
 
 func (d *leaky) Observe(e event.Event) []Finding {
-	w := d.weight(&e)
+	w := d.weight(e)
 	if w == 0 {
 		return nil
 	}
@@ -94,8 +94,8 @@ func failedWith(e *event.Event, reasons ...string) bool {
 // NewSecretSpray finds who tries secret after secret. A phone with an old link fails with eight connections at a time and comes back every few seconds:
 // that is 3 a second at most.
 func NewSecretSpray() Detector {
-	return newLeaky(leaky{name: "secret_spray", most: 60, leak: 3, points: 4, what: "wrong secrets", weight: func(e *event.Event) float32 {
-		if failedWith(e, "bad_secret", "budget") {
+	return newLeaky(leaky{name: "secret_spray", most: 60, leak: 3, points: 4, what: "wrong secrets", weight: func(e event.Event) float32 {
+		if failedWith(&e, "bad_secret", "budget") {
 			return 1
 		}
 		return 0
@@ -105,10 +105,10 @@ func NewSecretSpray() Detector {
 // NewHandshakeOnly finds who connects and wants nothing: connections that close before a word is said or right after the answer, and sessions that carry
 // nothing. A health check comes every other second.
 func NewHandshakeOnly() Detector {
-	return newLeaky(leaky{name: "handshake_only", most: 30, leak: 0.5, points: 4, what: "connections that wanted nothing", weight: func(e *event.Event) float32 {
+	return newLeaky(leaky{name: "handshake_only", most: 30, leak: 0.5, points: 4, what: "connections that wanted nothing", weight: func(e event.Event) float32 {
 		const nothing, short = 256, 5 * time.Second
 		switch {
-		case failedWith(e, "eof") && (e.Received == 0 || e.Key != ""):
+		case failedWith(&e, "eof") && (e.Received == 0 || e.Key != ""):
 			return 1
 		case e.Kind == event.Relayed && e.Sent+e.Received < nothing && e.Took < short:
 			return 1
@@ -119,7 +119,7 @@ func NewHandshakeOnly() Detector {
 
 // NewConnectionFlood finds who opens connection after connection that nobody lets in. Those of users do not count, however many they are.
 func NewConnectionFlood() Detector {
-	return newLeaky(leaky{name: "connection_flood", most: 100, leak: 10, points: 6, what: "connections that were not let in", weight: func(e *event.Event) float32 {
+	return newLeaky(leaky{name: "connection_flood", most: 100, leak: 10, points: 6, what: "connections that were not let in", weight: func(e event.Event) float32 {
 		switch {
 		case e.Kind == event.HandshakeFailed && e.Reason != "user" && e.Reason != "refused" && e.Reason != "expired":
 			return 1
@@ -132,10 +132,10 @@ func NewConnectionFlood() Detector {
 
 // NewSlowHello finds who holds handshakes open. One over a bad line takes a few; a browser opens connections ahead of time and says nothing.
 func NewSlowHello() Detector {
-	return newLeaky(leaky{name: "slow_hello", most: 5, leak: 1.0 / 30, points: 4, what: "handshakes that were held open", weight: func(e *event.Event) float32 {
+	return newLeaky(leaky{name: "slow_hello", most: 5, leak: 1.0 / 30, points: 4, what: "handshakes that were held open", weight: func(e event.Event) float32 {
 		const slow = 5 * time.Second
 		switch {
-		case !failedWith(e, "timeout") && !(failedWith(e, "eof") && e.Took >= slow):
+		case !failedWith(&e, "timeout") && !(failedWith(&e, "eof") && e.Took >= slow):
 			return 0
 		case e.Received > 0:
 			return 1
@@ -147,7 +147,7 @@ func NewSlowHello() Detector {
 // NewAdminGuess finds who asks for what is not his: pages by a guessed address, or changes that his level does not allow. Somebody with an old link to a
 // page looks at it a few times.
 func NewAdminGuess() Detector {
-	pages := newLeaky(leaky{name: "admin_guess", most: 10, leak: 1.0 / 30, points: 4, what: "wrong addresses of pages", weight: func(e *event.Event) float32 {
+	pages := newLeaky(leaky{name: "admin_guess", most: 10, leak: 1.0 / 30, points: 4, what: "wrong addresses of pages", weight: func(e event.Event) float32 {
 		if e.Kind == event.Guess && e.Addr.IsValid() {
 			return 1
 		}
