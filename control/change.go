@@ -51,6 +51,7 @@ type Result struct {
 	List      *ListInfo      `json:"list,omitempty"`
 	Exception *ExceptionInfo `json:"exception,omitempty"`
 	Policy    *PolicyInfo    `json:"policy,omitempty"`
+	Incident  *IncidentInfo  `json:"incident,omitempty"`
 	Ended     int            `json:"ended,omitempty"` // live sessions
 	Spared    []string       `json:"spared,omitempty" doc:"prefixes that the node did not block, since somebody is there"`
 }

@@ -75,6 +75,7 @@ func (p *Plane) tick(ctx context.Context) {
 	if since := now.Sub(p.automaticAt); held == "" && (since >= sweepAutomaticEvery || since < 0) {
 		p.automaticAt = now
 		p.report("automatic rules", p.sweepAutomatic(ctx, now))
+		p.report("incidents", p.sweepIncidents(ctx, now))
 	}
 	if today := dayOf(now); held == "" && today != p.folded {
 		p.folded = today

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ type responder struct{ n *Node }
 // Respond implements threat.Responder.
 func (r responder) Respond(ctx context.Context, response threat.Response) (spared []netip.Prefix, err error) {
 	if len(response.Blocks) == 0 {
-		return nil, nil
+		return nil, r.n.plane.NoteIncidents(ctx, response.Notes)
 	}
 	var c control.AutoBlock
 	for _, b := range response.Blocks {
@@ -92,5 +93,5 @@ func (r responder) Respond(ctx context.Context, response threat.Response) (spare
 			spared = append(spared, prefix)
 		}
 	}
-	return spared, err
+	return spared, errors.Join(err, r.n.plane.NoteIncidents(ctx, response.Notes)) // the blocks first: they are urgent
 }

@@ -182,3 +182,26 @@ func TestWhoSharesAnAddressWithAUserGetsNobodyCutOff(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestAnAttackIsAnIncident in the store, once, with what was seen and done.
+func TestAnAttackIsAnIncident(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	for begin := time.Now(); s.node.threat.Status().Blocked == 0; {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("no block: %+v", s.node.threat.Status())
+		}
+		s.scan("198.51.100.7", 1)
+	}
+	eventually(t, "the block is written down", func() bool {
+		items, _, err := s.node.plane.Incidents(t.Context(), control.IncidentFilter{State: "open"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range items {
+			if n.Subject == "198.51.100.7/32" && n.Action == "blocked for 10m0s" && n.Evidence != "" {
+				return true
+			}
+		}
+		return false
+	})
+}

@@ -151,7 +151,16 @@ func (p *fakePlane) Findings(_ context.Context, most int) ([]threat.Finding, err
 	return testFindings, p.ask(control.Actor{}, most)
 }
 
+func (p *fakePlane) Incidents(_ context.Context, f control.IncidentFilter) ([]control.IncidentInfo, int64, error) {
+	return []control.IncidentInfo{testIncident}, 7, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Incident(_ context.Context, id string) (control.IncidentInfo, error) {
+	return testIncident, p.ask(control.Actor{}, id)
+}
+
 var (
+	testIncident = control.IncidentInfo{ID: "i1", Seq: 7, Detector: "replay", Subject: "203.0.113.7/32", Severity: threat.High, State: "open", Count: 3}
 	testThreat   = threat.Report{Mode: "monitor", Findings: map[string]uint64{"probe_scan": 2}}
 	testFindings = []threat.Finding{{Detector: "probe_scan", Addr: netip.MustParseAddr("203.0.113.7"), Points: 4, Evidence: "noise"}}
 )

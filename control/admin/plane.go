@@ -29,6 +29,8 @@ type Plane interface {
 
 	ThreatStatus(ctx context.Context) (threat.Report, error)
 	Findings(ctx context.Context, most int) ([]threat.Finding, error)
+	Incidents(ctx context.Context, f control.IncidentFilter) (items []control.IncidentInfo, next int64, err error)
+	Incident(ctx context.Context, id string) (control.IncidentInfo, error)
 
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)

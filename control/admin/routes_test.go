@@ -55,6 +55,9 @@ var samples = []struct {
 	{"reload-list", access.Admin, "/lists/drop/reload", "", control.ReloadList{Name: "drop"}},
 	{"get-threat", access.ReadOnly, "/threat", "", "threat"},
 	{"list-findings", access.ReadOnly, "/threat/findings?limit=7", "", 7},
+	{"list-incidents", access.ReadOnly, "/incidents?limit=3&cursor=9&state=open", "", control.IncidentFilter{State: "open", After: 9, Limit: 3}},
+	{"get-incident", access.ReadOnly, "/incidents/i1", "", "i1"},
+	{"move-incident", access.Admin, "/incidents/i1/contained", `{"for":"1h"}`, control.MoveIncident{ID: "i1", To: "contained", For: hour}},
 	{"get-policy", access.ReadOnly, "/policy?revision=4", "", asksPolicy(4)},
 	{"set-policy", access.Superuser, "/policy", `{"document":"schema = 1\n"}`, control.SetPolicy{Document: "schema = 1\n"}},
 	{"list-policies", access.ReadOnly, "/policy/history?limit=2&cursor=9", "", asksHistory{9, 2}},
@@ -162,7 +165,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 33 {
+	if changes != 34 {
 		t.Errorf("%d operations change something", changes)
 	}
 }

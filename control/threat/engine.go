@@ -146,6 +146,10 @@ func (g *Engine) take(s *policy.Snapshot, f Finding) {
 	g.findings.add(f)
 	g.count.findings[f.Detector]++
 	if !f.Addr.IsValid() {
+		if _, exception := s.Judge(policy.ThreatBlock, policy.Subject{User: f.User}, f.Time); exception != "" {
+			g.count.spared[sparedException]++
+			return
+		}
 		subject := "key " + f.Key
 		if f.Key == "" {
 			subject = "actor " + f.User

@@ -176,7 +176,7 @@ func (g *Engine) answer(s *policy.Snapshot, f Finding, x *standing, r rung, enfo
 	if enforced && stage != guard.Trusted && g.o.Suspects != nil {
 		g.o.Suspects.Set(f.Addr, stage, f.Time.Add(suspectFor))
 	}
-	if r >= throttled || spared != "" {
+	if (r >= throttled || spared != "") && spared != sparedException {
 		g.note(f, prefixOf(f.Addr).String(), "", severityOfRung(r, x.offences, spared), action)
 	}
 }

@@ -152,7 +152,7 @@ func TestASnapshotIsOneStateAndIsAStore(t *testing.T) {
 		t.Errorf("something is left: %v", err)
 	}
 	contents, err := sqlite.Check(t.Context(), copied)
-	if err != nil || contents.Schema != 3 || contents.Users != 2 || contents.Keys != 2 || contents.AuditRows < 3 || contents.Bytes == 0 {
+	if err != nil || contents.Schema != 4 || contents.Users != 2 || contents.Keys != 2 || contents.AuditRows < 3 || contents.Bytes == 0 {
 		t.Errorf("%+v, %v", contents, err)
 	}
 	if left, err := filepath.Glob(copied + "?*"); len(left) > 0 {
