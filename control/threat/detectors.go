@@ -94,7 +94,7 @@ func failedWith(e *event.Event, reasons ...string) bool {
 // NewSecretSpray finds who tries secret after secret. A phone with an old link fails with eight connections at a time and comes back every few seconds:
 // that is 3 a second at most.
 func NewSecretSpray() Detector {
-	return newLeaky(leaky{name: "secret_spray", most: 60, leak: 3, points: 4, what: "wrong secrets", weight: func(e event.Event) float32 {
+	return newLeaky(leaky{name: "secret_spray", most: 45, leak: 3, points: 4, what: "wrong secrets", weight: func(e event.Event) float32 {
 		if failedWith(&e, "bad_secret", "budget") {
 			return 1
 		}
@@ -105,7 +105,7 @@ func NewSecretSpray() Detector {
 // NewHandshakeOnly finds who connects and wants nothing: connections that close before a word is said or right after the answer, and sessions that carry
 // nothing. A health check comes every other second.
 func NewHandshakeOnly() Detector {
-	return newLeaky(leaky{name: "handshake_only", most: 30, leak: 0.5, points: 4, what: "connections that wanted nothing", weight: func(e event.Event) float32 {
+	return newLeaky(leaky{name: "handshake_only", most: 20, leak: 0.5, points: 4, what: "connections that wanted nothing", weight: func(e event.Event) float32 {
 		const nothing, short = 256, 5 * time.Second
 		switch {
 		case failedWith(&e, "eof") && (e.Received == 0 || e.Key != ""):
@@ -119,7 +119,7 @@ func NewHandshakeOnly() Detector {
 
 // NewConnectionFlood finds who opens connection after connection that nobody lets in. Those of users do not count, however many they are.
 func NewConnectionFlood() Detector {
-	return newLeaky(leaky{name: "connection_flood", most: 100, leak: 10, points: 6, what: "connections that were not let in", weight: func(e event.Event) float32 {
+	return newLeaky(leaky{name: "connection_flood", most: 80, leak: 10, points: 6, what: "connections that were not let in", weight: func(e event.Event) float32 {
 		switch {
 		case e.Kind == event.HandshakeFailed && e.Reason != "user" && e.Reason != "refused" && e.Reason != "expired":
 			return 1

@@ -125,7 +125,7 @@ func TestEveryDetectorFindsItsAttackAndNothingElse(t *testing.T) {
 		{
 			"connection_flood", NewConnectionFlood,
 			newTrace().fails(attacker, "eof", 200, 20*time.Millisecond),
-			mixed(newTrace().fails(attacker, "eof", 90, 0), 5000), "addr",
+			mixed(newTrace().fails(attacker, "eof", 75, 0), 5000), "addr",
 		},
 		{
 			"slow_hello", NewSlowHello,
