@@ -112,7 +112,7 @@ func TestAnAutomaticBlockEndsNoSession(t *testing.T) {
 	from := netip.MustParseAddr("203.0.113.7")
 	v := auth.Admit(key, from, b.clock())
 	ends := 0
-	session := &auth.Session{Conn: 1, Grant: v.Grant, Hello: access.Superuser, Relay: ended{&ends}}
+	session := &auth.Session{Conn: 1, Grant: v.Grant, Relay: ended{&ends}}
 	session.Grade(access.Standard)
 	b.sessions.Open(session)
 	defer b.sessions.Close(session, 0, 0)

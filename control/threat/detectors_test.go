@@ -141,6 +141,12 @@ func TestEveryDetectorFindsItsAttackAndNothingElse(t *testing.T) {
 			wander(newTrace(), countriesDay, time.Minute, 1<<16), wander(newTrace(), 100, time.Minute, 256), "key",
 		},
 		{
+			"key_fanout by AS numbers", func() Detector {
+				return NewKeyFanOut(func(a netip.Addr) (string, uint32) { return "DE", uint32(a.As4()[2]) + 1 })
+			},
+			wander(newTrace(), asnsDay, time.Minute, 256), wander(newTrace(), asnsDay-1, time.Minute, 256), "key",
+		},
+		{
 			"dormant_key", func() Detector { return NewDormantKey(func(string) time.Time { return day0.Add(-10 * dayLong) }) },
 			newTrace().pass(21*dayLong).uses(attacker, "k1"),
 			newTrace().uses(attacker, "k1").pass(29*dayLong).uses(attacker, "k1"), "key",
