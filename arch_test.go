@@ -28,6 +28,7 @@ security/policy
 proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/alert
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/audit
+proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/threat
 proxy/upstream
 proxy control
 control/admin control/pages

@@ -229,7 +229,7 @@ type Policy struct {
 	// refuse nothing), enforce, or "enforce 10%" for a tenth of all clients, always the
 	// same ones. Known: access.level, access.pattern, addrs.user, auth.strength, bytes.user, conns.addr,
 	// conns.key, conns.prefix, conns.user, encryption.required, geo.country, overload.level, rate.accept, rate.failures,
-	// transport.min. A control left out is in monitor. What `mtguard policy` sets goes over it.
+	// threat.block, transport.min. A control left out is in monitor. What `mtguard policy` sets goes over it.
 	// Bounds of memory (conns.total, conns.half_open) are always enforced and have no mode.
 	// Reload: yes.
 	Controls map[string]string `toml:"controls" example:"\"rate.accept\" = \"enforce 10%\""`

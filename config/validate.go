@@ -227,7 +227,7 @@ func (c *checker) limits() {
 var (
 	controls = []string{
 		"access.level", "access.pattern", "addrs.user", "auth.strength", "bytes.user", "conns.addr", "conns.key", "conns.prefix", "conns.user",
-		"encryption.required", "geo.country", "overload.level", "rate.accept", "rate.failures", "transport.min",
+		"encryption.required", "geo.country", "overload.level", "rate.accept", "rate.failures", "threat.block", "transport.min",
 	}
 	bounds = []string{"conns.total", "conns.half_open"}
 )

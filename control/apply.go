@@ -203,6 +203,9 @@ func (p *Plane) refuse(x *transaction, c Change, err error) error {
 	if !ok || e.Kind != Denied && e.Kind != Refused || x.o.DryRun {
 		return err
 	}
+	if e.Kind == Denied && p.parts.Denied != nil {
+		p.parts.Denied(x.by, c.action())
+	}
 	_, failed := p.store.Update(context.WithoutCancel(x.ctx), func(tx *store.Tx) error {
 		x.tx, x.details = tx, nil
 		return x.audit(c, auditlog.Refused, e.Text)

@@ -52,7 +52,9 @@ type Result struct {
 	Exception *ExceptionInfo `json:"exception,omitempty"`
 	Policy    *PolicyInfo    `json:"policy,omitempty"`
 	Finding   *FindingInfo   `json:"finding,omitempty"`
+	Incident  *IncidentInfo  `json:"incident,omitempty"`
 	Ended     int            `json:"ended,omitempty"` // live sessions
+	Spared    []string       `json:"spared,omitempty" doc:"prefixes that the node did not block, since somebody is there"`
 }
 
 // Change is something an actor may ask for. The list is closed: every change is

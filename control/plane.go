@@ -65,6 +65,11 @@ type Parts struct {
 	// Limits says where an address is with the limits that are counted by address;
 	// nil: nobody counts. It sets neither Mode nor Exception.
 	Limits func(addr netip.Addr, now time.Time) []LimitInfo
+	// Denied, unless nil, is told who asked for a change that his level does not
+	// allow, and for which. It must not block.
+	Denied func(by Actor, action string)
+	// Threat is what watches for attacks; nil: nobody does.
+	Threat Threat
 	// Records are the connections of the time since then; nil: none are kept.
 	Records func(since time.Time) iter.Seq[preview.Record]
 	// Watch looks after the node's cryptography; nil: nobody does.
@@ -140,6 +145,7 @@ type Plane struct {
 	held          string
 	flushed       flushState
 	bundlesAt     time.Time // when bundles were looked for; of Run's goroutine
+	automaticAt   time.Time // when automatic rules were swept; of Run's goroutine
 	folded        int       // day of the last fold; of Run's goroutine
 }
 

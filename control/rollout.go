@@ -223,11 +223,13 @@ var stepBackActor = Actor{Name: "rollout", Level: access.Superuser}
 const minExcess = 10
 
 // stepsBack reports whether a control in that stage may step back by itself: it is
-// enforced for a share, as a trial. Whom a rule refuses somebody has chosen, and he
-// must not undo it by knocking; nor is what is enforced for all on trial.
+// enforced for a share, as a trial. Whom a rule refuses somebody has chosen, and who
+// attacks has chosen it himself; neither must undo it by knocking. Nor is what is enforced for all on trial.
 func stepsBack(name string, c policy.Control) bool {
 	switch name {
 	case policy.AccessLevel, policy.AccessPattern, policy.GeoCountry:
+		return false
+	case policy.ThreatBlock:
 		return false
 	}
 	return 0 < share(c) && share(c) < 100

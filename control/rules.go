@@ -270,7 +270,11 @@ func (c Block) apply(x *transaction) error {
 	if time.Duration(c.For) > maxBlock {
 		return invalid("for", "a block holds for %v at most", Duration(maxBlock))
 	}
-	return AddRule{Match: c.Target, Level: access.None, Until: x.now.Add(time.Duration(c.For))}.apply(x)
+	if err := (AddRule{Match: c.Target, Level: access.None, Until: x.now.Add(time.Duration(c.For))}).apply(x); err != nil {
+		return err
+	}
+	x.sayWhomItHits(c.Target)
+	return nil
 }
 
 func (c Unblock) apply(x *transaction) error {

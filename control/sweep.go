@@ -72,6 +72,11 @@ func (p *Plane) tick(ctx context.Context) {
 	for _, name := range p.dueLists(now) {
 		p.report("list", p.readList(ctx, name, false))
 	}
+	if since := now.Sub(p.automaticAt); held == "" && (since >= sweepAutomaticEvery || since < 0) {
+		p.automaticAt = now
+		p.report("automatic rules", p.sweepAutomatic(ctx, now))
+		p.report("incidents", p.sweepIncidents(ctx, now))
+	}
 	if today := dayOf(now); held == "" && today != p.folded {
 		p.folded = today
 		p.report("fold", p.fold(ctx, now))

@@ -26,7 +26,7 @@ var harsh = []string{
 }
 
 // watched are the controls that refuse somebody by that policy. Of the others with a mode bytes.user delays and refuses
-// nobody, and overload.level has no reason to.
+// nobody, and overload.level and threat.block have no reason to.
 var watched = []string{"access.level", "access.pattern", "addrs.user", "auth.strength", "conns.addr", "conns.key", "conns.prefix", "conns.user",
 	"encryption.required", "geo.country", "rate.accept", "rate.failures", "transport.min"}
 
@@ -76,7 +76,7 @@ func governed(t *testing.T, mode string) *world {
 	s := behindBalancer(t, w.site.Addr().String(), w.tele)
 	s.values["log.level"] = "warn"
 	delete(s.values, "limits.new_per_prefix") // the policy has it
-	modes := map[string]string{"bytes.user": mode, "overload.level": mode}
+	modes := map[string]string{"bytes.user": mode, "overload.level": mode, "threat.block": mode}
 	for _, name := range watched {
 		modes[name] = mode
 	}

@@ -18,7 +18,7 @@ import (
 func (n *Node) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		stats.NewCollector(&n.stats, slices.Concat(n.watcher.families(), n.alerts.Metrics(), []stats.Family{
+		stats.NewCollector(&n.stats, slices.Concat(n.watcher.families(), n.alerts.Metrics(), n.threat.Families(), []stats.Family{
 			buildInfo(), stats.EventDrops(n.bus.Dropped), stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})...),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

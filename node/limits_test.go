@@ -107,7 +107,7 @@ func TestEveryControlIsAsked(t *testing.T) {
 		}
 	}
 	replayed := preview.Checks()
-	if got, want := names(replayed.Accept), names(s.node.stages.Accept, policy.OverloadLevel); !slices.Equal(got, want) {
+	if got, want := names(replayed.Accept), names(s.node.stages.Accept, policy.OverloadLevel, policy.ThreatBlock); !slices.Equal(got, want) {
 		t.Errorf("a preview asks %v at accept, the node %v", got, want)
 	}
 	if got, want := names(replayed.Hello), names(s.node.stages.Hello); !slices.Equal(got, want) {

@@ -46,6 +46,8 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Around:    n.around(),
 
 		AuditAfter: n.options.AuditAfter,
+		Threat:     n.threat,
+		Denied:     n.denied,
 	})
 }
 

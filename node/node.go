@@ -30,6 +30,7 @@ import (
 	"mtguard/control/admin"
 	"mtguard/control/alert"
 	"mtguard/control/preview"
+	"mtguard/control/threat"
 	"mtguard/mtproto"
 	"mtguard/proxy"
 	"mtguard/proxy/auth"
@@ -57,32 +58,35 @@ type Options struct {
 
 // Node is a running proxy.
 type Node struct {
-	options  Options
-	log      *slog.Logger
-	dir      *statedir.Dir
-	state    *state
-	plane    *control.Plane
-	alerts   *alert.Manager
-	live     policy.Live
-	seed     [16]byte // of every snapshot
-	lowered  int      // what affordable came to last
-	started  time.Time
-	server   *proxy.Server
-	stages   guard.Stages
-	accepts  *guard.AcceptRate
-	failures *guard.FailureRate
-	cover    *proxy.Cover
-	engine   relay.Engine
-	auth     *auth.Authenticator
-	memory   *replayMemory
-	watcher  *watcher
-	recorder *preview.Recorder // nil when it could not be opened
-	sessions auth.Sessions
-	stats    stats.Counters
-	bus      *event.Bus
-	serving  atomic.Bool
-	pressure pressure
-	load24   loadWatch
+	options    Options
+	log        *slog.Logger
+	dir        *statedir.Dir
+	state      *state
+	plane      *control.Plane
+	alerts     *alert.Manager
+	live       policy.Live
+	seed       [16]byte // of every snapshot
+	lowered    int      // what affordable came to last
+	started    time.Time
+	server     *proxy.Server
+	stages     guard.Stages
+	accepts    *guard.AcceptRate
+	failures   *guard.FailureRate
+	cover      *proxy.Cover
+	engine     relay.Engine
+	auth       *auth.Authenticator
+	memory     *replayMemory
+	watcher    *watcher
+	recorder   *preview.Recorder // nil when it could not be opened
+	sessions   auth.Sessions
+	stats      stats.Counters
+	bus        *event.Bus
+	serving    atomic.Bool
+	pressure   pressure
+	load24     loadWatch
+	suspects   *guard.Suspects
+	threat     *threat.Engine
+	usedBefore map[string]time.Time // secrets, at the start; read only
 
 	listeners []net.Listener
 	metrics   net.Listener  // nil when off
@@ -126,6 +130,7 @@ func (n *Node) build(file *config.File) (err error) {
 	if n.alerts, err = n.newAlerts(); err != nil {
 		return err
 	}
+	n.newThreat()
 	if n.plane, err = n.newPlane(); err != nil {
 		return err
 	}
@@ -134,6 +139,7 @@ func (n *Node) build(file *config.File) (err error) {
 	if _, err := n.load(file); err != nil {
 		return err
 	}
+	n.noteLastUses()
 	n.openRecorder(file)
 	n.stats.Reload(true, time.Now())
 	if n.engine, err = relay.New(relay.Kind(file.Proxy.Engine)); err != nil {
@@ -258,6 +264,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.watchLoad(background) })
 	work.Go(func() { n.plane.RunAudits(background) })
 	n.record(background, &work)
+	n.guardThreats(background, &work)
 	n.serveManagement(background, &work)
 	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}

@@ -11,6 +11,7 @@ import (
 	"mtguard/control/pages"
 	"mtguard/node/links"
 	"mtguard/security/keys"
+	"mtguard/telemetry/event"
 )
 
 // pageURL is the address of the page with that token, "" while pages are off.
@@ -36,7 +37,10 @@ func (n *Node) servePages(ctx context.Context, work *sync.WaitGroup) {
 			return pages.Site{Address: cover.Address, Name: cover.Name}
 		},
 		BehindProxy: file.Pages.CertFile == "",
-		Log:         n.log,
+		Guessed: func(client netip.Addr) {
+			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: client, Control: "pages", Reason: "page"})
+		},
+		Log: n.log,
 	})
 	work.Go(func() {
 		defer handler.Close()

@@ -20,6 +20,8 @@ const (
 	handshakeMemory = 1 << 17
 	// acceptPrefixes is how many prefixes have a rate of their own.
 	acceptPrefixes = 1 << 16
+	// suspectAddresses is how many addresses may be suspects, and from how many it is remembered that somebody authenticated from them.
+	suspectAddresses = 1 << 15
 )
 
 // wire builds the parts and joins them. Every check stands here by name.
@@ -38,6 +40,7 @@ func (n *Node) wire(file *config.File) {
 			guard.PerNetwork{},
 			n.accepts,
 			n.failures,
+			n.suspects,
 		},
 		Hello: []guard.Check{
 			guard.HelloRules{},
@@ -68,6 +71,7 @@ func (n *Node) wire(file *config.File) {
 		Cover:     n.cover,
 		Occupancy: guard.NewOccupancy(),
 		Covered:   guard.NewOccupancy(),
+		Suspects:  n.suspects,
 		Events:    n.bus,
 		Stats:     &n.stats,
 		Log:       n.log,

@@ -155,13 +155,20 @@ func (x *conn) identify(early []byte) (*handshake.Client, *handshake.Failure) {
 // refuse tells of a handshake that failed. What the peer is shown does not depend
 // on why.
 func (x *conn) refuse(f *handshake.Failure) {
-	x.emit(event.HandshakeFailed, f.Reason(), relay.Result{})
+	b := x.brief()
+	e := b.event(event.HandshakeFailed, f.Reason(), x.key, relay.Result{Up: int64(len(f.Read))})
+	e.Skew, e.Hello = f.Skew, x.said
+	x.s.Events.Emit(e)
 	outcome := stats.OutcomeCovered
 	switch f.Result {
 	case stats.ResultRevoked:
 		x.emit(event.Tripwire, f.Reason(), relay.Result{})
 	case stats.ResultUser, stats.ResultRefused:
 		outcome = stats.OutcomeLimited
+	}
+	if f.Result != stats.ResultRefused && !f.Gone && !(f.Ended && len(f.Read) == 0) && x.s.Suspects.Slowed(&x.Conn) {
+		x.discard(outcome) // a suspect whose handshakes fail too often does not even see the site
+		return
 	}
 	x.mask(f, outcome)
 }

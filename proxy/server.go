@@ -43,6 +43,7 @@ type Server struct {
 	// Occupancy counts the connections per address, Covered those of them that
 	// are shown the cover site.
 	Occupancy, Covered *guard.Occupancy
+	Suspects           *guard.Suspects // nil: nobody is suspected
 	Events             event.Sink
 	Stats              *stats.Counters
 	Log                *slog.Logger

@@ -385,4 +385,28 @@ mutate "audits, age of a control in its mode" control/auditview.go 'case first &
 mutate "audits, sightings of the last day" control/auditview.go 'tx.CountSightings(store.SeenUsing, now.Add(-useWindow))' 'tx.CountSightings(store.SeenUsing, now.Add(-99*useWindow))' ./control
 mutate "audits, metrics" node/http.go 'stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})...)' '})...)' ./node
 mutate "audits, exit code of what could not be told" cmd/mtguard/audit.go 'case unmade > 0:' 'case false:' ./cmd/mtguard
+mutate "threat, unplugged from the events" node/node.go 'n.guardThreats(background, &work)' '' ./node
+mutate "threat, suspects unplugged from the door" node/wire.go 'n.suspects,' '' ./node
+mutate "threat, blocks unplugged from the plane" node/threat.go 'result, err := r.n.plane.Apply(ctx, control.ThreatActor, c, control.Options{Reason: "attacks"})' 'result, err := control.Result{}, error(nil); _ = c' ./node
+mutate "threat, guard of shared addresses" control/threat/ladder.go 'case r > throttled && g.o.Regular(f.Addr, f.Time):' 'case false:' ./control/threat
+mutate "threat, guard of shared addresses at the door" proxy/guard/suspects.go 'if v.Action != Allow && s.Regular(c.Addr.Addr(), c.At) {' 'if false {' ./proxy/guard
+mutate "threat, guard of shared addresses in the plane" control/threats.go 'return len(p.lately(prefix, now, 1)) > 0' 'return false' ./control
+mutate "threat, pinned addresses" control/threat/ladder.go 'case d.Pinned:' 'case false:' ./control/threat
+mutate "threat, exceptions" control/threat/ladder.go 'case exception != "":' 'case exception == "none":' ./control/threat
+mutate "threat, budget of blocks" control/threat/ladder.go '+1 > float32(perMinute) {' '+1 < 0 {' ./control/threat
+mutate "threat, monitor" control/threat/ladder.go 'if enforced && stage != guard.Trusted' 'if stage != guard.Trusted' ./control/threat
+mutate "threat, decay of scores" control/threat/ladder.go 'math.Exp2(-age)' 'math.Exp2(0*age)' ./control/threat
+mutate "threat, growth of blocks" control/threat/ladder.go 'x.offences = min(x.offences+1, uint8(len(terms)))' '' ./control/threat
+mutate "threat, sessions go on" proxy/auth/level.go 'Now: now, Ignore: access.ByThreat}' 'Now: now}' ./control
+mutate "threat, failed handshakes of suspects" proxy/conn.go 'x.s.Suspects.Slowed(&x.Conn)' 'false' ./node
+mutate "threat, probe scans" control/threat/probe.go 'p.kinds[kind] = now' '' ./control/threat
+mutate "threat, replays" control/threat/keys.go 'level > replayMost' 'level > 100' ./control/threat
+mutate "threat, moving clocks" control/threat/keys.go 'x.most-x.least >= clockMoves' 'false' ./control/threat
+mutate "threat, leaked links" control/threat/keys.go 'asns >= asnsDay,' 'false,' ./control/threat
+mutate "threat, countries of a link" control/threat/keys.go 'countries >= countriesDay,' 'false,' ./control/threat
+mutate "threat, secrets that wake up" control/threat/keys.go 'slept >= sleeps' 'false' ./control/threat
+mutate "threat, drift" control/threat/drift.go 'x.sum[0] <= driftMost' 'true' ./control/threat
+mutate "threat, tripwires" control/threat/keys.go 'if e.Kind != event.Tripwire || e.Key == "" {' 'if true {' ./control/threat
+mutate "incidents, exception of a false positive" control/incidents.go 'if err := e.apply(x); err != nil {' 'if false {' ./control
+mutate "incidents, one for the same" control/incidents.go 'n, err := tx.OpenIncident(note.Detector, note.Subject)' 'n, err := store.Incident{}, error(store.ErrNotFound)' ./control
 exit $lived

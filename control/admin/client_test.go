@@ -74,6 +74,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"limits", func() (any, error) {
 			return c.CheckLimits(ctx, control.LimitQuery{Addr: "203.0.113.7", User: "n"})
 		}, testLimits, control.LimitQuery{Addr: "203.0.113.7", User: "n"}},
+		{"threat", func() (any, error) { return c.Threat(ctx) }, testThreat, "threat"},
+		{"threat findings", func() (any, error) { return c.ThreatFindings(ctx, 9) }, testFindings, 9},
+		{"incident", func() (any, error) { return c.Incident(ctx, "i1") }, testIncident, "i1"},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
 		{"policy in force", func() (any, error) { return c.Policy(ctx, control.PolicyInForce) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(-1)},
 		{"policy before any", func() (any, error) { return c.Policy(ctx, 0) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(0)},
@@ -117,6 +120,10 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, r.want) || !reflect.DeepEqual(plane.last(), r.asks) {
 			t.Errorf("%s: %#v, %v, asked %#v", r.name, got, err, plane.last())
 		}
+	}
+	incidents, after, err := c.Incidents(ctx, control.IncidentFilter{State: "open", After: 9, Limit: 3})
+	if err != nil || after != 7 || len(incidents) != 1 || plane.last() != (control.IncidentFilter{State: "open", After: 9, Limit: 3}) {
+		t.Errorf("incidents: %v %d %v", incidents, after, err)
 	}
 	users, next, err := c.Users(ctx, control.UserFilter{After: "bo", Limit: 3, State: "ok", Source: "admin"})
 	if err != nil || next != "nadia" || len(users) != 1 || !reflect.DeepEqual(users[0], plane.user) || plane.last() != (control.UserFilter{After: "bo", Limit: 3, State: "ok", Source: "admin"}) {
@@ -176,6 +183,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		}, control.AddRule{Match: "203.0.113.*", From: expires, Until: expires, Schedule: "mon-fri 08:00-18:00", Pinned: true}},
 		{"remove rule", func(o ChangeOptions) (control.Result, error) { return c.RemoveRule(ctx, "r1", o) }, control.RemoveRule{ID: "r1"}},
 		{"confirm rule", func(o ChangeOptions) (control.Result, error) { return c.ConfirmRule(ctx, "r1", o) }, control.ConfirmRule{ID: "r1"}},
+		{"incident", func(o ChangeOptions) (control.Result, error) {
+			return c.MoveIncident(ctx, "i1", control.IncidentContained, IncidentBody{For: new(hour)}, o)
+		}, control.MoveIncident{ID: "i1", To: "contained", For: hour}},
 		{"block", func(o ChangeOptions) (control.Result, error) {
 			return c.Block(ctx, BlockBody{Target: "2001:db8::/32", For: new(hour)}, o)
 		}, control.Block{Target: "2001:db8::/32", For: hour}},

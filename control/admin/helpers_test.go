@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"mtguard/control/alert"
 	"mtguard/control/audit"
 	"mtguard/control/preview"
+	"mtguard/control/threat"
 	"mtguard/security/access"
 )
 
@@ -141,6 +143,28 @@ type (
 	asksHistory [2]int64
 	asksExplain string
 	asksDiff    [2]int64
+)
+
+func (p *fakePlane) ThreatStatus(context.Context) (threat.Report, error) {
+	return testThreat, p.ask(control.Actor{}, "threat")
+}
+
+func (p *fakePlane) ThreatFindings(_ context.Context, most int) ([]threat.Finding, error) {
+	return testFindings, p.ask(control.Actor{}, most)
+}
+
+func (p *fakePlane) Incidents(_ context.Context, f control.IncidentFilter) ([]control.IncidentInfo, int64, error) {
+	return []control.IncidentInfo{testIncident}, 7, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Incident(_ context.Context, id string) (control.IncidentInfo, error) {
+	return testIncident, p.ask(control.Actor{}, id)
+}
+
+var (
+	testIncident = control.IncidentInfo{ID: "i1", Seq: 7, Detector: "replay", Subject: "203.0.113.7/32", Severity: threat.High, State: "open", Count: 3}
+	testThreat   = threat.Report{Mode: "monitor", Findings: map[string]uint64{"probe_scan": 2}}
+	testFindings = []threat.Finding{{Detector: "probe_scan", Addr: netip.MustParseAddr("203.0.113.7"), Points: 4, Evidence: "noise"}}
 )
 
 func (p *fakePlane) Policy(_ context.Context, revision int64) (control.PolicyInfo, error) {

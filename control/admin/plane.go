@@ -7,6 +7,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/advisory"
 	"mtguard/control/alert"
+	"mtguard/control/threat"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
@@ -26,6 +27,11 @@ type Plane interface {
 	Lists(ctx context.Context) ([]control.ListInfo, error)
 	CheckAccess(ctx context.Context, q control.CheckQuery) (control.AccessReport, error)
 	CheckLimits(ctx context.Context, q control.LimitQuery) ([]control.LimitInfo, error)
+
+	ThreatStatus(ctx context.Context) (threat.Report, error)
+	ThreatFindings(ctx context.Context, most int) ([]threat.Finding, error)
+	Incidents(ctx context.Context, f control.IncidentFilter) (items []control.IncidentInfo, next int64, err error)
+	Incident(ctx context.Context, id string) (control.IncidentInfo, error)
 
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)

@@ -64,6 +64,13 @@ var routes = []route{
 	{http.MethodDelete, "/lists/{name}", operates, "remove-list", "Take a list out with all its entries", typed((*server).removeList)},
 	{http.MethodPost, "/lists/{name}/reload", operates, "reload-list", "Read a list now", typed((*server).reloadList)},
 
+	{http.MethodGet, "/threat", reads, "get-threat", "What was found of attacks, and done about them", typed((*server).getThreat)},
+	{http.MethodGet, "/threat/findings", reads, "list-threat-findings", "The last findings, the newest first", typed((*server).listThreatFindings)},
+
+	{http.MethodGet, "/incidents", reads, "list-incidents", "List incidents, the newest first", typed((*server).listIncidents)},
+	{http.MethodGet, "/incidents/{id}", reads, "get-incident", "Show an incident with its timeline and similar ones", typed((*server).getIncident)},
+	{http.MethodPost, "/incidents/{id}/{to}", operates, "move-incident", "Take an incident to another state: acknowledged, contained, resolved or false-positive", typed((*server).moveIncident)},
+
 	{http.MethodGet, "/policy", reads, "get-policy", "The policy in force, or an earlier revision", typed((*server).getPolicy)},
 	{http.MethodPut, "/policy", owns, "set-policy", "Replace the policy", typed((*server).setPolicy, revised)},
 	{http.MethodGet, "/policy/history", reads, "list-policies", "The revisions of the policy, the newest first", typed((*server).listPolicies)},

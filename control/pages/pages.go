@@ -32,6 +32,7 @@
 // # Privacy
 //
 // Nothing here logs a request, an address or a token. Viewing is counted by the [Source] without saying who viewed.
+// Of a wrong token [Options.Guessed] learns the address and nothing else.
 package pages
 
 import (
@@ -110,8 +111,10 @@ type Options struct {
 	Strangers ratelimit.Limit
 	// CoverRequests is how many requests to the cover site may be under way, of which one prefix may have a quarter. Zero means 64.
 	CoverRequests int
-	Now           func() time.Time // nil: time.Now
-	Log           *slog.Logger     // nil: none
+	// Guessed, unless nil, is told who asked for a page that is not there. It must not block.
+	Guessed func(client netip.Addr)
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: none
 }
 
 // DefaultStrangers is far above what a browser needs for a page of the cover site.
@@ -137,6 +140,7 @@ type Handler struct {
 	qr          func(string) (string, error)
 	cover       *cover
 	behindProxy bool
+	guessed     func(netip.Addr)
 	strangers   ratelimit.Limit
 	rates       *ratelimit.Limiter // strangers by prefix
 	readers     *ratelimit.Limiter // of one page, by prefix
@@ -149,7 +153,7 @@ type Handler struct {
 // NewHandler returns the handler. Close it when it is no longer used.
 func NewHandler(o Options) *Handler {
 	h := &Handler{
-		source: o.Source, qr: o.QR, behindProxy: o.BehindProxy, strangers: o.Strangers, now: o.Now, log: o.Log,
+		source: o.Source, qr: o.QR, behindProxy: o.BehindProxy, guessed: o.Guessed, strangers: o.Strangers, now: o.Now, log: o.Log,
 		rates: ratelimit.New(prefixes), guesses: ratelimit.New(prefixes), readers: ratelimit.New(prefixes),
 	}
 	if h.strangers == (ratelimit.Limit{}) {
@@ -193,6 +197,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		if path.token != "" {
 			h.countGuess(client, path.token, now)
+			if h.guessed != nil {
+				h.guessed(client)
+			}
 		}
 		h.stranger(w, r, client, "", now)
 	}

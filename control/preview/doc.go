@@ -44,7 +44,8 @@
 // # What cannot be seen
 //
 // overload.level depends on the machine, conns.half_open on the order within a
-// handshake, and bytes.user refuses nobody. A connection that was refused at the door when it came is a stranger: who it was
+// handshake, bytes.user refuses nobody, and threat.block goes by what the node has
+// found out since it started. A connection that was refused at the door when it came is a stranger: who it was
 // nobody knows. And a client that is refused comes again, which no record shows:
 // numbers are of connections as they came, not of attempts.
 //

@@ -57,7 +57,7 @@ type UserCount struct {
 const mostUsers = 100
 
 // notJudged are the controls that records say nothing about.
-var notJudged = []string{policy.HalfOpen, policy.BytesUser, policy.OverloadLevel}
+var notJudged = []string{policy.HalfOpen, policy.BytesUser, policy.OverloadLevel, policy.ThreatBlock}
 
 // Judges reports whether records say enough for a control to be judged.
 func Judges(control string) bool { return !slices.Contains(notJudged, control) }

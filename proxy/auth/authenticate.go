@@ -94,6 +94,8 @@ type Verdict struct {
 	Key *keys.Key
 	// Grant is set with stats.ResultOK. The caller releases it.
 	Grant *Grant
+	// Skew is by how much the hello's clock is behind ours, with stats.ResultClock.
+	Skew time.Duration
 }
 
 // Authenticate finds the key whose secret made h and lets the client in, unless
@@ -109,7 +111,7 @@ func (a *Authenticator) Authenticate(s *policy.Snapshot, from netip.Addr, h Hell
 	}
 	key := s.Keys.At(i)
 	if skew := now.Sub(found.sentAt); skew > s.Skew || skew < -s.Skew {
-		return Verdict{Result: stats.ResultClock, Key: key}
+		return Verdict{Result: stats.ResultClock, Key: key, Skew: skew}
 	}
 	seen := a.Replay
 	if !h.Timed() {

@@ -16,7 +16,8 @@ func Ceiling(s *policy.Snapshot, from netip.Addr, user string, now time.Time) ac
 	if s == nil {
 		return access.Standard
 	}
-	q := access.Query{Addr: from, Now: now}
+	// What the node has shut out by itself meets those who come, at the door. It never takes anything from somebody who is in.
+	q := access.Query{Addr: from, Now: now, Ignore: access.ByThreat}
 	d := s.Access.Check(q)
 	if d.Level >= access.Standard {
 		return d.Level // nothing refuses here
@@ -27,7 +28,7 @@ func Ceiling(s *policy.Snapshot, from netip.Addr, user string, now time.Time) ac
 			q.Ignore |= access.ControlsOf(control)
 		}
 	}
-	if q.Ignore == 0 {
+	if q.Ignore == access.ByThreat {
 		return d.Level
 	}
 	return s.Access.Check(q).Level
@@ -42,7 +43,7 @@ func HelloCeiling(s *policy.Snapshot, from netip.Addr, user, serverName, ja4 str
 	if name, print := s.Access.Patterns(); !name && !print {
 		return access.Superuser
 	}
-	d := s.Access.Check(access.Query{Addr: from, Now: now, ServerName: serverName, JA4: ja4, Ignore: access.ByAddress | access.ByCountry})
+	d := s.Access.Check(access.Query{Addr: from, Now: now, ServerName: serverName, JA4: ja4, Ignore: access.ByAddress | access.ByCountry | access.ByThreat})
 	if d.Control != access.ControlPattern {
 		return access.Superuser
 	}

@@ -51,7 +51,7 @@ func (HelloRules) Check(c *Conn) Verdict {
 // barredBy tells whether one control's rules give level none by themselves, without what the rules of the others refuse. Each is judged so,
 // since each has a mode of its own: one that is only watched must neither hide what another refuses nor lend it its own refusals.
 func (c *Conn) barredBy(own access.Controls, reason string) Verdict {
-	const all = access.ByAddress | access.ByCountry | access.ByPattern
+	const all = access.ByAddress | access.ByCountry | access.ByPattern | access.ByThreat
 	if c.Policy == nil || own != access.ByPattern && c.Access.Level >= access.Standard {
 		return Verdict{} // nothing of what is left out decided that
 	}

@@ -64,6 +64,8 @@ type Failure struct {
 	// for the second time, good no more, of a user who is not served, or in a form
 	// that cannot be answered.
 	Key *keys.Key
+	// Skew is by how much the client's clock is behind ours, with stats.ResultClock.
+	Skew time.Duration
 }
 
 // Reason is the result in a word, or why the user is not served.
@@ -352,5 +354,5 @@ func (r *reader) failure(why stats.Result, t mtproto.Transport) *Failure {
 }
 
 func (r *reader) refusal(v auth.Verdict, t mtproto.Transport) *Failure {
-	return &Failure{Result: v.Result, Refusal: v.Refusal, Transport: t, Read: r.b, Key: v.Key}
+	return &Failure{Result: v.Result, Refusal: v.Refusal, Transport: t, Read: r.b, Key: v.Key, Skew: v.Skew}
 }

@@ -87,6 +87,8 @@ func controlName(c Controls) string {
 		return ControlCountry
 	case ByPattern:
 		return ControlPattern
+	case ByThreat:
+		return ControlThreat
 	}
 	return ControlLevel
 }

@@ -27,7 +27,7 @@ func TestPrecedence(t *testing.T) {
 	}{
 		"most specific prefix, whatever its source": {
 			[]string{"a 192.0.2.0/24 admin", "b 192.0.2.0/25 none feed", "c 192.0.2.1 read_only automatic"},
-			map[string]want{"192.0.2.200": {Admin, "a", ControlLevel}, "192.0.2.2": {None, "b", ControlLevel}, "192.0.2.1": {ReadOnly, "c", ControlLevel}},
+			map[string]want{"192.0.2.200": {Admin, "a", ControlLevel}, "192.0.2.2": {None, "b", ControlLevel}, "192.0.2.1": {ReadOnly, "c", ControlThreat}},
 		},
 		"a range is the prefixes it is made of": {
 			[]string{"a 192.0.2.0-192.0.2.64 none", "b 192.0.2.0/27 admin", "c 192.0.2.64/31 superuser"},
@@ -44,7 +44,7 @@ func TestPrecedence(t *testing.T) {
 		},
 		"operator before automatic before feed": {
 			[]string{"a 192.0.2.0/24 none feed", "b 192.0.2.0/24 read_only automatic", "c 192.0.2.0/25 none automatic", "d 192.0.2.0/25 admin", "e 198.51.100.0/24 none feed"},
-			map[string]want{"192.0.2.200": {ReadOnly, "b", ControlLevel}, "192.0.2.1": {Admin, "d", ControlLevel}, "198.51.100.1": {None, "e", ControlLevel}},
+			map[string]want{"192.0.2.200": {ReadOnly, "b", ControlThreat}, "192.0.2.1": {Admin, "d", ControlLevel}, "198.51.100.1": {None, "e", ControlLevel}},
 		},
 		"then the stricter, then the lower ID": {
 			[]string{"a 192.0.2.0/24 standard feed", "b 192.0.2.0/24 read_only feed", "d 192.0.2.0/25 none feed", "c 192.0.2.0/25 none feed"},
@@ -52,7 +52,7 @@ func TestPrecedence(t *testing.T) {
 		},
 		"the same holds for lists": {
 			[]string{"a list:drop none feed", "b list:drop read_only automatic", "c 192.0.2.200 standard feed"},
-			map[string]want{"192.0.2.1": {ReadOnly, "b", ControlLevel}, "192.0.2.200": {ReadOnly, "b", ControlLevel}},
+			map[string]want{"192.0.2.1": {ReadOnly, "b", ControlThreat}, "192.0.2.200": {ReadOnly, "b", ControlThreat}},
 		},
 		"pinned against automatic and feed of any length": {
 			[]string{"a 192.0.2.0/24 standard pinned", "b 192.0.2.1 none automatic", "c list:drop none feed", "d 192.0.2.2 none", "e 192.0.0.0/16 none feed"},
@@ -60,7 +60,7 @@ func TestPrecedence(t *testing.T) {
 		},
 		"a pinned list": {
 			[]string{"a list:friends standard pinned", "b 192.0.2.7 none automatic", "c 192.0.2.8 none automatic"},
-			map[string]want{"192.0.2.7": {Standard, "a", ControlLevel}, "192.0.2.8": {None, "c", ControlLevel}},
+			map[string]want{"192.0.2.7": {Standard, "a", ControlLevel}, "192.0.2.8": {None, "c", ControlThreat}},
 		},
 		"loopback": {
 			[]string{"a 0.0.0.0/0 none", "b ::/0 none", "c 127.0.0.1 none feed", "d 127.0.0.2 none automatic", "e 127.0.0.3 none", "f country:unknown none"},

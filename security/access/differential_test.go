@@ -66,6 +66,9 @@ func (w *world) naive(q Query) answer {
 			ok, control = q.JA4 != "" && naiveGlob(rest, q.JA4), ByPattern
 		default:
 			c.bits, ok = w.inAddress(text, a)
+			if r.Source == Automatic {
+				control = ByThreat
+			}
 		}
 		if !ok || q.Ignore&control != 0 && r.Level < Standard {
 			continue
@@ -102,6 +105,8 @@ func (w *world) naive(q Query) answer {
 		result.level, result.id = best.rule.Level, best.rule.ID
 		if best.group > 0 {
 			result.control = "geo.country"
+		} else if best.rule.Source == Automatic {
+			result.control = "threat.block"
 		}
 	}
 	for _, r := range patterns {
@@ -365,7 +370,7 @@ func randomQuery(r *rand.Rand) Query {
 	q := Query{Addr: randomAddr(r), Now: epoch.Add(time.Duration(r.IntN(20*24*60)-10*24*60) * time.Minute),
 		ServerName: names[r.IntN(len(names))], JA4: prints[r.IntN(len(prints))]}
 	if r.IntN(4) == 0 {
-		q.Ignore = Controls(r.IntN(8))
+		q.Ignore = Controls(r.IntN(16))
 	}
 	if q.Addr.Is4() && r.IntN(4) == 0 {
 		q.Addr = netip.AddrFrom16(q.Addr.As16())
@@ -409,7 +414,7 @@ func TestTableAgreesWithALinearInterpreter(t *testing.T) {
 			decided[d.Control]++
 		}
 	}
-	for _, control := range []string{ControlLevel, ControlCountry, ControlPattern} {
+	for _, control := range []string{ControlLevel, ControlCountry, ControlPattern, ControlThreat} {
 		if decided[control] < worlds*each/50 {
 			t.Errorf("only %d decisions by %s: the queries do not try it", decided[control], control)
 		}

@@ -37,10 +37,10 @@ func TestExplainSaysWhyEachRuleLost(t *testing.T) {
 			"h: strictest pattern, and stricter than the address", "m: no stricter than h", "i: h is stricter", "l: h is stricter", "a: h is stricter", "early: begins"}},
 		{Query{Addr: addr("192.0.2.200"), Now: epoch, JA4: prints[2]}, []string{
 			"e: most specific rule on the address", "f: rules on the address come first", "g: ", ": e comes before", "i: e is stricter"}},
-		{Query{Addr: addr("192.0.2.200"), Now: epoch, Ignore: ByAddress}, []string{
-			"f: no rule on the address, one on its AS number", "e: access.level is left out", "g: rules on the AS number come before those on the country", ": f comes before"}},
-		{Query{Addr: addr("192.0.2.200"), Now: epoch, Ignore: ByAddress | ByCountry}, []string{
-			": no rule matches, or none counts", "e: access.level is left out", "f: geo.country is left out", "g: geo.country is left out"}},
+		{Query{Addr: addr("192.0.2.200"), Now: epoch, Ignore: ByAddress | ByThreat}, []string{
+			"f: no rule on the address, one on its AS number", "e: threat.block is left out", "g: rules on the AS number come before those on the country", ": f comes before"}},
+		{Query{Addr: addr("192.0.2.200"), Now: epoch, Ignore: ByAddress | ByCountry | ByThreat}, []string{
+			": no rule matches, or none counts", "e: threat.block is left out", "f: geo.country is left out", "g: geo.country is left out"}},
 		{Query{Addr: addr("203.0.113.1")}, []string{": no rule matches"}},
 		{Query{Addr: addr("127.0.0.1")}, []string{": most specific rule on the address", ": loopback comes before the default"}},
 		{Query{Local: true}, []string{": comes by the Unix socket"}},

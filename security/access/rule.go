@@ -110,6 +110,14 @@ func (r *Rule) next(now time.Time) time.Time {
 	return next
 }
 
+// control is the control the rule belongs to.
+func (r *Rule) control() Controls {
+	if r.Source == Automatic && r.Match.kind.Address() {
+		return ByThreat
+	}
+	return r.Match.control()
+}
+
 // control is the control a rule of this kind belongs to.
 func (m Match) control() Controls {
 	switch {

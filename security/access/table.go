@@ -17,6 +17,7 @@ const (
 	ControlLevel   = "access.level"   // rules on addresses, and the default
 	ControlCountry = "geo.country"    // rules on countries and AS numbers
 	ControlPattern = "access.pattern" // rules on the ClientHello
+	ControlThreat  = "threat.block"   // rules on addresses that the node made by itself
 )
 
 // Controls is a set of these controls.
@@ -27,6 +28,7 @@ const (
 	ByAddress Controls = 1 << iota
 	ByCountry
 	ByPattern
+	ByThreat
 )
 
 // ControlsOf is the set of the controls named; other names are left out.
@@ -39,6 +41,8 @@ func ControlsOf(names ...string) (set Controls) {
 			set |= ByCountry
 		case ControlPattern:
 			set |= ByPattern
+		case ControlThreat:
+			set |= ByThreat
 		}
 	}
 	return set
@@ -217,7 +221,7 @@ func (t *Table) rankRules() {
 	order := make([]int32, len(t.rules))
 	for i := range t.rules {
 		r := &t.rules[i]
-		t.hot[i] = hot{level: r.Level, source: r.Source, control: r.Match.control(), pinned: r.Pinned, timed: r.timed()}
+		t.hot[i] = hot{level: r.Level, source: r.Source, control: r.control(), pinned: r.Pinned, timed: r.timed()}
 		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(a, b int32) int {

@@ -27,6 +27,8 @@ func (d *Document) Limits() Limits {
 		RequireKeyShare:       d.Protocol.RequireKeyShare,
 		MaxSecretAge:          d.Authentication.MaxSecretAge,
 		RefuseImported:        !d.Authentication.AllowImported,
+		BlocksPerMinute:       d.Threat.BlocksPerMinute,
+		LongestBlock:          d.Threat.LongestBlock,
 	}
 	for t := mtproto.Classic; t <= mtproto.FakeTLS; t++ {
 		l.Barred[t] = !slices.Contains(d.Encryption.Transports, t)

@@ -37,10 +37,13 @@ const (
 	EncryptionRequired = "encryption.required"
 	// OverloadLevel sheds connections, those of the lowest level first, before memory or descriptors run out.
 	OverloadLevel = "overload.level"
+	// ThreatBlock answers attacks by itself: it throttles, shows the cover site to, and blocks for a while addresses that misbehave.
+	ThreatBlock = "threat.block"
 )
 
 var controlNames = []string{ConnsTotal, HalfOpen, ConnsAddr, ConnsPrefix, ConnsUser, ConnsKey, AddrsUser, RateAccept, RateFailures, BytesUser,
-	AccessLevel, AccessPattern, GeoCountry, TransportMin, AuthStrength, EncryptionRequired, OverloadLevel}
+	AccessLevel, AccessPattern, GeoCountry, TransportMin, AuthStrength, EncryptionRequired, OverloadLevel,
+	ThreatBlock}
 
 // Controls returns the names of the built-in controls, those bounding memory first.
 func Controls() []string { return slices.Clone(controlNames) }

@@ -30,6 +30,7 @@ type Document struct {
 	Geography      Geography
 	Protocol       Protocol
 	Relay          Relay
+	Threat         Threat
 	Rollout        Rollout
 
 	// Controls is [controls."NAME"], how each control is rolled out. A control that is not here is in Monitor.
@@ -116,6 +117,14 @@ type Relay struct {
 	// Passthrough (passthrough) chooses the keys towards Telegram so that downloads need no cipher here. It saves a third of a second of CPU per
 	// gigabyte; whoever sees both legs can match them.
 	Passthrough bool
+}
+
+// Threat is [threat]: how far the node goes by itself against attackers. Control threat.block.
+type Threat struct {
+	// BlocksPerMinute (blocks_per_minute) bounds new blocks; what is beyond waits for a person. 0: no blocks.
+	BlocksPerMinute int
+	// LongestBlock (longest_block) is how long the longest block holds, 10 minutes to 7 days. The first one holds for 10 minutes. 0: no blocks.
+	LongestBlock time.Duration
 }
 
 // Rollout is [rollout]: what must be seen before a control goes one step up, and when it falls back by itself.

@@ -84,6 +84,9 @@ min_transport = "classic"
 require_key_share = true
 [relay]
 passthrough = false
+[threat]
+blocks_per_minute = 12
+longest_block = "6h"
 [rollout]
 gate_time = "0s"
 gate_decisions = 5
@@ -117,6 +120,7 @@ read_only = 2
 		Bandwidth:      Bandwidth{PerUser: ByteRate{1 << 20, 1 << 20}},
 		Geography:      Geography{Block: []access.Match{match("country:FR"), match("asn:64500")}, Allow: []access.Match{match("country:DE")}, DenyUnknown: true},
 		Protocol:       Protocol{MinTransport: mtproto.Classic, RequireKeyShare: true},
+		Threat:         Threat{BlocksPerMinute: 12, LongestBlock: 6 * time.Hour},
 		Rollout:        Rollout{GateDecisions: 5, GateRefused: 1225, StepBack: 10_000},
 		Controls: map[string]ControlPolicy{
 			RateAccept: {Control: Control{Enforce, 33}},
@@ -140,7 +144,7 @@ read_only = 2
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if d.given["geography.unknown"] != 31 || d.given["controls.rate.accept"] != 43 {
+	if d.given["geography.unknown"] != 31 || d.given["controls.rate.accept"] != 46 {
 		t.Errorf("places: %v", d.given)
 	}
 }
@@ -218,6 +222,9 @@ func randomDocument(r *rand.Rand) *Document {
 
 // valuesOf are some texts for a setting.
 func valuesOf(r *rand.Rand, f field) []string {
+	if f.path == "threat.longest_block" {
+		return []string{`"10m"`, `"0s"`, fmt.Sprintf(`"%dm"`, 10+r.IntN(10_000)), `"7d"`}
+	}
 	switch f.setting.(type) {
 	case count, atLeast:
 		return []string{"0", "1", "8", fmt.Sprint(r.IntN(maxCount)), "1000000000"}
@@ -470,8 +477,8 @@ func FuzzParseByteRate(f *testing.F) {
 func TestControlNamesAreKnownOnce(t *testing.T) {
 	names := Controls()
 	slices.Sort(names)
-	if n := len(slices.Compact(names)); n != 17 {
-		t.Errorf("%d names of controls, want 17", n)
+	if n := len(slices.Compact(names)); n != 18 {
+		t.Errorf("%d names of controls, want 18", n)
 	}
 	for _, f := range New("").values() {
 		if f.control != "" && !slices.Contains(rollable(), f.control) {

@@ -72,6 +72,8 @@ func (d *Document) values() []field {
 		{"protocol.min_transport", TransportMin, least{&d.Protocol.MinTransport}},
 		{"protocol.require_key_share", TransportMin, yesNo{&d.Protocol.RequireKeyShare, false}},
 		{"relay.passthrough", "", yesNo{&d.Relay.Passthrough, true}},
+		{"threat.blocks_per_minute", ThreatBlock, atLeast{&d.Threat.BlocksPerMinute}},
+		{"threat.longest_block", ThreatBlock, span{p: &d.Threat.LongestBlock, low: 10 * time.Minute, high: 7 * day, zero: strictless}},
 		{"rollout.gate_time", "", span{p: &d.Rollout.GateTime, high: century, zero: strictless}},
 		{"rollout.gate_decisions", "", atLeast{&d.Rollout.GateDecisions}},
 		{"rollout.gate_refused", "", share{&d.Rollout.GateRefused, false}},
@@ -94,9 +96,9 @@ func controlPath(name string) string   { return "controls." + name }
 func candidatePath(name string) string { return controlPath(name) + ".candidate" }
 
 // candidates are the settings that a control can have a candidate for. Delays cannot be tried out without delaying, and the rules of
-// geography are asked together with all other rules on addresses.
+// geography are asked together with all other rules on addresses. Attacks are answered, not counted.
 func (d *Document) candidates(control string) []field {
-	if control == BytesUser || control == GeoCountry {
+	if control == BytesUser || control == GeoCountry || control == ThreatBlock {
 		return nil
 	}
 	return slices.DeleteFunc(d.values(), func(f field) bool { return f.control != control })

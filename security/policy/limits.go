@@ -47,6 +47,10 @@ type Limits struct {
 	MaxSecretAge time.Duration
 	// RefuseImported refuses secrets that were not made here.
 	RefuseImported bool
+
+	// BlocksPerMinute bounds the blocks that threat.block makes, LongestBlock how long one holds. With either 0 it blocks nobody.
+	BlocksPerMinute int
+	LongestBlock    time.Duration
 }
 
 // Allows reports whether clients of a transport may come at now: it is not barred and has not ended.

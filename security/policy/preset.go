@@ -53,6 +53,7 @@ func personal() *Document {
 		},
 		Protocol: Protocol{MinTransport: mtproto.Classic},
 		Relay:    Relay{Passthrough: true},
+		Threat:   Threat{BlocksPerMinute: 100, LongestBlock: 7 * day},
 		Rollout:  Rollout{GateTime: day, GateDecisions: 1000, GateRefused: 50, StepBack: 200},
 		Controls: map[string]ControlPolicy{},
 	}
@@ -68,6 +69,7 @@ func (d *Document) community() {
 	d.Rates.NewPerPrefix = ratelimit.Limit{Events: 40, Per: time.Second, Burst: 120}
 	d.Connections = Connections{PerAddress: 512, PerPrefix: 4096, PerUser: 64, PerKey: 64, ReadOnly: 8, AddressesPerUser: 8}
 	d.Bandwidth.PerUser = ByteRate{PerSecond: 8 << 20, Burst: 128 << 20}
+	d.Threat.BlocksPerMinute = 1000
 }
 
 // organisation is for users with a name and apps that are kept up to date.

@@ -152,6 +152,31 @@ func (s *Sightings) Last() time.Time {
 	return timeOf(s.seen.late)
 }
 
+// Pseudonym is what stands here for an address; 0 in a nil Sightings.
+func (s *Sightings) Pseudonym(from netip.Addr) Pseudonym {
+	if s == nil {
+		return 0
+	}
+	return s.pseudonym(from)
+}
+
+// Seen is when a pseudonym was seen last, zero when it is not kept.
+func (s *Sightings) Seen(who Pseudonym) time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		return time.Time{}
+	}
+	m, ok := s.seen.last[who]
+	if !ok {
+		return time.Time{}
+	}
+	return timeOf(m.at)
+}
+
 // Missing is how many of the pseudonyms are not in the other: with the old key's sightings asked about the new key's, who has still to move.
 func (s *Sightings) Missing(in *Sightings) int {
 	n := 0

@@ -32,7 +32,7 @@ const (
 	WouldRefuse
 	// Authenticated: a hello matched a secret; User, Key and Transport are set.
 	Authenticated
-	// HandshakeFailed: a connection did not become a session; Reason is the result, as in the handshakes metric, or what became of the client's
+	// HandshakeFailed: a connection did not become a session; Received are the bytes of its handshake and Took how long it took; Reason is the result, as in the handshakes metric, or what became of the client's
 	// key or user. User and Key are set where a secret matched all the same.
 	HandshakeFailed
 	// Relayed: a session ended; Sent, Received and Took cover all of it.
@@ -49,6 +49,8 @@ const (
 	Tripwire
 	// CryptoCheck: the sources of [advisory] were asked; Reason is the verdict: ok, unknown or found.
 	CryptoCheck
+	// Guess: somebody asked for what is not his. Control is "admin" or "pages", Reason what he asked for.
+	Guess
 )
 
 var kindNames = [...]string{
@@ -64,6 +66,7 @@ var kindNames = [...]string{
 	Reload:          "reload",
 	Tripwire:        "tripwire",
 	CryptoCheck:     "crypto_check",
+	Guess:           "guess",
 }
 
 // String returns the kind's name as used in logs and streams, or "kind(n)" for a value that is none of the constants.
@@ -116,6 +119,8 @@ type Event struct {
 	Hello *Hello
 	// Took is how long the connection, the dial or the reload lasted.
 	Took time.Duration
+	// Skew is by how much the client's clock is behind ours, with the Reason "clock".
+	Skew time.Duration
 }
 
 // Sink takes events. Emit must not block and must not keep the goroutine that called it waiting for a reader; it may be called concurrently.

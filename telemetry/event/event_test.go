@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestKindNames(t *testing.T) {
 	want := []string{
 		"accepted", "refused", "would_refuse", "authenticated", "handshake_failed", "relayed", "covered", "upstream_failed", "check_failed",
-		"reload", "tripwire", "crypto_check",
+		"reload", "tripwire", "crypto_check", "guess",
 	}
 	kinds := Kinds()
 	if len(kinds) != len(want) {
@@ -27,7 +27,7 @@ func TestKindNames(t *testing.T) {
 			t.Errorf("kind %d: got %q, want %q", k, got, want[i])
 		}
 	}
-	for k, want := range map[Kind]string{0: "kind(0)", CryptoCheck + 1: "kind(13)", 255: "kind(255)"} {
+	for k, want := range map[Kind]string{0: "kind(0)", Guess + 1: "kind(14)", 255: "kind(255)"} {
 		if got := k.String(); got != want {
 			t.Errorf("kind %d: got %q, want %q", uint8(k), got, want)
 		}

@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		{"exceptions", exceptionTests},
 		{"lists", listTests},
 		{"forgetting", forgettingTests},
+		{"incidents", incidentTests},
 		{"policies", policyTests},
 		{"settings", settingTests},
 		{"once", onceTests},

@@ -1,0 +1,307 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mtguard/control/store"
+	"mtguard/control/threat"
+	"mtguard/security/access"
+	"mtguard/security/keys"
+	"mtguard/security/policy"
+)
+
+// The states of an incident, in their order. The last two are the end.
+const (
+	IncidentOpen          = "open"
+	IncidentAcknowledged  = "acknowledged"
+	IncidentContained     = "contained"
+	IncidentResolved      = "resolved"
+	IncidentFalsePositive = "false-positive"
+)
+
+// MoveIncident takes an incident to another state: acknowledged (somebody looks at
+// it), contained, resolved or false-positive. Of one about an address, contained
+// blocks that for For; of one about a secret it revokes that, with a new one for its
+// user. False-positive makes an exception for For, and takes automatic blocks back.
+type MoveIncident struct {
+	ID, To string
+	For    Duration // 0: a day, or 90 days of an exception
+}
+
+// IncidentInfo is an incident as commands and the API show it.
+type IncidentInfo struct {
+	ID       string          `json:"id"`
+	Seq      int64           `json:"seq"`
+	Detector string          `json:"detector"`
+	Subject  string          `json:"subject" doc:"a prefix, key and its ID, an actor, or many addresses"`
+	Key      string          `json:"key,omitempty"`
+	User     string          `json:"user,omitempty"`
+	Severity threat.Severity `json:"severity" enum:"low,medium,high" doc:"high: a person has to decide"`
+	State    string          `json:"state" enum:"open,acknowledged,contained,resolved,false-positive"`
+	Opened   time.Time       `json:"opened"`
+	Last     time.Time       `json:"last"`
+	Closed   *time.Time      `json:"closed,omitempty"`
+	Count    int64           `json:"count" doc:"findings"`
+	Evidence string          `json:"evidence" doc:"of the last one"`
+	Action   string          `json:"action" doc:"what was done about it last"`
+	Timeline []store.Moment  `json:"timeline,omitempty"`
+	Similar  []IncidentInfo  `json:"similar,omitempty" doc:"of the same kind, or about the same"`
+}
+
+// IncidentFilter chooses incidents; After is the Seq before the first.
+type IncidentFilter struct {
+	State string // "": any; "open" also those that are acknowledged or contained
+	After int64
+	Limit int
+}
+
+func (c MoveIncident) action() string    { return "incident." + clean(c.To) }
+func (c MoveIncident) object() string    { return "incident " + clean(c.ID) }
+func (MoveIncident) least() access.Level { return access.Admin }
+
+const (
+	usualContainment = day
+	usualException   = 90 * day
+	// mostSimilar is how many similar incidents one shows.
+	mostSimilar = 5
+	// quietAfter is after how long without a finding an incident that was answered in
+	// full is over by itself.
+	quietAfter = day
+	// keepIncidents is how long a closed incident is kept.
+	keepIncidents = 30 * day
+)
+
+// after says from which states a state is reached.
+var after = map[string][]string{
+	IncidentAcknowledged:  {IncidentOpen},
+	IncidentContained:     {IncidentOpen, IncidentAcknowledged},
+	IncidentResolved:      {IncidentOpen, IncidentAcknowledged, IncidentContained},
+	IncidentFalsePositive: {IncidentOpen, IncidentAcknowledged, IncidentContained},
+}
+
+func (c MoveIncident) apply(x *transaction) error {
+	from, known := after[c.To]
+	if !known {
+		return invalid("to", "%s is no state that an incident can be taken to", clean(c.To))
+	}
+	if err := x.noObject(); err != nil {
+		return err
+	}
+	n, err := x.tx.Incident(c.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("incident", clean(c.ID), "mtguard incident list")
+	}
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(from, n.State) {
+		return refused("", "incident %s is %s already", n.ID, n.State)
+	}
+	what := c.To
+	switch c.To {
+	case IncidentContained:
+		what, err = x.contain(c, n)
+	case IncidentFalsePositive:
+		what, err = x.mistaken(c, n)
+	}
+	if err != nil {
+		return err
+	}
+	if x.o.Reason != "" {
+		what += ": " + x.o.Reason
+	}
+	n.State = c.To
+	if c.To == IncidentResolved || c.To == IncidentFalsePositive {
+		n.Closed = x.now
+	}
+	n.Moments = append(n.Moments, store.Moment{At: x.now, By: x.by.Name, What: what})
+	if err := x.tx.PutIncident(&n); err != nil {
+		return err
+	}
+	info := incidentInfo(n)
+	x.result.Incident = &info
+	x.result.Summary = fmt.Sprintf("incident %s is %s", n.ID, what)
+	return nil
+}
+
+// contain keeps what an incident is about from going on.
+func (x *transaction) contain(c MoveIncident, n store.Incident) (what string, err error) {
+	if err := x.requireReason(); err != nil {
+		return "", err
+	}
+	if n.Key != "" {
+		return "contained, its secret is revoked and replaced", RevokeKey{ID: keys.ID(n.Key), Replace: true}.apply(x)
+	}
+	if _, err := netip.ParsePrefix(n.Subject); err != nil {
+		return "", refused("mtguard block", "incident %s is about %s: choose yourself what to block", n.ID, n.Subject)
+	}
+	if c.For == 0 {
+		c.For = Duration(usualContainment)
+	}
+	return fmt.Sprintf("contained, %s is blocked for %v", n.Subject, c.For), Block{Target: n.Subject, For: c.For}.apply(x)
+}
+
+// mistaken sees to it that what was found by mistake is not answered again.
+func (x *transaction) mistaken(c MoveIncident, n store.Incident) (what string, err error) {
+	if c.For == 0 {
+		c.For = Duration(usualException)
+	}
+	if x.o.Reason == "" {
+		x.o.Reason = "incident " + n.ID + " was none"
+	}
+	e := AddException{Controls: []string{policy.ThreatBlock}, User: n.User, Until: x.now.Add(time.Duration(c.For))}
+	if _, err := netip.ParsePrefix(n.Subject); err == nil {
+		e.Prefix, e.User = n.Subject, ""
+	}
+	if e.Prefix == "" && e.User == "" {
+		return "a false positive", nil // about nobody whom an exception could spare
+	}
+	if err := e.apply(x); err != nil {
+		return "", err
+	}
+	for row, err := range x.tx.Rules(0) {
+		if err != nil {
+			return "", err
+		}
+		if e.Prefix != "" && row.Source == store.FromAutomatic && prefixText(row.Match) == e.Prefix {
+			row.Removed = x.now
+			if err := x.tx.PutRule(&row); err != nil {
+				return "", err
+			}
+		}
+	}
+	return fmt.Sprintf("a false positive, exception %s", x.result.Exception.ID), nil
+}
+
+// prefixText is what a rule matches as a prefix, if it is one address.
+func prefixText(match string) string {
+	if a, err := netip.ParseAddr(match); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()).String()
+	}
+	return match
+}
+
+// NoteIncidents writes down what was found and done, as incidents: it begins them and
+// goes on with those that are open. It asks nobody and is in no audit log, like the
+// numbers of usage.
+func (p *Plane) NoteIncidents(ctx context.Context, notes []threat.Note) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		for _, note := range notes {
+			if err := putNote(tx, note); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+func putNote(tx *store.Tx, note threat.Note) error {
+	n, err := tx.OpenIncident(note.Detector, note.Subject)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	fresh := err != nil
+	if fresh {
+		n = store.Incident{ID: newID("i"), Detector: note.Detector, Subject: note.Subject, Key: note.Key, User: note.User, State: IncidentOpen, Opened: note.First}
+	}
+	was, _ := threat.ParseSeverity(n.Severity)
+	n.Severity = max(was, note.Severity).String()
+	if fresh || n.Action != note.Action {
+		n.Moments = append(n.Moments, store.Moment{At: note.Last, By: ThreatActor.Name, What: note.Action + ": " + note.Evidence})
+	}
+	n.Count += int64(note.Count)
+	n.Last, n.Evidence, n.Action = note.Last, note.Evidence, note.Action
+	return tx.PutIncident(&n)
+}
+
+// Incidents returns incidents, the newest first, and the After of the next page, 0 at
+// the end.
+func (p *Plane) Incidents(ctx context.Context, f IncidentFilter) (items []IncidentInfo, next int64, err error) {
+	limit := limitOf(f.Limit)
+	q := store.IncidentFilter{State: f.State, Before: f.After, Limit: limit + 1}
+	if f.State == IncidentOpen {
+		q.State, q.Open = "", true
+	}
+	err = p.view(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Incidents(q)
+		for _, row := range rows {
+			info := incidentInfo(row)
+			info.Timeline = nil
+			items = append(items, info)
+		}
+		return err
+	})
+	if len(items) > limit {
+		items = items[:limit]
+		next = items[limit-1].Seq
+	}
+	return items, next, err
+}
+
+// Incident returns one incident with its timeline and similar ones.
+func (p *Plane) Incident(ctx context.Context, id string) (info IncidentInfo, err error) {
+	err = p.view(ctx, func(tx *store.Tx) error {
+		row, err := tx.Incident(id)
+		if errors.Is(err, store.ErrNotFound) {
+			return notFound("incident", clean(id), "mtguard incident list")
+		}
+		if err != nil {
+			return err
+		}
+		info = incidentInfo(row)
+		similar, err := tx.Incidents(store.IncidentFilter{Detector: row.Detector, Subject: row.Subject, Limit: mostSimilar + 1})
+		for _, other := range similar {
+			if other.ID != id && len(info.Similar) < mostSimilar {
+				one := incidentInfo(other)
+				one.Timeline = nil
+				info.Similar = append(info.Similar, one)
+			}
+		}
+		return err
+	})
+	return info, err
+}
+
+// sweepIncidents ends those that were answered and are over, and forgets those that
+// are long closed. What a person should look at stays.
+func (p *Plane) sweepIncidents(ctx context.Context, now time.Time) error {
+	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		open, err := tx.Incidents(store.IncidentFilter{State: IncidentOpen, Limit: store.MaxIncidents})
+		if err != nil {
+			return err
+		}
+		for _, n := range open {
+			if n.Severity == threat.High.String() || now.Sub(n.Last) < quietAfter {
+				continue
+			}
+			n.State, n.Closed = IncidentResolved, now
+			n.Moments = append(n.Moments, store.Moment{At: now, By: ThreatActor.Name, What: "resolved: nothing more came"})
+			if err := tx.PutIncident(&n); err != nil {
+				return err
+			}
+		}
+		_, err = tx.DropIncidents(now.Add(-keepIncidents))
+		return err
+	})
+	return err
+}
+
+func incidentInfo(n store.Incident) IncidentInfo {
+	severity, err := threat.ParseSeverity(n.Severity)
+	if err != nil {
+		severity = threat.High // a word of another version: somebody should look
+	}
+	return IncidentInfo{
+		ID: n.ID, Seq: n.Seq, Detector: n.Detector, Subject: n.Subject, Key: n.Key, User: n.User, Severity: severity, State: n.State,
+		Opened: n.Opened, Last: n.Last, Closed: maybe(n.Closed), Count: n.Count, Evidence: n.Evidence, Action: n.Action, Timeline: n.Moments,
+	}
+}

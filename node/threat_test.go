@@ -1,0 +1,207 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mtguard/control"
+	"mtguard/security/access"
+	"mtguard/security/policy"
+	"mtguard/tgsim"
+)
+
+// from is a way to connect for somebody at an address, as a balancer in front of the node tells of it.
+type from string
+
+func (f from) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	family := "TCP4"
+	if netip.MustParseAddr(string(f)).Is6() {
+		family = "TCP6"
+	}
+	if _, err := fmt.Fprintf(c, "PROXY %s %s %s 40000 443\r\n", family, f, map[string]string{"TCP4": "192.0.2.1", "TCP6": "2001:db8::1"}[family]); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// balanced is for [proxy]: loopback is the operator's own, and is never blocked.
+const balanced = `proxy_protocol_from = ["127.0.0.1/32"]`
+
+// scan makes the node find a probe scan from an address.
+func (s *site) scan(at string, rounds int) {
+	s.t.Helper()
+	for range rounds {
+		for _, name := range []string{"wrong-secret", "wrong-name", "garbage-517", "clock-behind"} {
+			s.probe(at, name, 30*time.Millisecond)
+		}
+	}
+}
+
+// probe is what somebody at an address sees of the node.
+func (s *site) probe(at, name string, wait time.Duration) tgsim.Observed {
+	s.t.Helper()
+	for _, p := range tgsim.Probes() {
+		if p.Name == name {
+			o, err := p.Run(s.t.Context(), tgsim.Target{Addr: s.addr(), Secret: secret, Domain: domain, Dialer: from(at), Wait: wait})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return o
+		}
+	}
+	s.t.Fatalf("no probe %s", name)
+	return tgsim.Observed{}
+}
+
+// TestAScannerIsBlockedAndNobodyElse goes from a packet to a rule and back: events, detector, score, change, table, next accept.
+func TestAScannerIsBlockedAndNobodyElse(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	blocked := func() []control.RuleInfo {
+		rules, _, err := s.node.plane.Rules(t.Context(), control.RuleFilter{Source: "automatic"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rules
+	}
+	for begin := time.Now(); len(blocked()) == 0; {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("no block: %+v", s.node.threat.Status())
+		}
+		s.scan("198.51.100.7", 1)
+	}
+	rule := blocked()[0]
+	if len(blocked()) != 1 || rule.Match != "198.51.100.7" || rule.Level != access.None || rule.By != "threat" || rule.Reason == "" || rule.Until == nil ||
+		rule.Until.Sub(rule.Created) != 10*time.Minute {
+		t.Errorf("rule %+v", rule)
+	}
+	c := s.client(tgsim.FakeTLS)
+	c.Dialer = from("198.51.100.7")
+	if conn, err := c.Dial(t.Context()); err == nil {
+		conn.Close()
+		t.Error("the blocked address was served, with a good secret")
+	}
+	c.Dialer = from("198.51.100.8")
+	conn := s.dial(c)
+	if err := conn.Ping([]byte("ping")); err != nil {
+		t.Errorf("its neighbour: %v", err)
+	}
+	if got := s.node.stats.Control(policy.ThreatBlock); got.Decisions(2, 1) == 0 {
+		t.Error("no refusal was counted")
+	}
+	rows, err := s.node.plane.AuditTail(t.Context(), operator, 20, 0)
+	if err != nil || !hasRow(rows, "threat", "threat.block", "198.51.100.7/32") {
+		t.Errorf("audit rows %+v, %v", rows, err)
+	}
+	if _, err := s.node.plane.Apply(t.Context(), operator, control.Unblock{Target: "198.51.100.7"}, control.Options{Reason: "undo"}); err != nil {
+		t.Fatal(err)
+	}
+	if left := blocked(); len(left) != 0 {
+		t.Errorf("after the undo: %+v", left)
+	}
+}
+
+var operator = control.Actor{Name: "uid 0", Level: access.Superuser}
+
+func hasRow(rows []control.AuditRow, actor, action, object string) bool {
+	for _, r := range rows {
+		if r.Actor == actor && r.Action == action && r.Object == object {
+			return true
+		}
+	}
+	return false
+}
+
+// TestInMonitorAttacksAreOnlyCounted, and the users whom a block would have hit.
+func TestInMonitorAttacksAreOnlyCounted(t *testing.T) {
+	s := start(t, balanced, "")
+	for begin := time.Now(); s.node.threat.Status().WouldBlock == 0; {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("nothing is counted: %+v", s.node.threat.Status())
+		}
+		s.scan("198.51.100.7", 1)
+	}
+	c := s.client(tgsim.FakeTLS)
+	c.Dialer = from("198.51.100.7")
+	s.dial(c)
+	eventually(t, "the user who would have been hit is counted", func() bool { return s.node.threat.Status().UsersHitToday == 1 })
+	st := s.node.threat.Status()
+	if st.Mode != "monitor" || st.Blocked+st.Shown+st.Throttled != 0 || st.UsersHit[0] != "alice" || st.BlocksToday != 1 {
+		t.Errorf("%+v", st)
+	}
+	rules, _, err := s.node.plane.Rules(t.Context(), control.RuleFilter{Source: "automatic"})
+	if err != nil || len(rules) != 0 {
+		t.Errorf("rules %+v, %v", rules, err)
+	}
+}
+
+// TestWhoSharesAnAddressWithAUserGetsNobodyCutOff: an attacker behind the same carrier's address can do what he likes.
+func TestWhoSharesAnAddressWithAUserGetsNobodyCutOff(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	c := s.client(tgsim.FakeTLS)
+	c.Dialer = from("198.51.100.7")
+	conn := s.dial(c)
+	for begin := time.Now(); s.node.threat.Status().Spared["shared"] == 0; {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("nobody was spared: %+v", s.node.threat.Status())
+		}
+		s.scan("198.51.100.7", 1)
+	}
+	s.scan("198.51.100.7", 2)
+	if o := s.probe("198.51.100.7", "wrong-secret", 200*time.Millisecond); len(o.Bytes) != 0 {
+		t.Error("the failed handshakes of a suspect are all shown the cover site")
+	}
+	if o := s.probe("198.51.100.8", "wrong-secret", 3*time.Second); len(o.Bytes) == 0 {
+		t.Error("a neighbour is not shown the cover site")
+	}
+	if err := conn.Ping([]byte("ping")); err != nil {
+		t.Errorf("the session: %v", err)
+	}
+	s.dial(c)
+	conn.Close()
+	s.halt()
+	s.boot(testLog(t)) // what was in memory is gone; the store knows who comes from where
+	for begin := time.Now(); s.node.threat.Status().Spared["shared"] == 0; {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("after a restart nobody was spared: %+v", s.node.threat.Status())
+		}
+		s.scan("198.51.100.7", 1)
+	}
+	c = s.client(tgsim.FakeTLS)
+	c.Dialer = from("198.51.100.7")
+	s.dial(c)
+	if st := s.node.threat.Status(); st.Blocked != 0 || st.Throttled == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestAnAttackIsAnIncident in the store, once, with what was seen and done.
+func TestAnAttackIsAnIncident(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	for begin := time.Now(); s.node.threat.Status().Blocked == 0; {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("no block: %+v", s.node.threat.Status())
+		}
+		s.scan("198.51.100.7", 1)
+	}
+	eventually(t, "the block is written down", func() bool {
+		items, _, err := s.node.plane.Incidents(t.Context(), control.IncidentFilter{State: "open"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range items {
+			if n.Subject == "198.51.100.7/32" && n.Action == "blocked for 10m0s" && n.Evidence != "" {
+				return true
+			}
+		}
+		return false
+	})
+}
