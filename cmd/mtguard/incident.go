@@ -94,10 +94,11 @@ func (c *call) incidentRows(items []control.IncidentInfo) (rows [][]string) {
 
 func (a *app) incidentShowCommand(o *nodeFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show an incident with its timeline and similar ones",
-		Example: `  mtguard incident show i5721cefaf3`,
-		Args:    exactly(1),
+		Use:   "show ID",
+		Short: "Show an incident with its timeline and similar ones",
+		Example: `  mtguard incident show i5721cefaf3
+  mtguard incident show i5721cefaf3 --json`,
+		Args: exactly(1),
 		RunE: a.asks(o, func(c *call) error {
 			n, err := c.client.Incident(c.ctx, c.args[0])
 			if err != nil {
@@ -129,10 +130,11 @@ func (c *call) showIncident(n control.IncidentInfo) error {
 func (a *app) incidentMoveCommand(o *nodeFlags, verb, to, short, usual string) *cobra.Command {
 	var long string
 	cmd := &cobra.Command{
-		Use:     verb + " ID",
-		Short:   short,
-		Example: `  mtguard incident ` + verb + ` i5721cefaf3 --reason "seen"`,
-		Args:    exactly(1),
+		Use:   verb + " ID",
+		Short: short,
+		Example: `  mtguard incident ` + verb + ` i5721cefaf3 --reason "seen"
+  mtguard incident ` + verb + ` i5721cefaf3 --dry-run`,
+		Args: exactly(1),
 		RunE: a.asks(o, func(c *call) error {
 			var body admin.IncidentBody
 			if usual != "" && c.cmd.Flags().Changed("for") {
