@@ -19,14 +19,14 @@ import (
 // Threat is what the plane shows of the engine that watches for attacks:
 // *threat.Engine.
 type Threat interface {
-	Status() threat.Report
+	Status() threat.Standing
 	Findings(most int) []threat.Finding
 }
 
 // ThreatStatus tells what was found and done.
-func (p *Plane) ThreatStatus(context.Context) (threat.Report, error) {
+func (p *Plane) ThreatStatus(context.Context) (threat.Standing, error) {
 	if p.parts.Threat == nil {
-		return threat.Report{}, nobodyWatches
+		return threat.Standing{}, nobodyWatches
 	}
 	return p.parts.Threat.Status(), nil
 }

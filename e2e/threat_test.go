@@ -61,7 +61,7 @@ func p99(took []time.Duration) time.Duration {
 	return took[len(took)*99/100]
 }
 
-func (n *node) threat() threat.Report {
+func (n *node) threat() threat.Standing {
 	n.t.Helper()
 	report, err := n.api.Threat(n.t.Context())
 	if err != nil {

@@ -46,12 +46,12 @@ func (a *app) threatStatusCommand(o *nodeFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return answer(c, []threat.Report{status}, func() error { return showThreat(c, status) })
+			return answer(c, []threat.Standing{status}, func() error { return showThreat(c, status) })
 		}),
 	}
 }
 
-func showThreat(c *call, s threat.Report) error {
+func showThreat(c *call, s threat.Standing) error {
 	done := func(did, would uint64) string { return fmt.Sprintf("%d, and %d in monitor", did, would) }
 	rows := [][]string{
 		{"mode", s.Mode},

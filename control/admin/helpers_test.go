@@ -145,7 +145,7 @@ type (
 	asksDiff    [2]int64
 )
 
-func (p *fakePlane) ThreatStatus(context.Context) (threat.Report, error) {
+func (p *fakePlane) ThreatStatus(context.Context) (threat.Standing, error) {
 	return testThreat, p.ask(control.Actor{}, "threat")
 }
 
@@ -163,7 +163,7 @@ func (p *fakePlane) Incident(_ context.Context, id string) (control.IncidentInfo
 
 var (
 	testIncident = control.IncidentInfo{ID: "i1", Seq: 7, Detector: "replay", Subject: "203.0.113.7/32", Severity: threat.High, State: "open", Count: 3}
-	testThreat   = threat.Report{Mode: "monitor", Findings: map[string]uint64{"probe_scan": 2}}
+	testThreat   = threat.Standing{Mode: "monitor", Findings: map[string]uint64{"probe_scan": 2}}
 	testFindings = []threat.Finding{{Detector: "probe_scan", Addr: netip.MustParseAddr("203.0.113.7"), Points: 4, Evidence: "noise"}}
 )
 

@@ -28,7 +28,7 @@ type Plane interface {
 	CheckAccess(ctx context.Context, q control.CheckQuery) (control.AccessReport, error)
 	CheckLimits(ctx context.Context, q control.LimitQuery) ([]control.LimitInfo, error)
 
-	ThreatStatus(ctx context.Context) (threat.Report, error)
+	ThreatStatus(ctx context.Context) (threat.Standing, error)
 	ThreatFindings(ctx context.Context, most int) ([]threat.Finding, error)
 	Incidents(ctx context.Context, f control.IncidentFilter) (items []control.IncidentInfo, next int64, err error)
 	Incident(ctx context.Context, id string) (control.IncidentInfo, error)

@@ -53,6 +53,11 @@ var samples = []struct {
 	{"set-list", access.Admin, "/lists/drop", `{"origin":"/etc/drop.netset","level":"none","every":"6h","wide":true}`, control.SetList{Name: "drop", Origin: "/etc/drop.netset", Every: 6 * hour, Wide: true}},
 	{"remove-list", access.Admin, "/lists/drop", "", control.RemoveList{Name: "drop"}},
 	{"reload-list", access.Admin, "/lists/drop/reload", "", control.ReloadList{Name: "drop"}},
+	{"get-threat", access.ReadOnly, "/threat", "", "threat"},
+	{"list-threat-findings", access.ReadOnly, "/threat/findings?limit=7", "", 7},
+	{"list-incidents", access.ReadOnly, "/incidents?limit=3&cursor=9&state=open", "", control.IncidentFilter{State: "open", After: 9, Limit: 3}},
+	{"get-incident", access.ReadOnly, "/incidents/i1", "", "i1"},
+	{"move-incident", access.Admin, "/incidents/i1/contained", `{"for":"1h"}`, control.MoveIncident{ID: "i1", To: "contained", For: hour}},
 	{"get-policy", access.ReadOnly, "/policy?revision=4", "", asksPolicy(4)},
 	{"set-policy", access.Superuser, "/policy", `{"document":"schema = 1\n"}`, control.SetPolicy{Document: "schema = 1\n"}},
 	{"list-policies", access.ReadOnly, "/policy/history?limit=2&cursor=9", "", asksHistory{9, 2}},
@@ -173,7 +178,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 38 {
+	if changes != 39 {
 		t.Errorf("%d operations change something", changes)
 	}
 }

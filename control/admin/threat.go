@@ -7,7 +7,7 @@ import (
 	"mtguard/control/threat"
 )
 
-type threatOutput struct{ Body threat.Report }
+type threatOutput struct{ Body threat.Standing }
 
 func (s *server) getThreat(ctx context.Context, _ *struct{}) (*threatOutput, error) {
 	status, err := s.plane.ThreatStatus(ctx)

@@ -10,7 +10,7 @@ import (
 )
 
 // Threat tells what was found of attacks, and done about them.
-func (c *Client) Threat(ctx context.Context) (status threat.Report, err error) {
+func (c *Client) Threat(ctx context.Context) (status threat.Standing, err error) {
 	err = c.do(ctx, get("/threat"), &status)
 	return status, err
 }

@@ -10,8 +10,8 @@ import (
 	"mtguard/telemetry/stats"
 )
 
-// Report is what the engine has found and done since the start.
-type Report struct {
+// Standing is what the engine has found and done since the start.
+type Standing struct {
 	Mode     string            `json:"mode" doc:"of the control threat.block"`
 	Since    time.Time         `json:"since"`
 	Findings map[string]uint64 `json:"findings" doc:"by detector"`
@@ -34,7 +34,7 @@ type Report struct {
 	BlockP99Micros int64             `json:"block_p99_micros" doc:"of the last 1024 blocks"`
 }
 
-// counts are what Report and metrics tell.
+// counts are what Standing and metrics tell.
 type counts struct {
 	findings map[string]uint64
 	rungs    [blocked + 1][2]uint64 // by whether it was enforced
@@ -57,7 +57,7 @@ func (c *counts) took(d time.Duration) {
 }
 
 // Status tells what was found and done.
-func (g *Engine) Status() Report {
+func (g *Engine) Status() Standing {
 	s := g.o.Policy()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -69,7 +69,7 @@ func (g *Engine) Status() Report {
 		}
 	}
 	c := &g.count
-	st := Report{
+	st := Standing{
 		Mode: mode.String(), Since: g.began, Findings: maps.Clone(c.findings), Spared: maps.Clone(c.spared), Failed: c.failed,
 		Throttled: c.rungs[throttled][1], Shown: c.rungs[shown][1], Blocked: c.rungs[blocked][1],
 		WouldThrottle: c.rungs[throttled][0], WouldShow: c.rungs[shown][0], WouldBlock: c.rungs[blocked][0],
