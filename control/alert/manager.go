@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -138,6 +139,9 @@ func (m *Manager) Configure(ctx context.Context, c Config) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if reflect.DeepEqual(c, m.config) { // a reload that is about something else ends no delivery
+		return nil
+	}
 	fresh := make(map[string]*receiver)
 	for _, r := range c.Receivers {
 		known := m.receivers[r.Name]

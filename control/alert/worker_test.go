@@ -116,6 +116,12 @@ func work(t *testing.T, kind string, n int, q *memory, s *script, do func(wake c
 	})
 }
 
+func (s *script) arrived() []string { s.mu.Lock(); defer s.mu.Unlock(); return slices.Clone(s.came) }
+func (s *script) taken() []string   { s.mu.Lock(); defer s.mu.Unlock(); return slices.Clone(s.took) }
+func (q *memory) left() int         { q.mu.Lock(); defer q.mu.Unlock(); return len(q.all) }
+func (q *memory) gone() int64       { q.mu.Lock(); defer q.mu.Unlock(); return q.lost }
+func (q *memory) tries() int        { q.mu.Lock(); defer q.mu.Unlock(); return len(q.errors) }
+
 func TestAReceiverThatIsDownForAnHourLosesNothing(t *testing.T) {
 	q, s := new(memory), new(script)
 	s.answer = func([]Message) error {
@@ -135,12 +141,12 @@ func TestAReceiverThatIsDownForAnHourLosesNothing(t *testing.T) {
 		}
 		time.Sleep(6 * time.Minute)
 		synctest.Wait()
-		if len(s.took) != 60 || !slices.IsSortedFunc(s.took, func(a, b string) int { return len(a) - len(b) }) || len(q.all) != 0 || q.lost != 0 {
-			t.Errorf("it took %d of 60, %d wait, %d lost", len(s.took), len(q.all), q.lost)
+		if len(s.taken()) != 60 || !slices.IsSortedFunc(s.taken(), func(a, b string) int { return len(a) - len(b) }) || q.left() != 0 || q.gone() != 0 {
+			t.Errorf("it took %d of 60, %d wait, %d lost", len(s.taken()), q.left(), q.gone())
 		}
 		// Doubling from a second to five minutes: 9 tries until then, and 12 in the rest of the hour.
-		if tries := len(q.errors); tries < 15 || tries > 25 {
-			t.Errorf("%d tries in an hour: %q", tries, s.came)
+		if tries := q.tries(); tries < 15 || tries > 25 {
+			t.Errorf("%d tries in an hour: %q", tries, s.arrived())
 		}
 	})
 }
@@ -167,8 +173,8 @@ func TestAReceiverSaysHowLongToWait(t *testing.T) {
 		wake <- struct{}{} // no reason to come earlier
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []string{"0s 1", "40s 1", "40s 2"}; !slices.Equal(s.came, want) {
-			t.Errorf("came %q, want %q", s.came, want)
+		if want := []string{"0s 1", "40s 1", "40s 2"}; !slices.Equal(s.arrived(), want) {
+			t.Errorf("came %q, want %q", s.arrived(), want)
 		}
 	})
 }
@@ -186,13 +192,13 @@ func TestOneMessageThatIsRefusedForGoodDoesNotHoldTheOthers(t *testing.T) {
 	work(t, KindAlertmanager, 5, q, s, func(chan<- struct{}) {
 		time.Sleep(finalAge - time.Minute)
 		synctest.Wait()
-		if want := []string{"1", "2"}; !slices.Equal(s.took, want) || q.lost != 0 {
-			t.Errorf("before its time it took %q and %d were lost", s.took, q.lost)
+		if want := []string{"1", "2"}; !slices.Equal(s.taken(), want) || q.gone() != 0 {
+			t.Errorf("before its time it took %q and %d were lost", s.taken(), q.gone())
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if want := []string{"1", "2", "4", "5"}; !slices.Equal(s.took, want) || q.lost != 1 || len(q.all) != 0 {
-			t.Errorf("it took %q, %d lost, %d wait", s.took, q.lost, len(q.all))
+		if want := []string{"1", "2", "4", "5"}; !slices.Equal(s.taken(), want) || q.gone() != 1 || q.left() != 0 {
+			t.Errorf("it took %q, %d lost, %d wait", s.taken(), q.gone(), q.left())
 		}
 	})
 }
@@ -202,16 +208,16 @@ func TestWhatTheStoreDoesNotLetGoIsNotSentAgain(t *testing.T) {
 	work(t, KindWebhook, 5, q, s, func(chan<- struct{}) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if want := []string{"1", "2", "3", "4", "5"}; !slices.Equal(s.took, want) {
-			t.Errorf("it took %q, want %q", s.took, want)
+		if want := []string{"1", "2", "3", "4", "5"}; !slices.Equal(s.taken(), want) {
+			t.Errorf("it took %q, want %q", s.taken(), want)
 		}
 		q.mu.Lock()
 		q.stuck = nil
 		q.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(q.all) != 0 {
-			t.Errorf("%d are still in the store", len(q.all))
+		if q.left() != 0 {
+			t.Errorf("%d are still in the store", q.left())
 		}
 	})
 }
@@ -223,8 +229,8 @@ func TestTelegramIsGivenItsPause(t *testing.T) {
 		wake <- struct{}{}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []string{"0s 1", "3s 2", "6s 3"}; !slices.Equal(s.came, want) {
-			t.Errorf("came %q, want %q", s.came, want)
+		if want := []string{"0s 1", "3s 2", "6s 3"}; !slices.Equal(s.arrived(), want) {
+			t.Errorf("came %q, want %q", s.arrived(), want)
 		}
 	})
 }
@@ -237,16 +243,16 @@ func TestAlertmanagerHearsAgainOfWhatIsActive(t *testing.T) {
 	work(t, KindAlertmanager, 1, q, s, func(chan<- struct{}) {
 		time.Sleep(3*time.Minute + time.Second)
 		synctest.Wait()
-		if want := []string{"0s 1", "1m0s active", "2m0s active", "3m0s active"}; !slices.Equal(s.came, want) {
-			t.Errorf("came %q, want %q", s.came, want)
+		if want := []string{"0s 1", "1m0s active", "2m0s active", "3m0s active"}; !slices.Equal(s.arrived(), want) {
+			t.Errorf("came %q, want %q", s.arrived(), want)
 		}
 		q.mu.Lock()
 		q.active = nil
 		q.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if len(s.came) != 4 {
-			t.Errorf("came %q when nothing is active", s.came)
+		if len(s.arrived()) != 4 {
+			t.Errorf("came %q when nothing is active", s.arrived())
 		}
 	})
 }
@@ -257,8 +263,8 @@ func TestOthersHearOnce(t *testing.T) {
 	work(t, KindWebhook, 1, q, s, func(chan<- struct{}) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(s.came) != 1 {
-			t.Errorf("came %q", s.came)
+		if len(s.arrived()) != 1 {
+			t.Errorf("came %q", s.arrived())
 		}
 	})
 }
@@ -268,24 +274,24 @@ func TestTheDeadMansPing(t *testing.T) {
 	work(t, KindPing, 0, q, s, func(chan<- struct{}) {
 		time.Sleep(2*time.Minute + time.Second)
 		synctest.Wait()
-		if want := []string{"0s", "1m0s", "2m0s"}; !slices.Equal(s.came, want) {
-			t.Errorf("came %q, want %q", s.came, want)
+		if want := []string{"0s", "1m0s", "2m0s"}; !slices.Equal(s.arrived(), want) {
+			t.Errorf("came %q, want %q", s.arrived(), want)
 		}
 		q.mu.Lock()
 		q.bad = true
 		q.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if len(s.came) != 3 {
-			t.Errorf("came %q although all is not well", s.came)
+		if len(s.arrived()) != 3 {
+			t.Errorf("came %q although all is not well", s.arrived())
 		}
 		q.mu.Lock()
 		q.bad = false
 		q.mu.Unlock()
 		time.Sleep(2 * every)
 		synctest.Wait()
-		if len(s.came) != 4 {
-			t.Errorf("came %q and all is well again", s.came)
+		if len(s.arrived()) != 4 {
+			t.Errorf("came %q and all is well again", s.arrived())
 		}
 	})
 }
