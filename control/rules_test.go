@@ -128,7 +128,7 @@ func TestARuleThatShutsItsMakerOutEndsByItself(t *testing.T) {
 func TestBlocksEndAndAreUndone(t *testing.T) {
 	b := newBench(t)
 	r := b.apply(Block{Target: "198.51.100.7"}, Options{Reason: "abuse"})
-	if end := b.clock().Add(usualBlock); r.Rule.Until == nil || !r.Rule.Until.Equal(end) || !strings.HasSuffix(r.Summary, "the ceiling none until "+end.Format(time.RFC3339)) {
+	if end := b.clock().Add(usualBlock); r.Rule.Until == nil || !r.Rule.Until.Equal(end) || !strings.HasSuffix(r.Summary, "the ceiling none until "+end.Format(time.RFC3339)+"; nobody feels it while access.level is in monitor: mtguard rollout status") {
 		t.Errorf("when it ends: %+v", r)
 	}
 	b.apply(Block{Target: "198.51.100.8", For: Duration(day)}, Options{Reason: "abuse"})
