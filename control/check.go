@@ -144,7 +144,7 @@ func (p *Plane) Controls(ctx context.Context) ([]ControlInfo, error) {
 			c := p.effective.Control(name)
 			info.Mode, info.Percent = c.Mode.String(), c.Percent
 			if now.Before(p.glass) && c.Mode == policy.Enforce {
-				info.Mode = policy.Monitor.String()
+				info.Mode, info.Percent = policy.Monitor.String(), 0
 			}
 		}
 		for _, e := range p.exceptions.All() {

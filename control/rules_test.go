@@ -361,9 +361,19 @@ func TestABrokenGlassMendsItself(t *testing.T) {
 	if mode() != policy.Monitor {
 		t.Errorf("with the glass broken: %v", mode())
 	}
+	status := func() *time.Time {
+		s, err := b.Status(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Glass
+	}
+	if until := status(); until == nil || !until.Equal(b.clock().Add(usualGlass)) {
+		t.Errorf("the status says that it is broken until %v", until)
+	}
 	b.pass(usualGlass)
-	if mode() != policy.Enforce {
-		t.Errorf("four hours later: %v", mode())
+	if mode() != policy.Enforce || status() != nil {
+		t.Errorf("four hours later: %v, %v", mode(), status())
 	}
 	b.apply(BreakGlass{}, Options{Reason: "again"})
 	b.apply(EndGlass{}, Options{})

@@ -35,6 +35,7 @@ known users among them: those that a control should not refuse.`,
 					rows = append(rows, []string{t.Name, modeText(t), count(t.Allowed), count(t.Refused), count(t.WouldRefuse), count(t.KnownRefused + t.KnownWould),
 						numberText(t.Exceptions), costText(t.CostMicros)})
 				}
+				defer c.noteGlass()
 				return table(a.stdout, []string{"CONTROL", "MODE", "ALLOWED", "REFUSED", "WOULD", "KNOWN", "EXCEPTIONS", "COST"}, rows)
 			})
 		}),
