@@ -412,6 +412,24 @@ func TestAnExceptionSparesUntilItsEnd(t *testing.T) {
 		{Controls: []string{policy.ConnsUser}, Until: b.clock().Add(day)}, {Controls: []string{policy.ConnsUser}, Prefix: "0.0.0.0/0", Until: b.clock().Add(day)}} {
 		b.refuses(Invalid, c, o)
 	}
+	for prefix, want := range map[string]string{"fe80::1%eth0": "zone", "10.0.0.1/8": "10.0.0.0/8", "country:DE": "no address", "203.0.113.*": "no address"} {
+		c := AddException{Controls: []string{policy.ConnsUser}, Prefix: prefix, Until: b.clock().Add(day)}
+		if e := b.refuses(Invalid, c, o); e.Field != "prefix" || !strings.Contains(e.Text, want) {
+			t.Errorf("for %s: %s, %s", prefix, e.Field, e.Text)
+		}
+	}
+	r = b.apply(AddException{Controls: []string{policy.ConnsUser}, Prefix: "::ffff:203.0.113.7", Until: b.clock().Add(day)}, o)
+	if r.Exception.Prefix != "203.0.113.7" {
+		t.Errorf("a mapped address: %+v", r.Exception)
+	}
+	// What was never made has no name.
+	c := AddException{Controls: []string{"acces.level"}, User: "kiosk", Until: b.clock().Add(day)}
+	if e := b.refuses(Invalid, c, o); e.Text != `unknown control "acces.level": did you mean access.level?` {
+		t.Errorf("a misspelt control: %s", e.Text)
+	}
+	if e := b.refuses(NotFound, RolloutNext{Control: "acces.level"}, o); e.Fix != "did you mean access.level?" {
+		t.Errorf("a misspelt control: %s", e.Fix)
+	}
 }
 
 // TestARuleThatShutsABalancerOutNeedsForce: the file's peers are the operator's own.
