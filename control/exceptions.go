@@ -92,7 +92,15 @@ func (c AddException) apply(x *transaction) error {
 	info := exceptionInfo(row, x.now)
 	x.result.Exception = &info
 	x.result.Summary = fmt.Sprintf("exception %s holds until %s", row.ID, c.Until.UTC().Format(time.RFC3339))
+	if c.User != "" && slices.ContainsFunc(c.Controls, isRules) {
+		x.result.Summary += "; rules of level none refuse before it is known who comes, and do not spare him: name a prefix for that"
+	}
 	return nil
+}
+
+// isRules reports whether a control is that of access rules.
+func isRules(control string) bool {
+	return control == policy.AccessLevel || control == policy.AccessPattern || control == policy.GeoCountry
 }
 
 func (c RemoveException) apply(x *transaction) error {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -69,5 +70,40 @@ func TestUnblockSaysWhatBlocksStill(t *testing.T) {
 	b.apply(Block{Target: "ja4:t13d*"}, Options{Force: true})
 	if r := b.apply(Unblock{Target: "ja4:t13d*"}, Options{}); r.Summary != "ja4:t13d* is not blocked any more" {
 		t.Errorf("%q", r.Summary)
+	}
+}
+
+// Whoever is refused at the door is refused, whatever would spare him inside: check
+// says so, and so does who makes such an exception.
+func TestChecksJudgeAsTheDoorDoes(t *testing.T) {
+	b := newBench(t)
+	b.add("kiosk")
+	o := Options{Reason: "x", Force: true}
+	b.apply(SetMode{Control: policy.AccessLevel, Mode: "enforce"}, o)
+	b.apply(SetMode{Control: policy.ConnsAddr, Mode: "enforce"}, o)
+	b.apply(Block{Target: "203.0.113.7"}, o)
+	outcome := func() AccessReport {
+		t.Helper()
+		r, err := b.CheckAccess(context.Background(), CheckQuery{Addr: "203.0.113.7", User: "kiosk"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	until := b.clock().Add(day)
+	r := b.apply(AddException{Controls: []string{policy.AccessLevel}, User: "kiosk", Until: until}, o)
+	if !strings.Contains(r.Summary, "; rules of level none refuse before it is known who comes") {
+		t.Errorf("an exception that does not spare: %q", r.Summary)
+	}
+	if c := outcome(); c.Outcome != isRefused || c.Exception != "" {
+		t.Errorf("with an exception for the user: %+v", c)
+	}
+	b.refuses(Invalid, AddException{Controls: []string{policy.ConnsAddr}, User: "kiosk", Until: until}, o)
+	r = b.apply(AddException{Controls: []string{policy.AccessLevel, policy.ConnsAddr}, Prefix: "203.0.113.0/24", Until: until}, o)
+	if strings.Contains(r.Summary, ";") {
+		t.Errorf("an exception that spares: %q", r.Summary)
+	}
+	if c := outcome(); c.Outcome != wouldRefused || c.Exception == "" {
+		t.Errorf("with an exception for the prefix: %+v", c)
 	}
 }
