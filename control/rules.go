@@ -169,6 +169,11 @@ func (x *transaction) guardAgainstLockOut(row *store.Rule, rule access.Rule) err
 	own := []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	for _, peers := range x.p.base.ProxyProtocolFrom {
 		own = append(own, peers.Addr())
+		for _, part := range rule.Match.Prefixes() { // also one of many
+			if peers.Contains(part.Addr()) {
+				own = append(own, part.Addr())
+			}
+		}
 	}
 	hit := access.Covers(rule, append(own, x.by.From), x.p.accessOptions())
 	x.p.mu.Unlock()

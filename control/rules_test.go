@@ -435,11 +435,14 @@ func TestAnExceptionSparesUntilItsEnd(t *testing.T) {
 // TestARuleThatShutsABalancerOutNeedsForce: the file's peers are the operator's own.
 func TestARuleThatShutsABalancerOutNeedsForce(t *testing.T) {
 	b := newBench(t)
-	base := policy.Snapshot{ServerNames: map[string]struct{}{}, ProxyProtocolFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.4/32")}}
+	base := policy.Snapshot{ServerNames: map[string]struct{}{}, ProxyProtocolFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.4/32"), netip.MustParsePrefix("10.1.0.0/16")}}
 	if _, err := b.Load(context.Background(), File{Base: base}); err != nil {
 		t.Fatal(err)
 	}
 	b.refuses(Refused, AddRule{Match: "198.51.100.0/24", Level: access.None}, Options{})
+	b.refuses(Refused, AddRule{Match: "10.1.2.0/24", Level: access.None}, Options{}) // one of many balancers
+	b.refuses(Refused, Block{Target: "10.1.0.7-10.1.0.9"}, Options{})
+	b.apply(AddRule{Match: "10.2.0.0/16", Level: access.None}, Options{})
 	b.apply(AddRule{Match: "198.51.100.128/25", Level: access.None}, Options{})
 	b.apply(AddRule{Match: "198.51.100.0/24", Level: access.Standard}, Options{})
 }
