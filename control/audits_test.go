@@ -88,7 +88,7 @@ func TestTheAuditSeesTheStoreAndTheModel(t *testing.T) {
 	b.apply(EndGlass{}, Options{})
 	b.audited(always...)
 
-	b.apply(AddException{Controls: []string{policy.RateAccept}, User: "alice", Until: b.clock().Add(40 * day)}, Options{Reason: "x"})
+	b.apply(AddException{Controls: []string{policy.ConnsUser}, User: "alice", Until: b.clock().Add(40 * day)}, Options{Reason: "x"})
 	b.audited(always...)
 	id := b.exceptionIDs()[0]
 	b.apply(SetMode{Control: policy.GeoCountry, Mode: "off"}, Options{Reason: "x"})

@@ -66,8 +66,11 @@ func (p *Plane) CheckAccess(ctx context.Context, q CheckQuery) (AccessReport, er
 		}
 		r.Considered = append(r.Considered, ConsideredRule{Rule: id, Match: c.Rule.Match.String(), Level: c.Rule.Level, Control: c.Control, Decides: c.Decides, Why: c.Why})
 	}
-	if d.Level == access.None {
-		r.judge(p, d.Control, policy.Subject{Addr: addr, User: q.User, Country: d.Country})
+	if d.Level == access.None { // once before it is known who comes, and once more after
+		r.judge(p, d.Control, policy.Subject{Addr: addr, Country: d.Country})
+		if q.User != "" && r.Outcome != isRefused {
+			r.judge(p, d.Control, policy.Subject{Addr: addr, User: q.User, Country: d.Country})
+		}
 	}
 	if q.User == "" {
 		return r, nil
@@ -144,7 +147,7 @@ func (p *Plane) Controls(ctx context.Context) ([]ControlInfo, error) {
 			c := p.effective.Control(name)
 			info.Mode, info.Percent = c.Mode.String(), c.Percent
 			if now.Before(p.glass) && c.Mode == policy.Enforce {
-				info.Mode = policy.Monitor.String()
+				info.Mode, info.Percent = policy.Monitor.String(), 0
 			}
 		}
 		for _, e := range p.exceptions.All() {

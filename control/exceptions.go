@@ -61,12 +61,22 @@ func (c AddException) apply(x *transaction) error {
 		ID: newID("e"), Prefix: c.Prefix, User: c.User, Country: c.Country, Controls: c.Controls, Until: c.Until,
 		Reason: x.o.Reason, Owner: x.by.Name, Created: x.now,
 	}
+	if c.Prefix != "" {
+		match, err := access.ParseMatch(c.Prefix)
+		if err == nil && match.Kind() != access.InPrefix {
+			err = fmt.Errorf("%s is no address or prefix", match)
+		}
+		if err != nil {
+			return invalid("prefix", "%v", err)
+		}
+		row.Prefix = match.String() // IPv4-mapped addresses as what they are
+	}
 	e, err := compiled(row)
 	if err != nil {
 		return invalid("prefix", "%v", err)
 	}
-	if err := e.Check(x.now); err != nil {
-		return invalid("", "%v", err)
+	if err := e.Check(x.now); err != nil { // the ID of what is refused tells nobody anything
+		return invalid("", "%s", strings.TrimPrefix(err.Error(), fmt.Sprintf("exception %q: ", row.ID)))
 	}
 	if c.User != "" {
 		if _, err := x.user(c.User); err != nil {
@@ -82,7 +92,15 @@ func (c AddException) apply(x *transaction) error {
 	info := exceptionInfo(row, x.now)
 	x.result.Exception = &info
 	x.result.Summary = fmt.Sprintf("exception %s holds until %s", row.ID, c.Until.UTC().Format(time.RFC3339))
+	if c.User != "" && slices.ContainsFunc(c.Controls, isRules) {
+		x.result.Summary += "; rules of level none refuse before it is known who comes, and do not spare him: name a prefix for that"
+	}
 	return nil
+}
+
+// isRules reports whether a control is that of access rules.
+func isRules(control string) bool {
+	return control == policy.AccessLevel || control == policy.AccessPattern || control == policy.GeoCountry
 }
 
 func (c RemoveException) apply(x *transaction) error {

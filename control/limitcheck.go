@@ -60,8 +60,10 @@ func (p *Plane) CheckLimits(ctx context.Context, q LimitQuery) ([]LimitInfo, err
 	if subject.Addr.IsValid() {
 		subject.Country = p.table.Check(access.Query{Addr: subject.Addr, Now: now}).Country
 	}
+	stranger := subject // what counts by address judges before it is known who comes
+	stranger.User = ""
 	for i := range items {
-		mode, exception := p.modeFor(items[i].Control, subject)
+		mode, exception := p.modeFor(items[i].Control, stranger)
 		items[i].Mode, items[i].Exception = mode.String(), exception
 		items[i].Origin = p.effective.Origin(limitPaths[items[i].Control])
 	}

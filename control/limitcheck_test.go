@@ -48,7 +48,7 @@ func TestLimitsOfAUser(t *testing.T) {
 	if i := ask(LimitQuery{User: "nadia"})["user.quota"]; i.Left != 0 || i.RetryAt == nil || !i.RetryAt.Equal(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("quota, used up: %+v", i)
 	}
-	b.apply(AddException{Controls: []string{policy.ConnsAddr}, User: "nadia", Until: b.clock().Add(time.Hour)}, Options{Reason: "moves house"})
+	b.apply(AddException{Controls: []string{policy.ConnsAddr}, Prefix: "203.0.113.0/24", Until: b.clock().Add(time.Hour)}, Options{Reason: "moves house"})
 	both := ask(LimitQuery{User: "nadia", Addr: "::ffff:203.0.113.7"})
 	if i := both[policy.ConnsAddr]; i.Of != "203.0.113.7" || i.Left != 0 || i.Mode != "monitor" || i.Exception == "" {
 		t.Errorf("by address: %+v", i)

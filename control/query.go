@@ -323,6 +323,9 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 	p.signing.Unlock()
 	p.mu.Lock()
 	s.Users, s.Schedule, s.ClockHeld = len(p.names), p.schedule, p.held
+	if p.glass.After(now) {
+		s.Glass = maybe(p.glass)
+	}
 	var rotation time.Time
 	for _, u := range p.names {
 		if u.standing == usage.Allowed {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"mtguard/config/spelling"
 	"mtguard/security/access"
 	"mtguard/security/policy"
 )
@@ -171,7 +172,11 @@ func switchable(name string) error {
 			return nil
 		}
 	}
-	return &Error{Kind: NotFound, Text: fmt.Sprintf("no control %q", clean(name)), Fix: "mtguard policy controls"}
+	fix := "mtguard policy controls"
+	if near := spelling.Nearest(name, policy.Controls()); near != "" {
+		fix = "did you mean " + near + "?"
+	}
+	return &Error{Kind: NotFound, Text: fmt.Sprintf("no control %q", clean(name)), Fix: fix}
 }
 
 // throughTheGate refuses to let a control bite more than it does before enough is

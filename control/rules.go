@@ -13,6 +13,7 @@ import (
 
 	"mtguard/control/store"
 	"mtguard/security/access"
+	"mtguard/security/policy"
 )
 
 // AddRule makes a rule: a ceiling for whom it matches, see package access.
@@ -109,7 +110,7 @@ func (c AddRule) apply(x *transaction) error {
 	if err := x.guardAgainstLockOut(&row, rule); err != nil {
 		return err
 	}
-	return x.putRule(&row)
+	return x.putRule(&row, rule.Match)
 }
 
 // checkRule says what is wrong with a rule, also beside those that there are.
@@ -168,6 +169,11 @@ func (x *transaction) guardAgainstLockOut(row *store.Rule, rule access.Rule) err
 	own := []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	for _, peers := range x.p.base.ProxyProtocolFrom {
 		own = append(own, peers.Addr())
+		for _, part := range rule.Match.Prefixes() { // also one of many
+			if peers.Contains(part.Addr()) {
+				own = append(own, part.Addr())
+			}
+		}
 	}
 	hit := access.Covers(rule, append(own, x.by.From), x.p.accessOptions())
 	x.p.mu.Unlock()
@@ -182,12 +188,15 @@ func (x *transaction) guardAgainstLockOut(row *store.Rule, rule access.Rule) err
 		return refused("repeat it with --force: it ends after ten minutes, unless you confirm it with the ID that is answered: mtguard access confirm ID",
 			"this would shut out %s", what)
 	}
+	if !row.Until.IsZero() && row.Until.Sub(x.now) <= confirmWithin {
+		return nil // it ends by itself before that
+	}
 	row.ConfirmBy = x.now.Add(confirmWithin)
 	x.detail("confirm_by", row.ConfirmBy.UTC().Format(time.RFC3339))
 	return nil
 }
 
-func (x *transaction) putRule(row *store.Rule) error {
+func (x *transaction) putRule(row *store.Rule, match access.Match) error {
 	if err := x.tx.PutRule(row); err != nil {
 		return err
 	}
@@ -199,11 +208,39 @@ func (x *transaction) putRule(row *store.Rule) error {
 	}
 	x.result.Rule = &info
 	defer x.withoutCountries(row.Match)
-	x.result.Summary = fmt.Sprintf("rule %s: %s has the ceiling %v", firstOf(info.ID, "ID"), row.Match, row.Level) + untilText(row.Until)
+	x.result.Summary = fmt.Sprintf("rule %s: %s has the ceiling %v", firstOf(info.ID, "ID"), row.Match, row.Level) + untilText(row.Until) + x.watched(match, row.Level)
 	if !row.ConfirmBy.IsZero() {
 		x.result.Summary += "; it ends in ten minutes unless confirmed: mtguard access confirm " + firstOf(info.ID, "ID")
 	}
 	return nil
+}
+
+// watched says so when a ceiling of that level takes nothing from anybody yet, since
+// the control that it is the business of is not enforced: whoever blocks an address
+// means it.
+func (x *transaction) watched(match access.Match, level access.Level) string {
+	if level >= access.Standard {
+		return ""
+	}
+	name := policy.AccessLevel
+	switch match.Kind() {
+	case access.InCountry, access.InASN:
+		name = policy.GeoCountry
+	case access.ServerName, access.Fingerprint:
+		name = policy.AccessPattern
+	}
+	x.p.mu.Lock()
+	defer x.p.mu.Unlock()
+	switch c := x.p.effective.Control(name); {
+	case c.Mode != policy.Enforce:
+		mode := map[policy.Mode]string{policy.Off: "off", policy.Monitor: "in monitor"}[c.Mode]
+		return fmt.Sprintf("; nobody feels it while %s is %s: mtguard rollout status", name, mode)
+	case x.now.Before(x.p.glass):
+		return "; nobody feels it while the glass is broken, until " + x.p.glass.UTC().Format(time.RFC3339)
+	case share(c.Control) < 100:
+		return fmt.Sprintf("; %s is enforced for %d%%", name, share(c.Control))
+	}
+	return ""
 }
 
 // withoutCountries says so when a rule needs a country file and there is none.
@@ -299,7 +336,34 @@ func (c Unblock) apply(x *transaction) error {
 		return &Error{Kind: NotFound, Text: fmt.Sprintf("nothing blocks just %s", match), Fix: "mtguard access check " + match.String()}
 	}
 	x.result.Affected, x.result.Summary = n, fmt.Sprintf("%s is not blocked any more", match)
+	if by, err := x.stillBlocks(match); by != "" || err != nil {
+		addr := match.Prefixes()[0].Addr()
+		x.result.Summary = fmt.Sprintf("the block on %s is gone, and %s still shuts %s out: mtguard access check %s", match, by, addr, addr)
+		return err
+	}
 	return nil
+}
+
+// stillBlocks is what shuts the first address of a match out, now that the blocks on
+// just this are gone; "" for nothing, and for what is no address.
+func (x *transaction) stillBlocks(match access.Match) (string, error) {
+	prefixes := match.Prefixes()
+	if len(prefixes) == 0 {
+		return "", nil
+	}
+	x.p.mu.Lock()
+	defer x.p.mu.Unlock()
+	rules := slices.DeleteFunc(x.p.rulesInForce(x.now), func(r access.Rule) bool {
+		return r.Match.String() == match.String() && r.Level == access.None && r.Source != access.Feed
+	})
+	table, err := access.Compile(rules, x.p.accessOptions())
+	if err != nil {
+		return "", err
+	}
+	if d := table.Check(access.Query{Addr: prefixes[0].Addr(), Now: x.now}); d.Level == access.None {
+		return firstOf(d.Rule, "the default"), nil
+	}
+	return "", nil
 }
 
 // rulesInForce are the rules of the model and of the policy, with those on lists.

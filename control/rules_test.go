@@ -128,7 +128,7 @@ func TestARuleThatShutsItsMakerOutEndsByItself(t *testing.T) {
 func TestBlocksEndAndAreUndone(t *testing.T) {
 	b := newBench(t)
 	r := b.apply(Block{Target: "198.51.100.7"}, Options{Reason: "abuse"})
-	if end := b.clock().Add(usualBlock); r.Rule.Until == nil || !r.Rule.Until.Equal(end) || !strings.HasSuffix(r.Summary, "the ceiling none until "+end.Format(time.RFC3339)) {
+	if end := b.clock().Add(usualBlock); r.Rule.Until == nil || !r.Rule.Until.Equal(end) || !strings.HasSuffix(r.Summary, "the ceiling none until "+end.Format(time.RFC3339)+"; nobody feels it while access.level is in monitor: mtguard rollout status") {
 		t.Errorf("when it ends: %+v", r)
 	}
 	b.apply(Block{Target: "198.51.100.8", For: Duration(day)}, Options{Reason: "abuse"})
@@ -361,9 +361,19 @@ func TestABrokenGlassMendsItself(t *testing.T) {
 	if mode() != policy.Monitor {
 		t.Errorf("with the glass broken: %v", mode())
 	}
+	status := func() *time.Time {
+		s, err := b.Status(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Glass
+	}
+	if until := status(); until == nil || !until.Equal(b.clock().Add(usualGlass)) {
+		t.Errorf("the status says that it is broken until %v", until)
+	}
 	b.pass(usualGlass)
-	if mode() != policy.Enforce {
-		t.Errorf("four hours later: %v", mode())
+	if mode() != policy.Enforce || status() != nil {
+		t.Errorf("four hours later: %v, %v", mode(), status())
 	}
 	b.apply(BreakGlass{}, Options{Reason: "again"})
 	b.apply(EndGlass{}, Options{})
@@ -402,16 +412,37 @@ func TestAnExceptionSparesUntilItsEnd(t *testing.T) {
 		{Controls: []string{policy.ConnsUser}, Until: b.clock().Add(day)}, {Controls: []string{policy.ConnsUser}, Prefix: "0.0.0.0/0", Until: b.clock().Add(day)}} {
 		b.refuses(Invalid, c, o)
 	}
+	for prefix, want := range map[string]string{"fe80::1%eth0": "zone", "10.0.0.1/8": "10.0.0.0/8", "country:DE": "no address", "203.0.113.*": "no address"} {
+		c := AddException{Controls: []string{policy.ConnsUser}, Prefix: prefix, Until: b.clock().Add(day)}
+		if e := b.refuses(Invalid, c, o); e.Field != "prefix" || !strings.Contains(e.Text, want) {
+			t.Errorf("for %s: %s, %s", prefix, e.Field, e.Text)
+		}
+	}
+	r = b.apply(AddException{Controls: []string{policy.ConnsUser}, Prefix: "::ffff:203.0.113.7", Until: b.clock().Add(day)}, o)
+	if r.Exception.Prefix != "203.0.113.7" {
+		t.Errorf("a mapped address: %+v", r.Exception)
+	}
+	// What was never made has no name.
+	c := AddException{Controls: []string{"acces.level"}, User: "kiosk", Until: b.clock().Add(day)}
+	if e := b.refuses(Invalid, c, o); e.Text != `unknown control "acces.level": did you mean access.level?` {
+		t.Errorf("a misspelt control: %s", e.Text)
+	}
+	if e := b.refuses(NotFound, RolloutNext{Control: "acces.level"}, o); e.Fix != "did you mean access.level?" {
+		t.Errorf("a misspelt control: %s", e.Fix)
+	}
 }
 
 // TestARuleThatShutsABalancerOutNeedsForce: the file's peers are the operator's own.
 func TestARuleThatShutsABalancerOutNeedsForce(t *testing.T) {
 	b := newBench(t)
-	base := policy.Snapshot{ServerNames: map[string]struct{}{}, ProxyProtocolFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.4/32")}}
+	base := policy.Snapshot{ServerNames: map[string]struct{}{}, ProxyProtocolFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.4/32"), netip.MustParsePrefix("10.1.0.0/16")}}
 	if _, err := b.Load(context.Background(), File{Base: base}); err != nil {
 		t.Fatal(err)
 	}
 	b.refuses(Refused, AddRule{Match: "198.51.100.0/24", Level: access.None}, Options{})
+	b.refuses(Refused, AddRule{Match: "10.1.2.0/24", Level: access.None}, Options{}) // one of many balancers
+	b.refuses(Refused, Block{Target: "10.1.0.7-10.1.0.9"}, Options{})
+	b.apply(AddRule{Match: "10.2.0.0/16", Level: access.None}, Options{})
 	b.apply(AddRule{Match: "198.51.100.128/25", Level: access.None}, Options{})
 	b.apply(AddRule{Match: "198.51.100.0/24", Level: access.Standard}, Options{})
 }

@@ -80,6 +80,7 @@ func (p *Plane) tick(ctx context.Context) {
 	if today := dayOf(now); held == "" && today != p.folded {
 		p.folded = today
 		p.report("fold", p.fold(ctx, now))
+		p.report("expire", p.expire(ctx, now))
 	}
 }
 

@@ -142,6 +142,7 @@ type Status struct {
 	AuditSigned  int64          `json:"audit_signed" doc:"rows that a signed checkpoint covers"`
 	Revision     store.Revision `json:"revision"`
 	ClockHeld    string         `json:"clock_held,omitempty" doc:"why nothing is done by time at present: the clock jumped"`
+	Glass        *time.Time     `json:"glass,omitempty" doc:"it is broken: until then nothing is enforced that can be switched"`
 	LastBackup   *time.Time     `json:"last_backup,omitempty"`
 	Audit        *AuditBrief    `json:"audit,omitempty" doc:"left out before the first one"`
 	MasterKey    string         `json:"master_key" doc:"where it came from, and its id"`

@@ -254,6 +254,8 @@ mutate "access, a broken country file changes nothing" node/node.go 'where, err 
 mutate "access, lock-out" control/rules.go 'err := x.guardAgainstLockOut(&row, rule); err != nil' 'err := error(nil); err != nil' ./control
 mutate "access, lock-out without force" control/rules.go 'if !x.o.Force {' 'if false {' ./control
 mutate "access, lock-out, ten minutes" control/rules.go 'row.ConfirmBy = x.now.Add(confirmWithin)' '_ = confirmWithin' ./control
+mutate "access, a rule that nobody feels" control/rules.go 'untilText(row.Until) + x.watched(match, row.Level)' 'untilText(row.Until)' ./control
+mutate "access, what is over goes" control/sweep.go 'p.report("expire", p.expire(ctx, now))' '_ = now' ./control
 mutate "access, lock-out, end of what nobody confirmed" control/rules.go 'r.Until = row.ConfirmBy' '_ = r' ./control
 mutate "access, lock-out, too late to confirm" control/rules.go 'row.ConfirmBy.IsZero() || !x.now.Before(row.ConfirmBy)' 'row.ConfirmBy.IsZero()' ./control
 mutate "access, lock-out of peers" control/rules.go 'own = append(own, peers.Addr())' '_ = peers' ./control

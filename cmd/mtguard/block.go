@@ -20,7 +20,8 @@ func (a *app) blockCommand() *cobra.Command {
 		Long: `Shut an address out for a while, and end its connections: it sees the cover site
 from then on. ADDR is what "mtguard access add" takes, too: a prefix, a country, a
 ClientHello's fingerprint. A block is a rule of level none, and "mtguard access"
-shows it among the others.
+shows it among the others. Nobody feels it before the control that it is the
+business of, access.level for addresses, is enforced: see "mtguard rollout".
 
 Your own address, that of the machine or of a balancer takes --force, and the
 block ends by itself after ten minutes unless it is confirmed.`,

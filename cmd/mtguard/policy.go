@@ -110,9 +110,24 @@ func provenance(info control.PolicyInfo, asked int64, now time.Time) string {
 		}
 	}
 	if info.Glass != nil {
-		text += "; the glass is broken, nothing that can be switched is enforced until " + when(info.Glass, now)
+		text += "; " + glassText(info.Glass, now)
 	}
 	return text
+}
+
+// glassText says what broken glass means.
+func glassText(until *time.Time, now time.Time) string {
+	return "the glass is broken, nothing that can be switched is enforced until " + when(until, now)
+}
+
+// noteGlass says below modes and stages why nothing is as it stands there, when the glass is broken.
+func (c *call) noteGlass() {
+	if c.quiet {
+		return
+	}
+	if s, err := c.client.Status(c.ctx); err == nil && s.Glass != nil {
+		c.app.note(glassText(s.Glass, s.Now))
+	}
 }
 
 // maxPolicyFile is what the node takes.

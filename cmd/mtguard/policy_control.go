@@ -35,6 +35,7 @@ known users among them: those that a control should not refuse.`,
 					rows = append(rows, []string{t.Name, modeText(t), count(t.Allowed), count(t.Refused), count(t.WouldRefuse), count(t.KnownRefused + t.KnownWould),
 						numberText(t.Exceptions), costText(t.CostMicros)})
 				}
+				defer c.noteGlass()
 				return table(a.stdout, []string{"CONTROL", "MODE", "ALLOWED", "REFUSED", "WOULD", "KNOWN", "EXCEPTIONS", "COST"}, rows)
 			})
 		}),
@@ -143,7 +144,9 @@ func (a *app) policyExceptCommand(o *nodeFlags) *cobra.Command {
 		Long: `Spare somebody some controls for a while. --for says whom: an address or a prefix,
 user:NAME (or just the name), or country:DE; given several times, all must agree.
 An exception has an owner, a reason and an end, and counts how often it was
-needed. What bounds the node's memory spares nobody.`,
+needed. What bounds the node's memory spares nobody; and what judges before it is
+known who comes (conns.addr, conns.prefix, rate.accept, rate.failures, and rules
+of level none) spares no user by his name: name a prefix.`,
 		Example: `  mtguard policy except conns.addr rate.accept --for 203.0.113.0/24 --until 90d --reason "a school behind one address"
   mtguard policy except conns.user --for alice --until 2026-12-31 --reason "moves house"`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -53,6 +53,7 @@ func (a *app) rolloutStatusCommand(o *nodeFlags) *cobra.Command {
 					rows = append(rows, []string{s.Control, shareText(s.Mode, s.Percent), soon(s.Since, c.now), count(s.Decisions), count(s.KnownDecisions), count(s.KnownRefused),
 						s.Next, orElse(gate, "open")})
 				}
+				defer c.noteGlass()
 				return table(a.stdout, []string{"CONTROL", "STAGE", "SINCE", "DECISIONS", "OF KNOWN", "REFUSALS", "NEXT", "GATE"}, rows)
 			})
 		}),

@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mtguard/config"
 	"mtguard/config/spelling"
@@ -74,6 +76,11 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			if _, ok := errors.AsType[*strconv.NumError](err); ok {
+				err = fmt.Errorf("--%s: %q is no number", bad.GetFlag().Name, bad.GetValue())
+			}
+		}
 		return &usageError{err, "see " + cmd.CommandPath() + " --help"}
 	})
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serve:"}, &cobra.Group{ID: groupPeople, Title: "People:"},
@@ -122,10 +129,10 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := "see " + cmd.CommandPath() + " --help"
-	if near := nearest(args[0], cmd.Commands()); len(near) > 0 {
-		hint = "did you mean " + strings.Join(near, " or ") + "?"
-	} else if args[0] == "import" { // the specification's word for it
+	if args[0] == "import" { // a word for it that other programs have
 		hint = "lists of addresses are kept, not imported: mtguard list set NAME FILE"
+	} else if near := nearest(args[0], cmd.Commands()); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	} else if cmd.HasParent() {
 		var all []string
 		for _, sub := range cmd.Commands() {
@@ -181,8 +188,11 @@ func atMost(n int) cobra.PositionalArgs {
 // exactly is the argument rule of commands that take n objects.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == n {
+		if len(args) == n && !slices.Contains(args, "") {
 			return nil
+		}
+		if len(args) == n {
+			return &usageError{errors.New("an argument is empty"), "usage: " + cmd.UseLine()}
 		}
 		return &usageError{fmt.Errorf("%s takes %s, not %d", cmd.CommandPath(), plural(n, "argument"), len(args)), "usage: " + cmd.UseLine()}
 	}

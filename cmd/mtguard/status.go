@@ -94,6 +94,9 @@ func warnings(s control.Status) (list []string) {
 	if s.ConfigError != "" {
 		list = append(list, "the last reload was refused: "+s.ConfigError)
 	}
+	if s.Glass != nil {
+		list = append(list, glassText(s.Glass, s.Now))
+	}
 	if s.ClockHeld != "" {
 		list = append(list, s.ClockHeld)
 	}

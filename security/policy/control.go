@@ -52,6 +52,11 @@ func Controls() []string { return slices.Clone(controlNames) }
 // with it in monitor, a flood would take the process down and every user with it.
 func MemoryBound(control string) bool { return control == ConnsTotal || control == HalfOpen }
 
+// BeforeUsers reports whether a control judges a connection before its user is known, and never after: no name of a user counts for it.
+func BeforeUsers(control string) bool {
+	return slices.Contains([]string{ConnsAddr, ConnsPrefix, RateAccept, RateFailures}, control)
+}
+
 // rollable are the controls that have a mode.
 func rollable() []string { return slices.DeleteFunc(Controls(), MemoryBound) }
 

@@ -133,8 +133,8 @@ func (e *Exception) check() error {
 	return nil
 }
 
-// Check refuses an exception that may not be made at now: one that NewExceptions refuses, that is over, lives longer than a year, or has no
-// reason or owner.
+// Check refuses an exception that may not be made at now: one that NewExceptions refuses, that is over, lives longer than a year, has no
+// reason or owner, or names whom the control never looks at, so that it would spare nobody.
 func (e *Exception) Check(now time.Time) error {
 	if err := e.check(); err != nil {
 		return err
@@ -148,6 +148,14 @@ func (e *Exception) Check(now time.Time) error {
 		return fmt.Errorf("exception %q: it is over since %s", e.ID, e.Until.UTC().Format(time.RFC3339))
 	case e.Until.Sub(now) > maxExceptionLife:
 		return fmt.Errorf("exception %q: it lives longer than a year", e.ID)
+	}
+	for _, control := range e.Controls {
+		switch {
+		case e.User != "" && BeforeUsers(control):
+			return fmt.Errorf("exception %q: %s judges before it is known who comes: name a prefix or a country, and no user", e.ID, control)
+		case control == BytesUser && (e.User == "" || e.Prefix.IsValid() || e.Country != ""):
+			return fmt.Errorf("exception %q: %s counts a user's bytes, wherever he is: name a user alone", e.ID, control)
+		}
 	}
 	return nil
 }

@@ -159,3 +159,28 @@ func ExampleSnapshot_Judge() {
 	// 192.0.2.7 enforce ""
 	// 198.51.100.7 monitor "office"
 }
+
+// An exception that could never spare anybody is not made.
+func TestExceptionsOfWhomTheControlNeverSees(t *testing.T) {
+	there := netip.MustParsePrefix("203.0.113.0/24")
+	for _, c := range []struct {
+		e    Exception
+		want string // in the error; "": none
+	}{
+		{Exception{User: "nadia", Controls: []string{ConnsAddr}}, "conns.addr judges before it is known who comes"},
+		{Exception{User: "nadia", Controls: []string{ConnsUser, ConnsPrefix}}, "conns.prefix judges before"},
+		{Exception{User: "nadia", Prefix: there, Controls: []string{RateAccept}}, "rate.accept judges before"},
+		{Exception{User: "nadia", Country: "DE", Controls: []string{RateFailures}}, "rate.failures judges before"},
+		{Exception{Prefix: there, Country: "DE", Controls: []string{ConnsAddr, ConnsPrefix, RateAccept, RateFailures}}, ""},
+		{Exception{Prefix: there, Controls: []string{BytesUser}}, "bytes.user counts a user's bytes"},
+		{Exception{User: "nadia", Prefix: there, Controls: []string{BytesUser}}, "bytes.user counts a user's bytes"},
+		{Exception{User: "nadia", Country: "DE", Controls: []string{BytesUser}}, "bytes.user counts a user's bytes"},
+		{Exception{User: "nadia", Controls: []string{BytesUser, ConnsUser, ConnsKey, AddrsUser, AccessLevel, AuthStrength, EncryptionRequired}}, ""},
+	} {
+		c.e.ID, c.e.Reason, c.e.Owner, c.e.Until = "e", "r", "o", noon.Add(time.Hour)
+		if err := c.e.Check(noon); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.e, err, c.want)
+		}
+		exceptions(t, c.e) // one of before is read still
+	}
+}
