@@ -20,7 +20,7 @@ import (
 // In "tests" stand packages that only tests, the demonstration and the
 // simulator's own command may import.
 const layers = `
-config/spelling
+config/spelling fw
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
 security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
