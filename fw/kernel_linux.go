@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ import (
 const (
 	tableName = "mtguard"
 	chainName = "input"
-	mark      = "mtguard fw" // the comment of our sets, by which we know our table
+	mark      = "mtguard fw" // the comment of our first rule, by which we know our table
 )
 
 // NFTables is the table of this machine, or of this process's network namespace.
@@ -31,7 +32,7 @@ func Open() (*NFTables, error) {
 	for i, set := range []nftables.Set{{Name: "blocked4", KeyType: nftables.TypeIPAddr}, {Name: "blocked6", KeyType: nftables.TypeIP6Addr}} {
 		set.Table, set.Interval, set.HasTimeout = k.table, true, true
 		// Each element has a time-out of its own; one that came without ends by this.
-		set.Timeout, set.Size, set.Comment = usualHold, 2*MaxElements, mark
+		set.Timeout, set.Size, set.Comment = usualHold, 2*MaxElements, "by mtguard fw; end by themselves"
 		k.sets[i] = &set
 	}
 	return k, nil
@@ -78,7 +79,7 @@ func (k *NFTables) mine(c *nftables.Conn) error {
 		return ErrForeign
 	}
 	for _, s := range sets {
-		if s.Comment != mark || s.Name != k.sets[0].Name && s.Name != k.sets[1].Name {
+		if s.Name != k.sets[0].Name && s.Name != k.sets[1].Name {
 			return ErrForeign
 		}
 	}
@@ -86,6 +87,16 @@ func (k *NFTables) mine(c *nftables.Conn) error {
 		if chain.Table.Name == tableName && chain.Name != chainName {
 			return ErrForeign
 		}
+	}
+	rules, err := c.GetRules(k.table, &nftables.Chain{Name: chainName, Table: k.table})
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return plainly(err)
+	}
+	if len(rules) == 0 {
+		return ErrForeign
+	}
+	if comment, ok := userdata.GetString(rules[0].UserData, userdata.TypeComment); !ok || comment != mark {
+		return ErrForeign
 	}
 	return nil
 }
@@ -120,8 +131,12 @@ func (k *NFTables) Replace(listening []netip.AddrPort, all []Element) error {
 	policy := nftables.ChainPolicyAccept
 	chain := c.AddChain(&nftables.Chain{Name: chainName, Table: k.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput,
 		Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityFilter - 10), Policy: &policy})
-	for _, exprs := range k.rules(listening) {
-		c.AddRule(&nftables.Rule{Table: k.table, Chain: chain, Exprs: exprs})
+	for i, exprs := range k.rules(listening) {
+		rule := &nftables.Rule{Table: k.table, Chain: chain, Exprs: exprs}
+		if i == 0 {
+			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, mark)
+		}
+		c.AddRule(rule)
 	}
 	first := min(len(all), perBatch)
 	if err := k.put(c, all[:first]); err != nil {
@@ -191,7 +206,21 @@ func (k *NFTables) each(all []Element, do func(*nftables.Set, []nftables.SetElem
 	return errors.Join(send(0), send(1))
 }
 
-// Elements implements Kernel.
+// Stands implements Kernel.
+func (k *NFTables) Stands() error {
+	c, err := k.begin()
+	if err != nil {
+		return plainly(err)
+	}
+	there, err := k.find(c)
+	if err == nil && !there {
+		err = ErrNoTable
+	}
+	return err
+}
+
+// Elements are those there are; ErrNoTable when there is no table. Of tens of thousands the kernel takes
+// seconds to tell.
 func (k *NFTables) Elements() ([]Element, error) {
 	c, err := k.begin()
 	if err != nil {

@@ -16,6 +16,9 @@ func (*NFTables) Replace([]netip.AddrPort, []Element) error { return ErrNoKernel
 // Change returns ErrNoKernel.
 func (*NFTables) Change([]netip.Prefix, []Element) error { return ErrNoKernel }
 
+// Stands returns ErrNoKernel.
+func (*NFTables) Stands() error { return ErrNoKernel }
+
 // Elements returns ErrNoKernel.
 func (*NFTables) Elements() ([]Element, error) { return nil, ErrNoKernel }
 

@@ -82,22 +82,3 @@ func (b book) apply(out []netip.Prefix, in []Element, now time.Time) {
 		b[e.Prefix] = now.Add(e.Left)
 	}
 }
-
-// differs tells whether the kernel has other elements than the book, or an hour-glass
-// of another size. What is about to end may be gone or not.
-func (b book) differs(kernel []Element, now time.Time) bool {
-	const slack = 2 * time.Second
-	have := make(map[netip.Prefix]bool, len(kernel))
-	for _, e := range kernel {
-		stands, known := b[e.Prefix]
-		if have[e.Prefix] = true; !known && e.Left > slack || known && now.Add(e.Left).Sub(stands).Abs() > slack {
-			return true
-		}
-	}
-	for p, stands := range b {
-		if !have[p] && stands.Sub(now) > slack {
-			return true
-		}
-	}
-	return false
-}

@@ -17,8 +17,8 @@ type Kernel interface {
 	Replace(listening []netip.AddrPort, elements []Element) error
 	// Change takes elements out and then puts others in.
 	Change(out []netip.Prefix, in []Element) error
-	// Elements are those there are; ErrNoTable when there is no table.
-	Elements() ([]Element, error)
+	// Stands is nil while our table is there, else ErrNoTable or what is in the way. It does not look at elements.
+	Stands() error
 	// Remove takes the table away, if there is one.
 	Remove() error
 }
@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Ready == nil {
 		o.Ready = func() {}
 	}
-	if _, err := o.Kernel.Elements(); err != nil && !errors.Is(err, ErrNoTable) {
+	if err := o.Kernel.Stands(); err != nil && !errors.Is(err, ErrNoTable) {
 		return err
 	}
 	k := keeper{Options: o}
@@ -138,11 +138,10 @@ func (k *keeper) step(ctx context.Context) error {
 func (k *keeper) settle(now time.Time) error {
 	if k.book != nil && now.Sub(k.looked) >= k.Look {
 		k.looked = now
-		if stands, err := k.Kernel.Elements(); err != nil || k.book.differs(stands, now) {
-			if errors.Is(err, ErrForeign) {
-				return err
-			}
-			k.Log.Warn("somebody changed the table; it is made anew")
+		if err := k.Kernel.Stands(); errors.Is(err, ErrForeign) {
+			return err
+		} else if err != nil {
+			k.Log.Warn("the table is gone; it is made anew", "error", err)
 			k.book = nil
 		}
 	}

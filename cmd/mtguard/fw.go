@@ -180,7 +180,7 @@ func (c *call) showFw(s fwStatus) error {
 	if c.quiet {
 		return nil
 	}
-	_, err := fmt.Fprintf(c.app.stdout, "%s, %d packets dropped\n", plural(len(rows), "prefix"), s.Dropped)
+	_, err := fmt.Fprintf(c.app.stdout, "%s in the table, %s dropped\n", plural(len(rows), "block"), plural(int(s.Dropped), "packet"))
 	return err
 }
 
@@ -211,11 +211,11 @@ unblock who was blocked.`,
 func fwError(err error) error {
 	switch {
 	case errors.Is(err, fw.ErrForbidden):
-		return &missingError{err.Error(), "run it with sudo, or as the service mtguard-fw, which has the capability"}
+		return &refusedError{err.Error(), "run it with sudo, or as the service mtguard-fw, which has the capability"}
 	case errors.Is(err, fw.ErrNoKernel):
-		return &missingError{err.Error(), "the proxy blocks without it, too: leave fw off on this machine"}
+		return &refusedError{err.Error(), "the proxy blocks without it, too: leave fw off on this machine"}
 	case errors.Is(err, fw.ErrForeign):
-		return &missingError{err.Error(), "nft list table inet mtguard shows it; delete or rename it first"}
+		return &refusedError{err.Error(), "nft list table inet mtguard shows it; delete or rename it first"}
 	}
 	return err
 }
