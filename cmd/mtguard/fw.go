@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -16,7 +17,6 @@ import (
 
 	"mtguard/control/admin"
 	"mtguard/fw"
-	"mtguard/node"
 )
 
 func (a *app) fwCommand() *cobra.Command {
@@ -46,7 +46,7 @@ connection that stands.`,
 // Bounds of --hold: sooner is no use, and later would keep a block that was undone while nobody looked.
 const (
 	usualFwHold = 10 * time.Minute
-	leastFwHold = 10 * time.Second
+	leastFwHold = 5 * time.Second
 )
 
 func (a *app) fwRunCommand() *cobra.Command {
@@ -71,15 +71,15 @@ it is gone after --hold. It may start before the node.`,
 			context.AfterFunc(ctx, stop)
 			kernel, err := fw.Open()
 			if err == nil {
-				file, _ := load("", stateFlag(""))
-				err = fw.Run(ctx, fw.Options{Source: blockSource{c.client}, Kernel: kernel, Log: node.NewLogger(file.Log, a.stderr), Hold: hold,
+				log := slog.New(slog.NewTextHandler(a.stderr, nil)) // it reads no configuration but to find the node
+				err = fw.Run(ctx, fw.Options{Source: blockSource{c.client}, Kernel: kernel, Log: log, Hold: hold,
 					Ready: func() { a.note("the table inet mtguard follows the node at " + c.server) }})
 			}
 			return fwError(err)
 		}),
 	}
 	o.common(cmd.Flags())
-	cmd.Flags().DurationVar(&hold, "hold", usualFwHold, "the kernel forgets a prefix after so `LONG` unless it is refreshed; 10s to 10m")
+	cmd.Flags().DurationVar(&hold, "hold", usualFwHold, "the kernel forgets a prefix after so `LONG` unless it is refreshed; 5s to 10m")
 	return cmd
 }
 
