@@ -21,6 +21,7 @@ import (
 // simulator's own command may import.
 const layers = `
 config/spelling fw
+fw/fwtest
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
 security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
@@ -46,6 +47,8 @@ var (
 var restricted = map[string][]string{
 	"config":                  {"config/statedir", "node", "node/links", "cmd/mtguard"},
 	"tgsim":                   {"cmd/tgsim", "cmd/mtguard"},
+	"fw":                      {"fw/fwtest", "cmd/mtguard"},
+	"fw/fwtest":               {},
 	"proxy/guard/guardtest":   {},
 	"control/store/storetest": {},
 }

@@ -136,6 +136,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 	findings, next, err := c.Findings(ctx, filter)
 	if err != nil || next != "nadia" || len(findings) != 1 || !reflect.DeepEqual(findings[0], testFinding) || plane.last() != filter {
 		t.Errorf("findings: %v %q %v", findings, next, err)
+	}
 	if blocked, err := c.Blocked(ctx, "t"); err != nil || !blocked.Unchanged || plane.last() != "blocked t" {
 		t.Errorf("blocked: %+v %v", blocked, err)
 	}
