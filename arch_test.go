@@ -20,7 +20,8 @@ import (
 // In "tests" stand packages that only tests, the demonstration and the
 // simulator's own command may import.
 const layers = `
-config/spelling
+config/spelling fw
+fw/fwtest
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
 security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
@@ -47,6 +48,8 @@ var (
 var restricted = map[string][]string{
 	"config":                  {"config/statedir", "node", "node/links", "cmd/mtguard"},
 	"tgsim":                   {"cmd/tgsim", "cmd/mtguard"},
+	"fw":                      {"fw/fwtest", "cmd/mtguard"},
+	"fw/fwtest":               {},
 	"proxy/guard/guardtest":   {},
 	"control/store/storetest": {},
 }

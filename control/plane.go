@@ -109,6 +109,8 @@ type Plane struct {
 	signing  sync.Mutex // held by checkpoint; guards signed
 	signed   signedState
 	audits   auditing
+	blocking sync.Mutex // held by Blocked; guards blocked. Taken before mu
+	blocked  blockedState
 
 	mu            sync.Mutex // guards what follows
 	base          policy.Snapshot

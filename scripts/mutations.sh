@@ -411,4 +411,18 @@ mutate "threat, drift" control/threat/drift.go 'x.sum[0] <= driftMost' 'true' ./
 mutate "threat, tripwires" control/threat/keys.go 'if e.Kind != event.Tripwire || e.Key == "" {' 'if true {' ./control/threat
 mutate "incidents, exception of a false positive" control/incidents.go 'if err := e.apply(x); err != nil {' 'if false {' ./control
 mutate "incidents, one for the same" control/incidents.go 'n, err := tx.OpenIncident(note.Detector, note.Subject)' 'n, err := store.Incident{}, error(store.ErrNotFound)' ./control
+# The seed's 4.4: blocks in the kernel.
+mutate "kernel blocks, what a pin covers" security/access/refused.go '!d.Pinned && ' '' ./security/access
+mutate "kernel blocks, what is spared" security/access/refused.go ' && !slices.ContainsFunc(spared, func(p netip.Prefix) bool { return p.Contains(at) })' '' ./security/access
+mutate "kernel blocks, only what is enforced" control/blocked.go 'case c.Mode != policy.Enforce:' 'case false:' ./control
+mutate "kernel blocks, exceptions" control/blocked.go 'if !e.Prefix.IsValid() && s.suspended == "" {' 'if false {' ./control
+mutate "kernel blocks, loopback in an order" fw/order.go 'if l.Overlaps(p) {' 'if l.Overlaps(p) && false {' ./fw
+mutate "kernel blocks, time-out of an element" fw/plan.go 'end := now.Add(hold)' 'end := now.Add(1000 * hold)' ./fw
+mutate "kernel blocks, undo" fw/plan.go 'if !wanted[p] && now.Before(stands) {' 'if false && now.Before(stands) {' ./fw
+mutate "kernel blocks, a node that is silent" fw/run.go 'k.complain("the node does not answer; what is blocked in the kernel runs out", err)' 'k.settle(time.Now())' ./fw
+mutate "kernel blocks, table of somebody else" fw/kernel_linux.go '!ok || comment != mark {' '!ok && comment == mark {' ./fw
+mutate "kernel blocks, established connections" fw/kernel_linux.go 'equal([]byte{syn}),' '&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{fin}},' ./fw
+mutate "kernel blocks, other ports" fw/kernel_linux.go 'equal(port(at)),' '&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: port(1)},' ./fw
+mutate "kernel blocks, loopback interface" fw/kernel_linux.go 'equal(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_LOOPBACK)),' 'equal(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_VOID)),' ./fw
+mutate "kernel blocks, unplugged" cmd/mtguard/fw.go 'order.Blocks = append(order.Blocks, block)' '_ = block' ./cmd/mtguard
 exit $lived

@@ -144,6 +144,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 	if err != nil || next != "nadia" || len(findings) != 1 || !reflect.DeepEqual(findings[0], testFinding) || plane.last() != filter {
 		t.Errorf("findings: %v %q %v", findings, next, err)
 	}
+	if blocked, err := c.Blocked(ctx, "t"); err != nil || !blocked.Unchanged || plane.last() != "blocked t" {
+		t.Errorf("blocked: %+v %v", blocked, err)
+	}
 
 	changes := []struct {
 		name string

@@ -127,6 +127,10 @@ func (p *fakePlane) Lists(context.Context) ([]control.ListInfo, error) {
 	return []control.ListInfo{testList}, p.ask(control.Actor{}, "lists")
 }
 
+func (p *fakePlane) Blocked(_ context.Context, known string) (control.Blocked, error) {
+	return control.Blocked{Tag: "t", Unchanged: known == "t"}, p.ask(control.Actor{}, "blocked "+known)
+}
+
 func (p *fakePlane) CheckAccess(_ context.Context, q control.CheckQuery) (control.AccessReport, error) {
 	return testReport, p.ask(control.Actor{}, q)
 }

@@ -25,6 +25,7 @@ type Plane interface {
 	Rules(ctx context.Context, f control.RuleFilter) (items []control.RuleInfo, next string, err error)
 	Rule(ctx context.Context, id string) (control.RuleInfo, error)
 	Lists(ctx context.Context) ([]control.ListInfo, error)
+	Blocked(ctx context.Context, known string) (control.Blocked, error)
 	CheckAccess(ctx context.Context, q control.CheckQuery) (control.AccessReport, error)
 	CheckLimits(ctx context.Context, q control.LimitQuery) ([]control.LimitInfo, error)
 

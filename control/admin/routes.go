@@ -56,6 +56,7 @@ var routes = []route{
 	{http.MethodPost, "/access-rules/{id}/confirm", operates, "confirm-rule", "Keep a rule that would end by itself because it shuts out who made it", typed((*server).confirmRule)},
 	{http.MethodGet, "/access/check", reads, "check-access", "What would become of a connection, and which rules say so", typed((*server).checkAccess)},
 	{http.MethodGet, "/limits/check", reads, "check-limits", "Where an address or a user is with the limits, without counting", typed((*server).checkLimits)},
+	{http.MethodGet, "/blocks", reads, "list-blocked", "What may be dropped before it reaches the proxy, which would refuse all of it", typed((*server).listBlocked)},
 	{http.MethodPost, "/blocks", operates, "block", "Shut an address out for a while", typed((*server).block)},
 	{http.MethodDelete, "/blocks", operates, "unblock", "Take blocks of an address back", typed((*server).unblock)},
 	{http.MethodGet, "/lists", reads, "list-lists", "List the lists of addresses that are kept up to date", typed((*server).listLists)},

@@ -52,6 +52,13 @@ func (c *Client) CheckLimits(ctx context.Context, q control.LimitQuery) ([]contr
 	return page.Items, err
 }
 
+// Blocked returns what may be dropped before it reaches the proxy. known is the tag of an
+// answer that the caller has: when that is still true, the answer is Unchanged.
+func (c *Client) Blocked(ctx context.Context, known string) (blocked control.Blocked, err error) {
+	err = c.do(ctx, get("/blocks", "known", known), &blocked)
+	return blocked, err
+}
+
 // Block shuts a target out for a while.
 func (c *Client) Block(ctx context.Context, body BlockBody, o ChangeOptions) (control.Result, error) {
 	return c.change(ctx, http.MethodPost, "/blocks", body, o)

@@ -87,6 +87,17 @@ func (s *server) checkLimits(ctx context.Context, in *checkLimitsInput) (*page[c
 	return listed(items, "", err)
 }
 
+type blockedInput struct {
+	Known string `query:"known" maxLength:"64" doc:"the tag of an answer you have"`
+}
+
+type blockedOutput struct{ Body control.Blocked }
+
+func (s *server) listBlocked(ctx context.Context, in *blockedInput) (*blockedOutput, error) {
+	blocked, err := s.plane.Blocked(ctx, in.Known)
+	return &blockedOutput{blocked}, err
+}
+
 type blockInput struct {
 	ChangeInput
 	Body BlockBody

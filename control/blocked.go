@@ -1,0 +1,140 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mtguard/security/access"
+	"mtguard/security/policy"
+)
+
+// MaxBlocked is the most prefixes of Blocked.
+const MaxBlocked = 65_536
+
+// Blocked is what may be dropped before it reaches the proxy, since the proxy would
+// refuse every connection from there, whoever it is and whatever it says.
+type Blocked struct {
+	Tag       string          `json:"tag" doc:"changes with the rest; ask with it to hear only of changes"`
+	Unchanged bool            `json:"unchanged,omitempty" doc:"the tag asked with is this one, and the rest is left out"`
+	Listening []string        `json:"listening,omitempty" doc:"where the proxy listens"`
+	Suspended string          `json:"suspended,omitempty" doc:"why nothing may be dropped at present"`
+	Prefixes  []BlockedPrefix `json:"prefixes,omitempty" doc:"they do not overlap"`
+	LeftOut   int             `json:"left_out,omitempty" doc:"prefixes beyond the most that are told; the proxy refuses these by itself"`
+}
+
+// BlockedPrefix is a prefix, and the rule that shuts it out.
+type BlockedPrefix struct {
+	Prefix netip.Prefix  `json:"prefix"`
+	Rule   string        `json:"rule"`
+	Source access.Source `json:"source"`
+	Until  *time.Time    `json:"until,omitempty" doc:"left out: until it is taken back"`
+}
+
+// blockedState is the last answer of Blocked and what it was made of.
+type blockedState struct {
+	table      *access.Table
+	exceptions *policy.Exceptions
+	spared     []netip.Prefix // balancers and what exceptions spare
+	listening  []string
+	suspended  string
+	until      time.Time // when a rule begins or ends; zero: not by itself
+	answer     Blocked
+}
+
+func (s *blockedState) holds(next *blockedState, now time.Time) bool {
+	return s.answer.Tag != "" && s.table == next.table && s.exceptions == next.exceptions && s.suspended == next.suspended &&
+		slices.Equal(s.spared, next.spared) && slices.Equal(s.listening, next.listening) && (s.until.IsZero() || now.Before(s.until))
+}
+
+// Blocked returns what may be dropped before the proxy: what rules of operators and
+// of automation on addresses give level none, while the control access.level is
+// enforced for all. Loopback, balancers, what a more specific or a pinned rule lets
+// in, and what an exception spares are never in it. known is the tag of an answer
+// that the caller has, "" for none. It is made anew when something has changed, and
+// is cheap to ask for often.
+func (p *Plane) Blocked(ctx context.Context, known string) (Blocked, error) {
+	now := p.parts.Now()
+	var status Status
+	p.parts.Node(&status)
+	p.blocking.Lock()
+	defer p.blocking.Unlock()
+	next := p.blockedBasis(now)
+	next.listening = slices.Sorted(slices.Values(status.Listening))
+	if !p.blocked.holds(&next, now) {
+		next.fill(now)
+		p.blocked = next
+	}
+	if answer := p.blocked.answer; answer.Tag != known {
+		return answer, nil
+	}
+	return Blocked{Tag: known, Unchanged: true}, nil
+}
+
+// blockedBasis is what decides about what is blocked.
+func (p *Plane) blockedBasis(now time.Time) blockedState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := blockedState{table: p.table, exceptions: p.exceptions, until: p.table.Next(now)}
+	s.spared = slices.Clone(p.base.ProxyProtocolFrom)
+	c := p.effective.Control(policy.AccessLevel)
+	switch {
+	case c.Mode != policy.Enforce:
+		s.suspended = "the control " + policy.AccessLevel + " is not enforced: its mode is " + c.Mode.String()
+	case c.Percent > 0 && c.Percent < 100:
+		s.suspended = "the control " + policy.AccessLevel + " is enforced for a share only"
+	case now.Before(p.glass):
+		s.suspended = "the glass is broken"
+	}
+	for _, e := range p.exceptions.All() {
+		if !slices.Contains(e.Controls, policy.AccessLevel) || !now.Before(e.Until) || now.Before(e.From) {
+			continue
+		}
+		if !e.Prefix.IsValid() && s.suspended == "" {
+			s.suspended = "exception " + e.ID + " spares somebody who cannot be told by the address"
+		}
+		if e.Prefix.IsValid() {
+			s.spared = append(s.spared, e.Prefix.Masked())
+		}
+	}
+	slices.SortFunc(s.spared, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return s
+}
+
+// fill makes the answer. It holds no lock of the model: tables never change.
+func (s *blockedState) fill(now time.Time) {
+	s.answer = Blocked{Listening: s.listening, Suspended: s.suspended}
+	if s.suspended == "" {
+		refused := s.table.Refused(now, s.spared)
+		if n := len(refused) - MaxBlocked; n > 0 {
+			s.answer.LeftOut = n
+			slices.SortStableFunc(refused, byWeight)
+			refused = refused[:MaxBlocked]
+		}
+		for _, r := range refused {
+			s.answer.Prefixes = append(s.answer.Prefixes, BlockedPrefix{Prefix: r.Prefix, Rule: r.Rule, Source: r.Source, Until: maybe(r.Until)})
+		}
+	}
+	text, _ := json.Marshal(s.answer) // of plain values
+	sum := sha256.Sum256(text)
+	s.answer.Tag = hex.EncodeToString(sum[:12])
+}
+
+// byWeight puts first what is to be kept when there are too many: the operator's,
+// then what lasts longest.
+func byWeight(a, b access.RefusedPrefix) int {
+	end := func(r access.RefusedPrefix) int {
+		if r.Until.IsZero() {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(end(a), end(b)), b.Until.Compare(a.Until))
+}

@@ -1,0 +1,85 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"mtguard/security/access"
+	"mtguard/security/policy"
+)
+
+func (b *bench) blocked(known string) Blocked {
+	b.t.Helper()
+	answer, err := b.Blocked(context.Background(), known)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return answer
+}
+
+func prefixes(answer Blocked) (list []string) {
+	for _, p := range answer.Prefixes {
+		list = append(list, p.Prefix.String())
+	}
+	return list
+}
+
+// TestWhatIsBlockedBeforeTheProxy: just what the proxy would refuse from everybody, and
+// nothing while it would not.
+func TestWhatIsBlockedBeforeTheProxy(t *testing.T) {
+	b := newBench(t)
+	b.add("kiosk")
+	base := policy.Snapshot{ServerNames: map[string]struct{}{}, ProxyProtocolFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.4/32")}}
+	if _, err := b.Load(context.Background(), File{Base: base}); err != nil {
+		t.Fatal(err)
+	}
+	b.apply(Block{Target: "192.0.2.7"}, Options{Reason: "x"})
+	b.apply(AddRule{Match: "203.0.113.0/31", Level: access.None}, Options{})
+	b.apply(AddRule{Match: "203.0.113.1", Level: access.Standard}, Options{})
+	r := b.apply(AddRule{Match: "198.51.100.4/31", Level: access.None}, Options{Force: true})
+	b.apply(ConfirmRule{ID: r.Rule.ID}, Options{})
+	expect := func(what string, want ...string) Blocked {
+		t.Helper()
+		answer := b.blocked("")
+		if got := prefixes(answer); !slices.Equal(got, want) || (len(want) == 0) != (answer.Suspended != "") {
+			t.Errorf("%s: %v, suspended %q; want %v", what, got, answer.Suspended, want)
+		}
+		return answer
+	}
+	all := []string{"192.0.2.7/32", "198.51.100.5/32", "203.0.113.0/32"}
+	expect("in monitor")
+	set := func(mode string, percent int) {
+		b.apply(SetMode{Control: policy.AccessLevel, Mode: mode, Percent: percent}, Options{Reason: "x", Force: true})
+	}
+	set("enforce", 50)
+	expect("for a share")
+	set("enforce", 100)
+	answer := expect("enforced", all...)
+	if p := answer.Prefixes[0]; p.Until == nil || !p.Until.Equal(b.clock().Add(usualBlock)) || p.Source != access.Operator || p.Rule == "" || answer.Prefixes[2].Until != nil {
+		t.Errorf("%+v", answer.Prefixes)
+	}
+	if again := b.blocked(answer.Tag); !again.Unchanged || again.Tag != answer.Tag || again.Prefixes != nil {
+		t.Errorf("asked with its tag: %+v", again)
+	}
+	spared := b.apply(AddException{Controls: []string{policy.AccessLevel}, Prefix: "203.0.113.0/24", Until: b.clock().Add(day)}, Options{Reason: "x"})
+	if again := b.blocked(answer.Tag); again.Unchanged {
+		t.Error("an exception changed nothing")
+	}
+	expect("with an exception of a prefix", all[:2]...)
+	b.apply(RemoveException{ID: spared.Exception.ID}, Options{})
+	expect("without it", all...)
+	spared = b.apply(AddException{Controls: []string{policy.AccessLevel}, User: "kiosk", Until: b.clock().Add(time.Minute)}, Options{Reason: "x"})
+	expect("with an exception of a user")
+	b.pass(time.Minute)
+	expect("after its end", all...)
+	b.apply(BreakGlass{}, Options{Reason: "x"})
+	expect("with broken glass")
+	b.apply(EndGlass{}, Options{Reason: "x"})
+	b.pass(time.Hour)
+	expect("after the block", all[1:]...)
+	b.apply(Unblock{Target: "203.0.113.0/31"}, Options{})
+	expect("after an undo", all[1])
+}
