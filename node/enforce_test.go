@@ -104,7 +104,7 @@ func TestLevelsReachLiveSessions(t *testing.T) {
 	s.is("a rule elsewhere", there, access.Standard)
 	s.apply(control.RemoveRule{ID: r.Rule.ID})
 	s.is("no rule", here, access.Standard)
-	soon := time.Now().Add(1500 * time.Millisecond)
+	soon := time.Now().Add(4 * time.Second)
 	s.apply(control.AddRule{Match: "198.51.100.0/24", Level: access.ReadOnly, Until: soon})
 	if all := s.levels(here); time.Now().Before(soon) && (len(all) != 1 || all[0] != access.ReadOnly) {
 		t.Errorf("a rule for a moment: %v", all)
@@ -128,7 +128,7 @@ func TestLevelsReachLiveSessions(t *testing.T) {
 	s.apply(control.RemoveList{Name: "slow"})
 	s.is("without the list", there, access.Standard)
 
-	soon = time.Now().Add(1500 * time.Millisecond)
+	soon = time.Now().Add(4 * time.Second)
 	s.apply(control.AddException{Controls: []string{policy.AccessLevel}, Prefix: here, Until: soon})
 	s.apply(control.AddRule{Match: here, Level: access.None})
 	if all := s.levels(here); time.Now().Before(soon) && (len(all) != 1 || all[0] != access.Standard) {

@@ -71,9 +71,20 @@ it is gone after --hold. It may start before the node.`,
 			context.AfterFunc(ctx, stop)
 			kernel, err := fw.Open()
 			if err == nil {
+				source := &blockSource{client: c.client}
+				if !c.cmd.Flags().Changed("server") {
+					source.find = func() *admin.Client {
+						path, err := a.socket(o)
+						if err != nil || path == o.server {
+							return nil
+						}
+						o.server = path
+						return newClient(o)
+					}
+				}
 				log := slog.New(slog.NewTextHandler(a.stderr, nil)) // it reads no configuration but to find the node
-				err = fw.Run(ctx, fw.Options{Source: blockSource{c.client}, Kernel: kernel, Log: log, Hold: hold,
-					Ready: func() { a.note("the table inet mtguard follows the node at " + c.server) }})
+				err = fw.Run(ctx, fw.Options{Source: source, Kernel: kernel, Log: log, Hold: hold,
+					Ready: func() { a.note("the table inet mtguard follows the node at " + o.server) }})
 			}
 			return fwError(err)
 		}),
@@ -83,12 +94,22 @@ it is gone after --hold. It may start before the node.`,
 	return cmd
 }
 
-// blockSource is the node, as package fw asks it.
-type blockSource struct{ client *admin.Client }
+// blockSource is the node, as package fw asks it: from one goroutine.
+type blockSource struct {
+	client *admin.Client
+	// find returns a client for where the node is by now, nil when that is where it was: a node that starts later than this process may
+	// have its socket elsewhere. It is nil where somebody said which socket it is.
+	find func() *admin.Client
+}
 
 // Order asks for what is blocked.
-func (s blockSource) Order(ctx context.Context, known string) (*fw.Order, error) {
+func (s *blockSource) Order(ctx context.Context, known string) (*fw.Order, error) {
 	answer, err := s.client.Blocked(ctx, known)
+	if err != nil && s.find != nil {
+		if client := s.find(); client != nil {
+			s.client = client
+		}
+	}
 	if err != nil || answer.Unchanged {
 		return nil, err
 	}

@@ -100,8 +100,8 @@ func TestABlockReachesTheKernel(t *testing.T) {
 	}
 	const port = "7443"
 	to4, to6 := net.JoinHostPort(fwtest.Server4, port), net.JoinHostPort(fwtest.Server6, port)
+	helper := b.start("the node does not answer", "fw", "run", "--hold", "5s") // it may start first, and then does not know where the node will be
 	b.start("t.me/proxy", "run", "--config", "mtguard.toml", "--state-dir", "state", "--listen", ":"+port)
-	helper := b.start("follows the node", "fw", "run", "--hold", "5s")
 	const soon, dropAt = 10 * time.Second, 300 * time.Millisecond
 	reaches := func(from, to string) {
 		t.Helper()

@@ -65,7 +65,8 @@ type Control struct {
 	// Mode is what a refusal does.
 	Mode Mode
 	// Percent, from 1 to 100, is the share of subjects for whom Enforce takes effect; the others are in Monitor. 0 means all. A subject is a
-	// user where one is known, else an IPv4 address or an IPv6 /64, and stays on its side; raising Percent only adds subjects.
+	// user where one is known, else an IPv4 address or an IPv6 /64; for what access rules refuse always the latter. It stays on its side;
+	// raising Percent only adds subjects.
 	Percent int
 }
 

@@ -71,8 +71,12 @@ func (s *Snapshot) Mode(control string, subj Subject) Mode {
 }
 
 // Chosen reports whether a subject is in the given share, in percent, of a control. Each control draws its own lot, so that the same subjects
-// are not always first. Whoever is in a share is in every larger one.
+// are not always first. Whoever is in a share is in every larger one. A subject draws as its user, or else as its address; for what access rules
+// refuse always as its address.
 func (s *Snapshot) Chosen(control string, subj Subject, percent int) bool {
+	if drawsByAddress(control) {
+		subj.User = ""
+	}
 	who := subj.lot()
 	// Seed and subject have fixed lengths, so the bytes cannot be read in two ways. An array keeps the hash off the heap.
 	var b [96]byte
@@ -82,6 +86,12 @@ func (s *Snapshot) Chosen(control string, subj Subject, percent int) bool {
 	sum := sha256.Sum256(b[:n])
 	const fine = 10_000 // hundredths of a percent; the bias of 2^64 mod 10,000 is far below that
 	return binary.BigEndian.Uint64(sum[:])%fine < uint64(max(percent, 0))*(fine/100)
+}
+
+// drawsByAddress reports whether a control judges before anybody can know the user, and once more afterwards: were the second judgement to draw
+// by the user, more than the share would be refused.
+func drawsByAddress(control string) bool {
+	return control == AccessLevel || control == AccessPattern || control == GeoCountry
 }
 
 // lot is what a subject draws with: the user, or else the address.

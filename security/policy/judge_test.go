@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,6 +55,28 @@ func TestJudge(t *testing.T) {
 	} {
 		if m, id := c.s.Judge(c.control, nadia, c.at); m != c.mode || id != c.id {
 			t.Errorf("%s: got %v %q, want %v %q", c.name, m, id, c.mode, c.id)
+		}
+	}
+}
+
+// TestAccessRulesDrawOnce: what judges an address before its user is known judges it the same afterwards, whoever the user is.
+func TestAccessRulesDrawOnce(t *testing.T) {
+	s := &Snapshot{Seed: [16]byte{7}, Controls: map[string]Control{}}
+	for _, name := range []string{AccessLevel, AccessPattern, GeoCountry} {
+		s.Controls[name] = Control{Enforce, 10}
+		enforced := 0
+		for i := range 5000 {
+			before, _ := s.Judge(name, Subject{Addr: client(i)}, noon)
+			after, _ := s.Judge(name, Subject{Addr: client(i), User: "user-" + strconv.Itoa(i)}, noon)
+			if before != after {
+				t.Fatalf("%s: %v is in %v, and with a user in %v", name, client(i), before, after)
+			}
+			if after == Enforce {
+				enforced++
+			}
+		}
+		if enforced < 350 || enforced > 650 {
+			t.Errorf("%s: %d of 5000 are a tenth", name, enforced)
 		}
 	}
 }
@@ -158,7 +181,7 @@ func (n naive) judge(control string, subj Subject, now time.Time) (Mode, string)
 func (n naive) lot(control string, subj Subject) float64 {
 	var who []byte
 	switch {
-	case subj.User != "":
+	case subj.User != "" && control != "access.level" && control != "access.pattern" && control != "geo.country":
 		padded := make([]byte, min(len(subj.User), 128))
 		copy(padded, subj.User)
 		sum := sha256.Sum256(padded)
