@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 
 	"mtguard/fw"
 	"mtguard/fw/fwtest"
@@ -242,8 +243,15 @@ func TestATableOfSomebodyElseIsLeftAlone(t *testing.T) {
 	}
 	mine := &nftables.Table{Name: "mtguard", Family: nftables.TableFamilyINet}
 	for name, add := range map[string]func(){
-		"an empty one":     func() {},
-		"another's set":    func() { c.AddSet(&nftables.Set{Table: mine, Name: "blocked4", KeyType: nftables.TypeIPAddr}, nil) },
+		"an empty one":  func() {},
+		"another's set": func() { c.AddSet(&nftables.Set{Table: mine, Name: "blocked4", KeyType: nftables.TypeIPAddr}, nil) },
+		"one just like ours": func() {
+			for name, of := range map[string]nftables.SetDatatype{"blocked4": nftables.TypeIPAddr, "blocked6": nftables.TypeIP6Addr} {
+				c.AddSet(&nftables.Set{Table: mine, Name: name, KeyType: of, Interval: true, HasTimeout: true}, nil)
+			}
+			chain := c.AddChain(&nftables.Chain{Table: mine, Name: "input"})
+			c.AddRule(&nftables.Rule{Table: mine, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}})
+		},
 		"another's chains": func() { c.AddChain(&nftables.Chain{Table: mine, Name: "forward"}) },
 	} {
 		t.Run(name, func(t *testing.T) {

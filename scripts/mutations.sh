@@ -420,7 +420,7 @@ mutate "kernel blocks, loopback in an order" fw/order.go 'if l.Overlaps(p) {' 'i
 mutate "kernel blocks, time-out of an element" fw/plan.go 'end := now.Add(hold)' 'end := now.Add(1000 * hold)' ./fw
 mutate "kernel blocks, undo" fw/plan.go 'if !wanted[p] && now.Before(stands) {' 'if false && now.Before(stands) {' ./fw
 mutate "kernel blocks, a node that is silent" fw/run.go 'k.complain("the node does not answer; what is blocked in the kernel runs out", err)' 'k.settle(time.Now())' ./fw
-mutate "kernel blocks, table of somebody else" fw/kernel_linux.go '!ok || comment != mark {' '!ok && comment == mark {' ./fw
+mutate "kernel blocks, table of somebody else" fw/kernel_linux.go 'if comment, ok := userdata.GetString(rules[0].UserData, userdata.TypeComment); !ok || comment != mark {' 'if comment, ok := userdata.GetString(rules[0].UserData, userdata.TypeComment); ok && comment != mark {' ./fw
 mutate "kernel blocks, established connections" fw/kernel_linux.go 'equal([]byte{syn}),' '&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{fin}},' ./fw
 mutate "kernel blocks, other ports" fw/kernel_linux.go 'equal(port(at)),' '&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: port(1)},' ./fw
 mutate "kernel blocks, loopback interface" fw/kernel_linux.go 'equal(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_LOOPBACK)),' 'equal(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_VOID)),' ./fw
