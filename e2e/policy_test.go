@@ -260,7 +260,7 @@ func TestBrokenGlassLetsAllInAndIsWholeAgain(t *testing.T) {
 	if c := n.control("conns.user"); c.Mode != "monitor" {
 		t.Errorf("%+v, want it in monitor", c)
 	}
-	if p, err := n.api.Policy(t.Context(), 0); err != nil || p.Glass == nil {
+	if p, err := n.api.Policy(t.Context(), control.PolicyInForce); err != nil || p.Glass == nil {
 		t.Errorf("%+v, %v, want word of the broken glass", p, err)
 	}
 	if _, err := n.api.EndGlass(t.Context(), because); err != nil {
@@ -290,7 +290,7 @@ func TestBrokenGlassLetsAllInAndIsWholeAgain(t *testing.T) {
 func TestPolicyIsRolledBack(t *testing.T) {
 	t.Parallel()
 	n, s, site, anna, _ := strict(t)
-	first, err := n.api.Policy(t.Context(), 0)
+	first, err := n.api.Policy(t.Context(), control.PolicyInForce)
 	if err != nil || first.Revision != 1 {
 		t.Fatalf("%+v, %v, want r1", first, err)
 	}
