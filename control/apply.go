@@ -142,6 +142,7 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 	if err == nil {
 		err = p.show(ctx, x)
 	}
+	p.tellIncident(ctx, x.result.Incident)
 	return x.result, err
 }
 

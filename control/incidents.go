@@ -193,21 +193,41 @@ func (p *Plane) NoteIncidents(ctx context.Context, notes []threat.Note) error {
 	if len(notes) == 0 {
 		return nil
 	}
+	var news []IncidentInfo
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		news = nil
 		for _, note := range notes {
-			if err := putNote(tx, note); err != nil {
+			n, worse, err := putNote(tx, note)
+			if err != nil {
 				return err
+			}
+			if worse {
+				news = append(news, incidentInfo(n))
 			}
 		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, info := range news {
+		p.tellIncident(ctx, &info)
+	}
+	return nil
 }
 
-func putNote(tx *store.Tx, note threat.Note) error {
-	n, err := tx.OpenIncident(note.Detector, note.Subject)
+// tellIncident tells whom it may concern, if there is one.
+func (p *Plane) tellIncident(ctx context.Context, info *IncidentInfo) {
+	if p.parts.Incident != nil && info != nil {
+		p.parts.Incident(ctx, *info)
+	}
+}
+
+// putNote reports whether the incident has begun with the note, or become worse.
+func putNote(tx *store.Tx, note threat.Note) (n store.Incident, worse bool, err error) {
+	n, err = tx.OpenIncident(note.Detector, note.Subject)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+		return n, false, err
 	}
 	fresh := err != nil
 	if fresh {
@@ -220,7 +240,7 @@ func putNote(tx *store.Tx, note threat.Note) error {
 	}
 	n.Count += int64(note.Count)
 	n.Last, n.Evidence, n.Action = note.Last, note.Evidence, note.Action
-	return tx.PutIncident(&n)
+	return n, fresh || note.Severity > was, tx.PutIncident(&n)
 }
 
 // Incidents returns incidents, the newest first, and the After of the next page, 0 at

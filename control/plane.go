@@ -76,6 +76,8 @@ type Parts struct {
 	Watch Watch
 	// Alerts are the node's receivers and what they are told; nil: there are none.
 	Alerts Alerts
+	// Incident is told of incidents that begin, that become worse and that somebody moved, once that is in the store; nil: nobody is.
+	Incident func(context.Context, IncidentInfo)
 	// Around is what audits see that only the node knows; what is nil there is unknown.
 	Around Around
 	// AuditAfter is how long after its start the node audits itself at the earliest; 0

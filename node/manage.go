@@ -43,6 +43,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Limits:    n.limits,
 		Watch:     n.watcher,
 		Alerts:    n.alerts,
+		Incident:  n.tellIncident,
 		Around:    n.around(),
 
 		AuditAfter: n.options.AuditAfter,

@@ -2,13 +2,19 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"mtguard/control"
+	"mtguard/control/alert"
 	"mtguard/security/access"
 	"mtguard/security/policy"
 	"mtguard/tgsim"
@@ -183,15 +189,30 @@ func TestWhoSharesAnAddressWithAUserGetsNobodyCutOff(t *testing.T) {
 	}
 }
 
-// TestAnAttackIsAnIncident in the store, once, with what was seen and done.
+// TestAnAttackIsAnIncident in the store, once, with what was seen and done; receivers of alerts are told when it begins and what becomes of it.
 func TestAnAttackIsAnIncident(t *testing.T) {
-	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	var mu sync.Mutex
+	told := make(map[string]alert.Message) // by status
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m alert.Message
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if m.Kind == alert.KindIncident {
+			told[string(m.Status)+" "+m.About] = m
+		}
+	}))
+	t.Cleanup(hook.Close)
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n[[alert]]\nkind = \"webhook\"\nurl = \""+hook.URL+"\"\nmin_severity = \"low\"\n")
 	for begin := time.Now(); s.node.threat.Status().Blocked == 0; {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatalf("no block: %+v", s.node.threat.Status())
 		}
 		s.scan("198.51.100.7", 1)
 	}
+	var incident control.IncidentInfo
 	eventually(t, "the block is written down", func() bool {
 		items, _, err := s.node.plane.Incidents(t.Context(), control.IncidentFilter{State: "open"})
 		if err != nil {
@@ -199,9 +220,24 @@ func TestAnAttackIsAnIncident(t *testing.T) {
 		}
 		for _, n := range items {
 			if n.Subject == "198.51.100.7/32" && n.Action == "blocked for 10m0s" && n.Evidence != "" {
+				incident = n
 				return true
 			}
 		}
 		return false
 	})
+	was := func(status alert.Status) (m alert.Message, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		m, ok = told[string(status)+" incident "+incident.ID]
+		return m, ok
+	}
+	eventually(t, "somebody is told", func() bool { _, ok := was(alert.Open); return ok })
+	if m, _ := was(alert.Open); m.Code != incident.Detector || strings.Contains(m.Title, "198.51.100.7") || !strings.Contains(m.Title, "198.51.100.0/24") || !strings.Contains(m.Fix, incident.ID) {
+		t.Errorf("told %+v", m)
+	}
+	if _, err := s.node.plane.Apply(t.Context(), operator, control.MoveIncident{ID: incident.ID, To: control.IncidentResolved}, control.Options{Reason: "a test"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "somebody is told of the end", func() bool { _, ok := was(alert.Resolved); return ok })
 }

@@ -425,4 +425,5 @@ mutate "kernel blocks, established connections" fw/kernel_linux.go 'equal([]byte
 mutate "kernel blocks, other ports" fw/kernel_linux.go 'equal(port(at)),' '&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: port(1)},' ./fw
 mutate "kernel blocks, loopback interface" fw/kernel_linux.go 'equal(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_LOOPBACK)),' 'equal(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_VOID)),' ./fw
 mutate "kernel blocks, unplugged" cmd/mtguard/fw.go 'order.Blocks = append(order.Blocks, block)' '_ = block' ./cmd/mtguard
+mutate "incidents, told to receivers" node/manage.go 'Incident:  n.tellIncident,' '' ./node
 exit $lived
