@@ -224,8 +224,8 @@ func (p *Plane) tellIncident(ctx context.Context, info *IncidentInfo) {
 }
 
 // putNote reports whether the incident has begun with the note, or become worse.
-func putNote(tx *store.Tx, note threat.Note) (n store.Incident, worse bool, err error) {
-	n, err = tx.OpenIncident(note.Detector, note.Subject)
+func putNote(tx *store.Tx, note threat.Note) (store.Incident, bool, error) {
+	n, err := tx.OpenIncident(note.Detector, note.Subject)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return n, false, err
 	}

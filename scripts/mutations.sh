@@ -39,7 +39,7 @@ mutate() {
 		red="**the text is not there any more**" lived=1
 	elif ! $GO test -run '^$' "$@" >"$copy/log" 2>&1; then
 		red="**does not compile**" lived=1
-	elif $GO test -failfast -run "$tests" -timeout 1m "$@" >"$copy/log" 2>&1; then
+	elif $GO test -failfast -run "$tests" -timeout 4m "$@" >"$copy/log" 2>&1; then
 		red="**none**" lived=1
 	else
 		red=$(sed -n 's/^ *--- FAIL: \([A-Za-z0-9_]*\)[ (].*/\1/p' "$copy/log" | sort -u | paste -sd' ' -)
