@@ -342,11 +342,7 @@ func (l *session) judgeBytes(over bool, now time.Time) {
 		verdict = stats.VerdictDelay
 		mode, _ = s.Judge(policy.BytesUser, subject, now) // an exception that spared it counts that
 	}
-	counted := stats.ModeMonitor
-	if mode == policy.Enforce {
-		counted = stats.ModeEnforce
-	}
-	l.s.Stats.Control(policy.BytesUser).Decided(verdict, counted, true)
+	l.s.Stats.Control(policy.BytesUser).Decided(verdict, guard.StatsMode(mode), true)
 }
 
 // close ends a connection that the relay never had.

@@ -130,7 +130,7 @@ func (p *Pipeline) run(steps []step, c *Conn) Verdict {
 		if v.Action != Allow {
 			mode, exception = c.Policy.Judge(s.name, subject, c.At)
 		}
-		s.counters.Decided(statsVerdict[v.Action], statsMode(mode), known)
+		s.counters.Decided(statsVerdict[v.Action], StatsMode(mode), known)
 		if v.Action == Allow {
 			continue
 		}
@@ -220,7 +220,8 @@ func (p *Pipeline) report(c *Conn, v Verdict, mode, exception string, enforced b
 
 var statsVerdict = [...]stats.Verdict{Allow: stats.VerdictAllow, Deny: stats.VerdictDeny, Mask: stats.VerdictMask}
 
-func statsMode(m policy.Mode) stats.Mode {
+// StatsMode is how a decision made in m is counted.
+func StatsMode(m policy.Mode) stats.Mode {
 	if m == policy.Enforce {
 		return stats.ModeEnforce
 	}
