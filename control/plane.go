@@ -74,6 +74,8 @@ type Parts struct {
 	Records func(since time.Time) iter.Seq[preview.Record]
 	// Watch looks after the node's cryptography; nil: nobody does.
 	Watch Watch
+	// Numbers are the node's metrics; nil: there are none.
+	Numbers Numbers
 	// Alerts are the node's receivers and what they are told; nil: there are none.
 	Alerts Alerts
 	// Incident is told of incidents that begin, that become worse and that somebody moved, once that is in the store; nil: nobody is.

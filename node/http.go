@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"mtguard/telemetry/stats"
@@ -16,15 +13,8 @@ import (
 // handler serves the metrics listener: /metrics, /livez (the process runs) and
 // /readyz (it serves, and does not drain).
 func (n *Node) handler() http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		stats.NewCollector(&n.stats, slices.Concat(n.watcher.families(), n.alerts.Metrics(), n.threat.Families(), []stats.Family{
-			buildInfo(), stats.EventDrops(n.bus.Dropped), stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})...),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.totals, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", n.readyz)
 	return mux

@@ -43,6 +43,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Limits:    n.limits,
 		Watch:     n.watcher,
 		Alerts:    n.alerts,
+		Numbers:   numbers{n},
 		Incident:  n.tellIncident,
 		Around:    n.around(),
 

@@ -81,6 +81,7 @@ type Node struct {
 	sessions   auth.Sessions
 	stats      stats.Counters
 	bus        *event.Bus
+	totals     *totals
 	serving    atomic.Bool
 	pressure   pressure
 	load24     loadWatch
@@ -146,6 +147,7 @@ func (n *Node) build(file *config.File) (err error) {
 		return err
 	}
 	n.wire(file)
+	n.openTotals()
 	return n.listen(file)
 }
 
@@ -257,6 +259,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.cover.Run(background) })
 	work.Go(func() { tidy(background) })
 	work.Go(func() { n.memory.run(background) })
+	work.Go(func() { n.totals.run(background) })
 	work.Go(func() { n.plane.Run(background) })
 	work.Go(func() { n.watcher.run(background) })
 	work.Go(func() { n.alerts.Run(background) })
@@ -293,12 +296,14 @@ func (n *Node) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	work.Go(n.memory.save) // whoever stops us may not let the drain end
+	work.Go(n.totals.save)
 	n.drain()
 	serving.Wait()
 	stop()
 	web.Close()
 	events.Close()
 	work.Wait()
+	n.totals.save() // when all connections have ended
 	if errors.Is(err, proxy.ErrClosed) {
 		err = nil
 	}

@@ -28,6 +28,7 @@ const (
 func (n *Node) wire(file *config.File) {
 	n.memory = &replayMemory{dir: n.dir, log: n.log, start: time.Now(), skew: file.Proxy.ClockSkew}
 	n.auth = auth.New(n.memory.open("hellos.replay"), n.memory.open("inits.replay"), &n.stats)
+	n.sessions.Moved = n.stats.RelayBytes
 	overload := guard.NewOverload(n.pressure.now)
 	n.accepts, n.failures = guard.NewAcceptRate(acceptPrefixes), guard.NewFailureRate(acceptPrefixes)
 	n.stages = guard.Stages{ // in each the cheapest first

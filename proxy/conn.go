@@ -51,7 +51,6 @@ func (s *Server) serveConn(c net.Conn, open int) {
 	x.Conn = guard.Conn{ID: s.serial.Add(1), Addr: addrPort(c.RemoteAddr()), At: time.Now(), Policy: snap}
 	c.SetDeadline(x.At.Add(snap.Handshake))
 	waiting, n, evicted := s.half.enter(c, snap.Limits.HalfOpen)
-	s.Stats.HalfOpen.Inc()
 	x.Open, x.HalfOpen = open, n
 	if evicted {
 		s.Stats.Decision(policy.HalfOpen, stats.VerdictDeny, stats.ModeEnforce)
@@ -70,7 +69,7 @@ func (s *Server) serveConn(c net.Conn, open int) {
 			s.Guard.Conclude(&x.Conn, stats.ResultRefused)
 		}
 	}
-	s.Stats.HalfOpen.Dec()
+	s.Stats.Moved(stats.StateHandshake, stats.StateConnecting)
 	switch {
 	case !s.half.leave(waiting), x.verdict.Action == guard.Deny:
 		x.close(stats.OutcomeDenied)
@@ -266,7 +265,7 @@ func (x *conn) relay(r relay.Session, payload int) {
 	x.key.Account().SetRates(auth.RatesOf(x.Policy, x.User, x.At), x.At)
 	live.Grade(x.Level)
 	r.Done, r.Throttle = live.ended, &live.Throttle
-	x.s.Stats.Sessions.Inc()
+	x.s.Stats.Moved(stats.StateConnecting, stats.StateSession)
 	x.emit(event.Authenticated, "", relay.Result{})
 	x.s.Sessions.Open(&live.Session)
 	live.start(x.s.Engine.Start(r))
@@ -320,12 +319,10 @@ func (l *session) start(h relay.Handle) {
 func (l *session) ended(r relay.Result) {
 	r.Up += int64(l.payload)
 	l.s.Sessions.Close(&l.Session, r.Up, r.Down)
-	l.s.Stats.Sessions.Dec()
-	l.s.Stats.RelayBytes(r.Up, r.Down)
 	l.judgeBytes(r.Over, time.Now())
 	b := brief{id: l.Conn, addr: l.From(), arrived: l.Since, transport: l.Transport, dc: l.dc, counted: l.counted, grant: l.Grant}
 	l.s.Events.Emit(b.event(event.Relayed, r.Reason.String(), l.Key(), r))
-	b.release(l.s, stats.OutcomeRelayed)
+	b.release(l.s, stats.StateSession, stats.OutcomeRelayed)
 }
 
 // judgeBytes counts what bytes.user came to for this session. It refuses nobody, so it is no check of the pipeline: whether it held the
@@ -346,10 +343,12 @@ func (l *session) judgeBytes(over bool, now time.Time) {
 }
 
 // close ends a connection that the relay never had.
-func (x *conn) close(outcome stats.Outcome) {
+func (x *conn) close(outcome stats.Outcome) { x.closeFrom(stats.StateConnecting, outcome) }
+
+func (x *conn) closeFrom(state stats.State, outcome stats.Outcome) {
 	x.c.Close()
 	b := x.brief()
-	b.release(x.s, outcome)
+	b.release(x.s, state, outcome)
 }
 
 func (x *conn) emit(kind event.Kind, reason string, r relay.Result) {
@@ -375,13 +374,12 @@ func (x *conn) brief() brief {
 }
 
 // release gives back what the connection holds and counts its end.
-func (b *brief) release(s *Server, outcome stats.Outcome) {
+func (b *brief) release(s *Server, state stats.State, outcome stats.Outcome) {
 	b.grant.Release()
 	if b.counted {
 		s.Occupancy.Leave(b.addr)
 	}
-	s.Stats.Connections.Add(outcome)
-	s.Stats.Open.Dec()
+	s.Stats.Ended(state, outcome)
 	s.open.Add(-1)
 }
 

@@ -228,6 +228,7 @@ func (w *world) balanced() {
 	for name, n := range map[string]int64{
 		"open": w.s.open.Load(), "covering": int64(w.s.Covered.Open()), "silent": w.s.silent.Load(), "half": int64(w.s.half.n),
 		"Open": w.stats.Open.Load(), "HalfOpen": w.stats.HalfOpen.Load(), "Sessions": w.stats.Sessions.Load(), "CoverOpen": w.stats.CoverOpen.Load(),
+		"Connecting": w.stats.Connecting.Load(), "Silent": w.stats.Silent.Load(),
 		"mine": int64(len(w.s.Cover.mine)), "sessions": int64(w.s.Sessions.Count()),
 	} {
 		if n != 0 {

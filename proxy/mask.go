@@ -73,7 +73,7 @@ func (x *conn) splice(read []byte, outcome stats.Outcome) {
 		x.discard(outcome)
 		return
 	}
-	x.s.Stats.CoverOpen.Inc()
+	x.s.Stats.Moved(stats.StateConnecting, stats.StateCovered)
 	x.c.SetDeadline(time.Time{})
 	shown := &covered{s: x.s, conn: x.brief(), key: x.key, local: site.LocalAddr(), read: len(read), outcome: outcome}
 	x.s.Engine.Start(relay.Session{Client: x.c, Server: site, Idle: x.Policy.Idle, Done: shown.ended})
@@ -93,9 +93,8 @@ func (c *covered) ended(r relay.Result) {
 	r.Up += int64(c.read)
 	c.s.Cover.forget(c.local)
 	c.s.Covered.Leave(c.conn.addr)
-	c.s.Stats.CoverOpen.Dec()
 	c.s.Events.Emit(c.conn.event(event.Covered, r.Reason.String(), c.key, r))
-	c.conn.release(c.s, c.outcome)
+	c.conn.release(c.s, stats.StateCovered, c.outcome)
 }
 
 // Limits of discard: how long a peer is read that is never answered (protocol
@@ -114,6 +113,7 @@ func (x *conn) discard(outcome stats.Outcome) {
 		x.close(outcome)
 		return
 	}
+	x.s.Stats.Moved(stats.StateConnecting, stats.StateSilent)
 	wait := discardAtLeast + rand.N(discardAtMost-discardAtLeast)
 	ctx, cancel := context.WithDeadline(x.s.ctx, x.At.Add(wait))
 	defer cancel()
@@ -123,7 +123,7 @@ func (x *conn) discard(outcome stats.Outcome) {
 	if n == discardBytes && err == nil {
 		<-ctx.Done()
 	}
-	x.close(outcome)
+	x.closeFrom(stats.StateSilent, outcome)
 }
 
 // readProxyHeader reads a PROXY protocol header, version 1 or 2, which a

@@ -124,7 +124,7 @@ func (s *Server) accept(c net.Conn) {
 	}
 	s.handshake.Add(1)
 	s.mu.Unlock()
-	s.Stats.Open.Inc()
+	s.Stats.Accepted()
 	open := s.open.Add(1)
 	go func() {
 		defer s.handshake.Done()

@@ -92,7 +92,7 @@ mutate "grant lost with the key" $grant 'state == keys.Revoked || state == keys.
 mutate "grant lost with the user's standing" $grant 'Standing(); refusal != usage.Allowed' 'Standing(); false && refusal != usage.Allowed' ./proxy/auth
 mutate "grant given back once" $grant 'if g == nil || g.back.Swap(true) {' 'if g == nil {' ./proxy/auth
 mutate "grant given back after a failed handshake" proxy/handshake/accept.go 'v.Grant.Release() // no session' '' ./proxy/handshake
-mutate "meter, rest at the end" proxy/auth/sessions.go 'x.count(up, down)' '' ./proxy/auth ./proxy
+mutate "meter, rest at the end" proxy/auth/sessions.go 's.count(x, up, down)' '' ./proxy/auth ./proxy
 mutate "meter, each byte once" proxy/auth/sessions.go 'x.up, x.down = up, down' '_, _ = up, down' ./proxy/auth
 mutate "server name first" $auth 'named := s.set.Named(name)' 'named := s.set.Named("")' ./proxy/auth
 mutate "cover splice" proxy/mask.go 'x.splice(f.Read, outcome)' 'x.discard(outcome)' ./proxy
@@ -385,7 +385,7 @@ mutate "audits, a reason for what is said" control/findings.go 'if err := x.requ
 mutate "audits, drift of what is in force" control/auditview.go 'c.Declared, c.Effective = p.effective.Control(name).Control.String(), met.String()' 'c.Declared, c.Effective = met.String(), met.String()' ./control
 mutate "audits, age of a control in its mode" control/auditview.go 'case first && !born.IsZero():' 'case (first || true) && !born.IsZero():' ./control
 mutate "audits, sightings of the last day" control/auditview.go 'tx.CountSightings(store.SeenUsing, now.Add(-useWindow))' 'tx.CountSightings(store.SeenUsing, now.Add(-99*useWindow))' ./control
-mutate "audits, metrics" node/http.go 'stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})...)' '})...)' ./node
+mutate "audits, metrics" node/totals.go 'stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})' '})' ./node
 mutate "audits, exit code of what could not be told" cmd/mtguard/audit.go 'case unmade > 0:' 'case false:' ./cmd/mtguard
 mutate "threat, unplugged from the events" node/node.go 'n.guardThreats(background, &work)' '' ./node
 mutate "threat, suspects unplugged from the door" node/wire.go 'n.suspects,' '' ./node

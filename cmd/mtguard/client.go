@@ -32,6 +32,7 @@ type nodeFlags struct {
 	server, config, stateDir string
 	json                     bool
 	format                   string
+	csv                      bool // --output may be csv
 	quiet, noInput           bool
 	timeout                  time.Duration
 
@@ -46,6 +47,7 @@ const (
 	formTable = "table"
 	formJSON  = "json"
 	formLines = "jsonl"
+	formCSV   = "csv" // of few commands
 )
 
 // patience is how long an answer may take unless --timeout says otherwise. slowPatience is for
@@ -194,6 +196,11 @@ func (o *nodeFlags) form() error {
 			o.format = formJSON
 		}
 	case formJSON, formLines:
+	case formCSV:
+		if o.csv {
+			return nil
+		}
+		fallthrough
 	default:
 		return &usageError{fmt.Errorf("--output %q is none", o.format), "table, json or jsonl"}
 	}

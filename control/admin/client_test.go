@@ -77,6 +77,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"threat", func() (any, error) { return c.Threat(ctx) }, testThreat, "threat"},
 		{"threat findings", func() (any, error) { return c.ThreatFindings(ctx, 9) }, testFindings, 9},
 		{"incident", func() (any, error) { return c.Incident(ctx, "i1") }, testIncident, "i1"},
+		{"stats", func() (any, error) { return c.Stats(ctx, "relay_*") }, testStats, asksStats("relay_*")},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
 		{"policy in force", func() (any, error) { return c.Policy(ctx, control.PolicyInForce) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(-1)},
 		{"policy before any", func() (any, error) { return c.Policy(ctx, 0) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(0)},

@@ -22,6 +22,7 @@ import (
 	"mtguard/control/preview"
 	"mtguard/control/threat"
 	"mtguard/security/access"
+	"mtguard/telemetry/stats"
 )
 
 // fakePlane answers what it was given and remembers what it was asked.
@@ -170,6 +171,18 @@ var (
 	testThreat   = threat.Standing{Mode: "monitor", Findings: map[string]uint64{"probe_scan": 2}}
 	testFindings = []threat.Finding{{Detector: "probe_scan", Addr: netip.MustParseAddr("203.0.113.7"), Points: 4, Evidence: "noise"}}
 )
+
+// asksStats tells a question for metrics from others.
+type asksStats string
+
+func (p *fakePlane) Stats(_ context.Context, pattern string) ([]stats.Value, error) {
+	return testStats, p.ask(control.Actor{}, asksStats(pattern))
+}
+
+var testStats = []stats.Value{
+	{Name: "mtguard_relay_bytes_total", Labels: map[string]string{"direction": "up"}, Type: "counter", Unit: "bytes", Help: "Bytes.", Value: 12},
+	{Name: "mtguard_handshake_duration_seconds", Type: "histogram", Unit: "seconds", Help: "Time.", Value: 1.5, Count: 3, P50: 0.5, P99: 1},
+}
 
 func (p *fakePlane) Policy(_ context.Context, revision int64) (control.PolicyInfo, error) {
 	err := p.ask(control.Actor{}, asksPolicy(revision))

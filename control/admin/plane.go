@@ -8,6 +8,7 @@ import (
 	"mtguard/control/advisory"
 	"mtguard/control/alert"
 	"mtguard/control/threat"
+	"mtguard/telemetry/stats"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
@@ -33,6 +34,8 @@ type Plane interface {
 	ThreatFindings(ctx context.Context, most int) ([]threat.Finding, error)
 	Incidents(ctx context.Context, f control.IncidentFilter) (items []control.IncidentInfo, next int64, err error)
 	Incident(ctx context.Context, id string) (control.IncidentInfo, error)
+
+	Stats(ctx context.Context, pattern string) ([]stats.Value, error)
 
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)

@@ -72,6 +72,8 @@ var routes = []route{
 	{http.MethodGet, "/incidents/{id}", reads, "get-incident", "Show an incident with its timeline and similar ones", typed((*server).getIncident)},
 	{http.MethodPost, "/incidents/{id}/{to}", operates, "move-incident", "Take an incident to another state: acknowledged, contained, resolved or false-positive", typed((*server).moveIncident)},
 
+	{http.MethodGet, "/stats", reads, "get-stats", "The node's numbers, as they are scraped from it", typed((*server).getStats)},
+
 	{http.MethodGet, "/policy", reads, "get-policy", "The policy in force, or an earlier revision", typed((*server).getPolicy)},
 	{http.MethodPut, "/policy", owns, "set-policy", "Replace the policy", typed((*server).setPolicy, revised)},
 	{http.MethodGet, "/policy/history", reads, "list-policies", "The revisions of the policy, the newest first", typed((*server).listPolicies)},

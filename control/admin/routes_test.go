@@ -59,6 +59,7 @@ var samples = []struct {
 	{"list-incidents", access.ReadOnly, "/incidents?limit=3&cursor=9&state=open", "", control.IncidentFilter{State: "open", After: 9, Limit: 3}},
 	{"get-incident", access.ReadOnly, "/incidents/i1", "", "i1"},
 	{"move-incident", access.Admin, "/incidents/i1/contained", `{"for":"1h"}`, control.MoveIncident{ID: "i1", To: "contained", For: hour}},
+	{"get-stats", access.ReadOnly, "/stats?name=relay_%2A", "", asksStats("relay_*")},
 	{"get-policy", access.ReadOnly, "/policy?revision=4", "", asksPolicy(4)},
 	{"set-policy", access.Superuser, "/policy", `{"document":"schema = 1\n"}`, control.SetPolicy{Document: "schema = 1\n"}},
 	{"list-policies", access.ReadOnly, "/policy/history?limit=2&cursor=9", "", asksHistory{9, 2}},

@@ -75,13 +75,20 @@ func (x *Session) From() netip.Addr { return x.Grant.from }
 
 // count adds to the user's account what has moved since the last time. The
 // shard's lock is held, so that every byte is counted once.
-func (x *Session) count(up, down int64) {
+func (s *Sessions) count(x *Session, up, down int64) {
 	x.Grant.Key().Account().Add(up-x.up, down-x.down)
+	if s.Moved != nil {
+		s.Moved(up-x.up, down-x.down)
+	}
 	x.up, x.down = up, down
 }
 
 // Sessions is the list of live sessions. The zero value is ready.
 type Sessions struct {
+	// Moved, unless nil, is told of the bytes of all sessions as they are counted: each once. It must not block, and is not changed while
+	// there are sessions.
+	Moved func(up, down int64)
+
 	shards [16]sessionShard
 }
 
@@ -122,7 +129,7 @@ func (s *Sessions) Close(x *Session, up, down int64) {
 	if !x.open {
 		return
 	}
-	x.count(up, down)
+	s.count(x, up, down)
 	if x.prev != nil {
 		x.prev.next = x.next
 	} else {
@@ -140,7 +147,8 @@ func (s *Sessions) Close(x *Session, up, down int64) {
 func (s *Sessions) Meter() {
 	for i := range s.shards {
 		s.shards[i].each(func(x *Session) bool {
-			x.count(x.Relay.Moved())
+			up, down := x.Relay.Moved()
+			s.count(x, up, down)
 			return true
 		})
 	}

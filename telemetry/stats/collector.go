@@ -60,6 +60,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	openDesc          = desc("connections_open", "Client connections, whatever their state.")
+	acceptedDesc      = desc("connections_accepted_total", "Connections that came: those that ended and those that are open.")
+	connectingDesc    = desc("connections_connecting", "Client connections between their handshake and what follows it.")
+	silentDesc        = desc("connections_silent", "Client connections that are read and never answered.")
 	halfOpenDesc      = desc("connections_half_open", "Client connections that have not finished their handshake.")
 	sessionsDesc      = desc("sessions_open", "Connections relayed to Telegram.")
 	coverOpenDesc     = desc("cover_connections_open", "Connections spliced to the cover site.")
@@ -81,7 +84,7 @@ var (
 // Describe implements prometheus.Collector.
 func (x *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		openDesc, halfOpenDesc, sessionsDesc, coverOpenDesc, connectionsDesc, handshakesDesc, handshakeTookDesc, trialsDesc, relayBytesDesc,
+		acceptedDesc, openDesc, halfOpenDesc, connectingDesc, silentDesc, sessionsDesc, coverOpenDesc, connectionsDesc, handshakesDesc, handshakeTookDesc, trialsDesc, relayBytesDesc,
 		dialsDesc, dialTookDesc, coverDialsDesc, reloadsDesc, lastReloadDesc, decisionsDesc, checkTookDesc, checkPanicsDesc,
 	} {
 		ch <- d
@@ -94,12 +97,14 @@ func (x *collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (x *collector) Collect(ch chan<- prometheus.Metric) {
 	c, out := x.c, output{ch}
-	out.gauge(openDesc, &c.Open)
-	out.gauge(halfOpenDesc, &c.HalfOpen)
-	out.gauge(sessionsDesc, &c.Sessions)
-	out.gauge(coverOpenDesc, &c.CoverOpen)
-	for i := range c.Connections.by {
-		out.counter(connectionsDesc, &c.Connections.by[i], outcomeNames[i])
+	flow := c.Flow()
+	out.value(acceptedDesc, prometheus.CounterValue, float64(flow.Accepted))
+	out.value(openDesc, prometheus.GaugeValue, float64(flow.Open))
+	for s, d := range [states]*prometheus.Desc{halfOpenDesc, connectingDesc, sessionsDesc, coverOpenDesc, silentDesc} {
+		out.value(d, prometheus.GaugeValue, float64(flow.In[s]))
+	}
+	for o, n := range flow.Ended {
+		out.value(connectionsDesc, prometheus.CounterValue, float64(n), outcomeNames[o])
 	}
 	for t := range c.handshakes {
 		for r := range c.handshakes[t] {
@@ -139,10 +144,6 @@ func (o output) value(d *prometheus.Desc, kind prometheus.ValueType, v float64, 
 		m = prometheus.NewInvalidMetric(d, err)
 	}
 	o.ch <- m
-}
-
-func (o output) gauge(d *prometheus.Desc, g *Gauge) {
-	o.value(d, prometheus.GaugeValue, float64(g.Load()))
 }
 
 func (o output) counter(d *prometheus.Desc, c *Counter, labels ...string) {

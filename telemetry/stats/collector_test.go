@@ -25,6 +25,7 @@ func filled() (*Counters, []Family) {
 	c.Sessions.Set(4)
 	c.CoverOpen.Set(1)
 	c.Connections.Add(OutcomeRelayed)
+	c.accepted.Add(8)
 	c.Handshake("faketls", ResultOK, 30*time.Millisecond)
 	c.Handshake("classic", ResultReplay, 3*time.Millisecond)
 	c.Trials.Add(12)
@@ -135,12 +136,21 @@ mtguard_config_last_reload_success_timestamp_seconds 1.77e+09
 # TYPE mtguard_config_reloads_total counter
 mtguard_config_reloads_total{result="error"} 1
 mtguard_config_reloads_total{result="ok"} 1
+# HELP mtguard_connections_accepted_total Connections that came: those that ended and those that are open.
+# TYPE mtguard_connections_accepted_total counter
+mtguard_connections_accepted_total 8
+# HELP mtguard_connections_connecting Client connections between their handshake and what follows it.
+# TYPE mtguard_connections_connecting gauge
+mtguard_connections_connecting 0
 # HELP mtguard_connections_half_open Client connections that have not finished their handshake.
 # TYPE mtguard_connections_half_open gauge
 mtguard_connections_half_open 2
 # HELP mtguard_connections_open Client connections, whatever their state.
 # TYPE mtguard_connections_open gauge
 mtguard_connections_open 7
+# HELP mtguard_connections_silent Client connections that are read and never answered.
+# TYPE mtguard_connections_silent gauge
+mtguard_connections_silent 0
 # HELP mtguard_cover_connections_open Connections spliced to the cover site.
 # TYPE mtguard_cover_connections_open gauge
 mtguard_cover_connections_open 1

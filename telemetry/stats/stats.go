@@ -162,11 +162,14 @@ type pad [64]byte
 
 // Counters is everything the node counts. Fields are written directly; what has labels is written through the methods.
 type Counters struct {
-	// Open is the number of client connections of any state, HalfOpen those still in the handshake, Sessions those relayed to Telegram, and
-	// CoverOpen those spliced to the cover site.
-	Open, HalfOpen, Sessions, CoverOpen Gauge
-	// Connections counts ended connections.
+	// Open is the number of client connections of any state, HalfOpen those still in the handshake, Connecting those between it and what
+	// follows, Sessions those relayed to Telegram, CoverOpen those spliced to the cover site, and Silent those that are read and not
+	// answered. They are changed by Accepted, Moved and Ended alone; Flow reads them together.
+	Open, HalfOpen, Connecting, Sessions, CoverOpen, Silent Gauge
+	// Connections counts ended connections; see Ended.
 	Connections Outcomes
+	flow        sync.RWMutex // read-held by who changes what Flow reads
+	accepted    Counter
 	// Trials counts secrets tried against hellos.
 	Trials Counter
 
