@@ -400,6 +400,8 @@ mutate "threat, monitor" control/threat/ladder.go 'if enforced && stage != guard
 mutate "threat, decay of scores" control/threat/ladder.go 'math.Exp2(-age)' 'math.Exp2(0*age)' ./control/threat
 mutate "threat, growth of blocks" control/threat/ladder.go 'x.offences = min(x.offences+1, uint8(len(terms)))' '' ./control/threat
 mutate "threat, sessions go on" proxy/auth/level.go 'Now: now, Ignore: access.ByThreat}' 'Now: now}' ./control
+mutate "threat, what was only counted" control/threat/ladder.go '(x.ordered || !g.enforced(s, f))' 'true' ./control/threat
+mutate "threat, blocks that failed" control/threat/engine.go 'g.undo(b.Prefix)' '_ = b' ./control/threat
 mutate "threat, failed handshakes of suspects" proxy/conn.go 'x.s.Suspects.Slowed(&x.Conn)' 'false' ./node
 mutate "threat, probe scans" control/threat/probe.go 'p.kinds[kind] = now' '' ./control/threat
 mutate "threat, replays" control/threat/keys.go 'level > replayMost' 'level > 100' ./control/threat

@@ -207,10 +207,14 @@ func (g *Engine) flush(ctx context.Context) {
 	defer g.mu.Unlock()
 	if err != nil {
 		g.count.failed += uint64(len(r.Blocks))
+		for _, b := range r.Blocks {
+			g.undo(b.Prefix)
+		}
 		return
 	}
 	g.count.spared[sparedShared] += uint64(len(spared))
 	for _, p := range spared {
+		g.undo(p)
 		if g.o.Suspects != nil {
 			g.o.Suspects.Set(p.Addr(), guard.Throttled, g.now.Add(suspectFor))
 		}

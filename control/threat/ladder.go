@@ -33,6 +33,7 @@ type standing struct {
 	score    float32
 	at       int64 // of score
 	until    int64 // it is blocked, or would be
+	ordered  bool  // that block was to be made: it is no mere count
 	last     int64 // block
 	offences uint8 // blocks, less what was forgiven
 	rung     rung
@@ -111,7 +112,7 @@ func (g *Engine) climb(s *policy.Snapshot, f Finding) {
 	}
 	now := f.Time.UnixMilli()
 	x := g.addresses.get(at, now)
-	if now < x.until {
+	if now < x.until && (x.ordered || !g.enforced(s, f)) {
 		return // it is answered already
 	}
 	if now-x.at > suspectFor.Milliseconds() {
@@ -140,6 +141,13 @@ func (g *Engine) climb(s *policy.Snapshot, f Finding) {
 	g.answer(s, f, x, r, mode == policy.Enforce, spared)
 }
 
+// enforced reports whether what is done against the address of a finding takes effect.
+func (g *Engine) enforced(s *policy.Snapshot, f Finding) bool {
+	d := s.Access.Check(access.Query{Addr: f.Addr, Now: f.Time})
+	mode, _ := s.Judge(policy.ThreatBlock, policy.Subject{Addr: f.Addr, Country: d.Country}, f.Time)
+	return mode == policy.Enforce
+}
+
 // answer puts an address on a rung, or counts that it would.
 func (g *Engine) answer(s *policy.Snapshot, f Finding, x *standing, r rung, enforced bool, spared string) {
 	now := f.Time.UnixMilli()
@@ -164,6 +172,7 @@ func (g *Engine) answer(s *policy.Snapshot, f Finding, x *standing, r rung, enfo
 		stage = guard.Shown // until the block is in force
 		term := x.term(now, s.Limits.LongestBlock)
 		x.until, x.last, x.rung, x.score = now+term.Milliseconds(), now, noted, 0
+		x.ordered = enforced
 		x.offences = min(x.offences+1, uint8(len(terms)))
 		action = fmt.Sprintf("%s for %v", action, term)
 		narrow := prefixOf(f.Addr)
@@ -221,6 +230,14 @@ func (g *Engine) order(b Block) {
 	select {
 	case g.wake <- struct{}{}:
 	default:
+	}
+}
+
+// undo forgets a block of an address that was not made, so that whoever goes on is found again. A network's is asked for once an hour anyway.
+func (g *Engine) undo(p netip.Prefix) {
+	if x := g.addresses.peek(placeAt(p)); x != nil && x.ordered {
+		x.until, x.ordered = 0, false
+		x.offences = max(x.offences, 1) - 1
 	}
 }
 
