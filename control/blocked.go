@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"mtguard/security/access"
@@ -42,19 +43,20 @@ type blockedState struct {
 	exceptions *policy.Exceptions
 	spared     []netip.Prefix // balancers and what exceptions spare
 	listening  []string
+	ignore     access.Controls // whose rules do not take effect
 	suspended  string
 	until      time.Time // when a rule begins or ends; zero: not by itself
 	answer     Blocked
 }
 
 func (s *blockedState) holds(next *blockedState, now time.Time) bool {
-	return s.answer.Tag != "" && s.table == next.table && s.exceptions == next.exceptions && s.suspended == next.suspended &&
+	return s.answer.Tag != "" && s.table == next.table && s.exceptions == next.exceptions && s.ignore == next.ignore && s.suspended == next.suspended &&
 		slices.Equal(s.spared, next.spared) && slices.Equal(s.listening, next.listening) && (s.until.IsZero() || now.Before(s.until))
 }
 
-// Blocked returns what may be dropped before the proxy: what rules of operators and
-// of automation on addresses give level none, while the control access.level is
-// enforced for all. Loopback, balancers, what a more specific or a pinned rule lets
+// Blocked returns what may be dropped before the proxy: what rules on addresses give
+// level none, those of operators while the control access.level is enforced for all,
+// those of automation while threat.block is. Loopback, balancers, what a more specific or a pinned rule lets
 // in, and what an exception spares are never in it. known is the tag of an answer
 // that the caller has, "" for none. It is made anew when something has changed, and
 // is cheap to ask for often.
@@ -82,25 +84,31 @@ func (p *Plane) blockedBasis(now time.Time) blockedState {
 	defer p.mu.Unlock()
 	s := blockedState{table: p.table, exceptions: p.exceptions, until: p.table.Next(now)}
 	s.spared = slices.Clone(p.base.ProxyProtocolFrom)
-	c := p.effective.Control(policy.AccessLevel)
-	switch {
-	case c.Mode != policy.Enforce:
-		s.suspended = "the control " + policy.AccessLevel + " is not enforced: its mode is " + c.Mode.String()
-	case c.Percent > 0 && c.Percent < 100:
-		s.suspended = "the control " + policy.AccessLevel + " is enforced for a share only"
-	case now.Before(p.glass):
-		s.suspended = "the glass is broken"
+	var why []string
+	for _, own := range []struct {
+		control string
+		rules   access.Controls
+	}{{policy.AccessLevel, access.ByAddress}, {policy.ThreatBlock, access.ByThreat}} {
+		idle := p.idleControl(own.control, now)
+		for _, e := range p.exceptions.All() {
+			if !slices.Contains(e.Controls, own.control) || !now.Before(e.Until) || now.Before(e.From) {
+				continue
+			}
+			switch {
+			case e.Prefix.IsValid():
+				s.spared = append(s.spared, e.Prefix.Masked())
+			case e.Country == "" && own.control == policy.ThreatBlock: // at the door nobody has a name
+			case idle == "":
+				idle = "exception " + e.ID + " of " + own.control + " spares somebody who cannot be told by the address"
+			}
+		}
+		if idle != "" {
+			s.ignore |= own.rules
+			why = append(why, idle)
+		}
 	}
-	for _, e := range p.exceptions.All() {
-		if !slices.Contains(e.Controls, policy.AccessLevel) || !now.Before(e.Until) || now.Before(e.From) {
-			continue
-		}
-		if !e.Prefix.IsValid() && s.suspended == "" {
-			s.suspended = "exception " + e.ID + " spares somebody who cannot be told by the address"
-		}
-		if e.Prefix.IsValid() {
-			s.spared = append(s.spared, e.Prefix.Masked())
-		}
+	if len(why) == 2 {
+		s.suspended = strings.Join(slices.Compact(why), "; ")
 	}
 	slices.SortFunc(s.spared, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
@@ -108,11 +116,25 @@ func (p *Plane) blockedBasis(now time.Time) blockedState {
 	return s
 }
 
+// idleControl says why a control does not refuse all that its rules shut out; "": it does.
+func (p *Plane) idleControl(control string, now time.Time) string {
+	c := p.effective.Control(control)
+	switch {
+	case c.Mode != policy.Enforce:
+		return "the control " + control + " is not enforced: its mode is " + c.Mode.String()
+	case c.Percent > 0 && c.Percent < 100:
+		return "the control " + control + " is enforced for a share only"
+	case now.Before(p.glass):
+		return "the glass is broken"
+	}
+	return ""
+}
+
 // fill makes the answer. It holds no lock of the model: tables never change.
 func (s *blockedState) fill(now time.Time) {
 	s.answer = Blocked{Listening: s.listening, Suspended: s.suspended}
 	if s.suspended == "" {
-		refused := s.table.Refused(now, s.spared)
+		refused := s.table.Refused(now, s.spared, s.ignore)
 		if n := len(refused) - MaxBlocked; n > 0 {
 			s.answer.LeftOut = n
 			slices.SortStableFunc(refused, byWeight)

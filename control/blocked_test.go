@@ -83,3 +83,38 @@ func TestWhatIsBlockedBeforeTheProxy(t *testing.T) {
 	b.apply(Unblock{Target: "203.0.113.0/31"}, Options{})
 	expect("after an undo", all[1])
 }
+
+// TestTheKernelDropsWhatEachControlRefuses: the node's own blocks by threat.block, the operators' by access.level.
+func TestTheKernelDropsWhatEachControlRefuses(t *testing.T) {
+	b := newBench(t)
+	b.add("kiosk")
+	mode := func(control, mode string) {
+		b.apply(SetMode{Control: control, Mode: mode}, Options{Reason: "x", Force: true})
+	}
+	mode(policy.ThreatBlock, "enforce")
+	b.autoBlock(time.Hour, "203.0.113.7/32", "203.0.113.8/32")
+	b.apply(Block{Target: "192.0.2.7"}, Options{Reason: "x"})
+	expect := func(what string, want ...string) {
+		t.Helper()
+		answer := b.blocked("")
+		if got := prefixes(answer); !slices.Equal(got, want) || (answer.Suspended == "") != (len(want) > 0) {
+			t.Errorf("%s: %v, suspended %q; want %v", what, got, answer.Suspended, want)
+		}
+	}
+	expect("threat.block alone", "203.0.113.7/32", "203.0.113.8/32")
+	b.apply(AddException{Controls: []string{policy.ThreatBlock}, User: "kiosk", Until: b.clock().Add(day)}, Options{Reason: "x"})
+	expect("somebody whom nobody can tell at the door", "203.0.113.7/32", "203.0.113.8/32")
+	e := b.apply(AddException{Controls: []string{policy.ThreatBlock}, Prefix: "203.0.113.8/32", Until: b.clock().Add(day)}, Options{Reason: "x"})
+	expect("an exception of threat.block", "203.0.113.7/32")
+	mode(policy.AccessLevel, "enforce")
+	expect("both", "192.0.2.7/32", "203.0.113.7/32")
+	mode(policy.ThreatBlock, "monitor")
+	expect("access.level alone", "192.0.2.7/32")
+	b.apply(RemoveException{ID: e.Exception.ID}, Options{})
+	mode(policy.ThreatBlock, "enforce")
+	expect("both again", "192.0.2.7/32", "203.0.113.7/32", "203.0.113.8/32")
+	b.apply(AddException{Controls: []string{policy.ThreatBlock}, Country: "DE", Until: b.clock().Add(day)}, Options{Reason: "x"})
+	expect("an exception of a country", "192.0.2.7/32")
+	mode(policy.AccessLevel, "monitor")
+	expect("neither")
+}

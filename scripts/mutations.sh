@@ -417,7 +417,9 @@ mutate "incidents, one for the same" control/incidents.go 'n, err := tx.OpenInci
 mutate "kernel blocks, what a pin covers" security/access/refused.go '!d.Pinned && ' '' ./security/access
 mutate "kernel blocks, what is spared" security/access/refused.go ' && !slices.ContainsFunc(spared, func(p netip.Prefix) bool { return p.Contains(at) })' '' ./security/access
 mutate "kernel blocks, only what is enforced" control/blocked.go 'case c.Mode != policy.Enforce:' 'case false:' ./control
-mutate "kernel blocks, exceptions" control/blocked.go 'if !e.Prefix.IsValid() && s.suspended == "" {' 'if false {' ./control
+mutate "kernel blocks, each by its own control" security/access/refused.go 'r.control()&ignore == 0 && ' '' ./security/access
+mutate "kernel blocks, what a control does not enforce" control/blocked.go 's.ignore |= own.rules' '_ = own.rules' ./control
+mutate "kernel blocks, exceptions" control/blocked.go 'case idle == "":' 'case false:' ./control
 mutate "kernel blocks, loopback in an order" fw/order.go 'if l.Overlaps(p) {' 'if l.Overlaps(p) && false {' ./fw
 mutate "kernel blocks, time-out of an element" fw/plan.go 'end := now.Add(hold)' 'end := now.Add(1000 * hold)' ./fw
 mutate "kernel blocks, undo" fw/plan.go 'if !wanted[p] && now.Before(stands) {' 'if false && now.Before(stands) {' ./fw

@@ -30,10 +30,10 @@ spares it the connections. Whoever is dropped finds the port dead, and not the c
 site.
 
 It keeps one nftables table, inet mtguard, and touches no other. Dropped are new TCP
-connections to where the proxy listens, from what operators' and automatic rules on
-addresses give level none ("mtguard block"), while the control access.level is
-enforced for all: never loopback, what is pinned or trusted, a balancer, or a
-connection that stands.`,
+connections to where the proxy listens, from what rules on addresses give level none:
+those of operators ("mtguard block") while the control access.level is enforced for
+all, the node's own while threat.block is. Never dropped are loopback, what is pinned
+or trusted, a balancer, or a connection that stands.`,
 		Example: `  mtguard fw run
   mtguard fw status`,
 		Args: noSubcommand,

@@ -17,7 +17,7 @@ func (a *app) incidentCommand() *cobra.Command {
 	o := new(nodeFlags)
 	cmd := &cobra.Command{
 		Use:     "incident",
-		GroupID: groupAccess,
+		GroupID: groupThreats,
 		Short:   "Look at incidents, and say what became of them",
 		Long: `Look at incidents, and say what became of them. An incident is all that was found of
 one kind about one address or one secret. It is open until somebody acknowledges it,

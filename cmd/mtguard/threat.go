@@ -16,7 +16,7 @@ func (a *app) threatCommand() *cobra.Command {
 	o := new(nodeFlags)
 	cmd := &cobra.Command{
 		Use:     "threat",
-		GroupID: groupAccess,
+		GroupID: groupThreats,
 		Short:   "Show what attacks were found, and what was done about them",
 		Long: `Show what attacks were found, and what was done about them. An address that
 misbehaves is noted, then throttled, then shown the cover site, then blocked for ten

@@ -21,16 +21,17 @@ type RefusedPrefix struct {
 // these addresses at a time: a more specific rule or list that gives more leaves its
 // addresses out.
 // What feeds refuse, and rules on lists, is not in it unless it lies within such a rule.
+// What the rules of the controls in ignore refuse counts for nothing, as in a Query.
 // It takes some time in proportion to rules and list entries.
-func (t *Table) Refused(now time.Time, spared []netip.Prefix) []RefusedPrefix {
+func (t *Table) Refused(now time.Time, spared []netip.Prefix, ignore Controls) []RefusedPrefix {
 	if t == nil {
 		return nil
 	}
 	spared = slices.Concat(spared, loopbacks())
 	var all []RefusedPrefix
 	edges := t.edges(spared)
-	for _, outer := range outermost(t.candidates(now)) {
-		all = append(all, t.refusedWithin(outer, edges, spared, now)...)
+	for _, outer := range outermost(t.candidates(now, ignore)) {
+		all = append(all, t.refusedWithin(outer, edges, spared, Query{Now: now, Ignore: ignore})...)
 	}
 	return all
 }
@@ -43,9 +44,9 @@ func loopbacks() (list []netip.Prefix) {
 }
 
 // candidates are the prefixes of rules that may refuse.
-func (t *Table) candidates(now time.Time) (list []netip.Prefix) {
+func (t *Table) candidates(now time.Time, ignore Controls) (list []netip.Prefix) {
 	for i := range t.rules {
-		if r := &t.rules[i]; r.Level == None && r.Source != Feed && r.Active(now) {
+		if r := &t.rules[i]; r.Level == None && r.Source != Feed && r.control()&ignore == 0 && r.Active(now) {
 			list = append(list, r.Match.Prefixes()...)
 		}
 	}
@@ -83,7 +84,7 @@ func outermost(list []netip.Prefix) []netip.Prefix {
 
 // refusedWithin cuts a prefix at every edge inside it. Between two cuts the same
 // rules match every address, so the first one's decision is that of all.
-func (t *Table) refusedWithin(outer netip.Prefix, edges, spared []netip.Prefix, now time.Time) (all []RefusedPrefix) {
+func (t *Table) refusedWithin(outer netip.Prefix, edges, spared []netip.Prefix, q Query) (all []RefusedPrefix) {
 	last := lastOf(outer)
 	cuts := []netip.Addr{outer.Addr()}
 	from, _ := slices.BinarySearchFunc(edges, outer, comparePrefixes)
@@ -108,14 +109,15 @@ func (t *Table) refusedWithin(outer netip.Prefix, edges, spared []netip.Prefix, 
 		}
 	}
 	for _, at := range cuts {
-		d := t.Check(Query{Addr: at, Now: now})
+		q.Addr = at
+		d := t.Check(q)
 		refused := d.Level == None && d.Rule != "" && !d.Pinned && !slices.ContainsFunc(spared, func(p netip.Prefix) bool { return p.Contains(at) })
 		if begin.IsValid() && (!refused || d.Rule != run.Rule) {
 			flush(at.Prev())
 		}
 		if refused && !begin.IsValid() {
 			r := &t.rules[t.ids[d.Rule]]
-			begin, run = at, RefusedPrefix{Rule: r.ID, Source: r.Source, Until: r.next(now)}
+			begin, run = at, RefusedPrefix{Rule: r.ID, Source: r.Source, Until: r.next(q.Now)}
 		}
 	}
 	flush(last)

@@ -37,7 +37,7 @@ func TestRefusedIsWhatRulesShutOutAndNothingElse(t *testing.T) {
 				spared = append(spared, netip.MustParsePrefix(p))
 			}
 			var got []string
-			for _, r := range tab.Refused(epoch, spared) {
+			for _, r := range tab.Refused(epoch, spared, 0) {
 				got = append(got, r.Prefix.String()+" "+r.Rule)
 			}
 			if !slices.Equal(got, c.want) {
@@ -45,7 +45,7 @@ func TestRefusedIsWhatRulesShutOutAndNothingElse(t *testing.T) {
 			}
 		})
 	}
-	if got := (*Table)(nil).Refused(epoch, nil); got != nil {
+	if got := (*Table)(nil).Refused(epoch, nil, 0); got != nil {
 		t.Errorf("a nil table refuses %v", got)
 	}
 }
@@ -57,7 +57,7 @@ func TestRefusedKnowsWhenItEnds(t *testing.T) {
 	tab := table(t, Options{Default: Standard}, block, office, later)
 	for after, want := range map[time.Duration][]string{0: {"block", "office"}, time.Minute: {"block", "later", "office"}, time.Hour: {"later", "office"}} {
 		var got []string
-		for _, r := range tab.Refused(epoch.Add(after), nil) {
+		for _, r := range tab.Refused(epoch.Add(after), nil, 0) {
 			if got = append(got, r.Rule); r.Rule == "block" && !r.Until.Equal(block.Until) {
 				t.Errorf("ends at %v", r.Until)
 			}
@@ -94,7 +94,8 @@ func TestRefusedIsCheck(t *testing.T) {
 		if err != nil {
 			continue // two of the operator's contradict each other
 		}
-		refused := tab.Refused(epoch, nil)
+		ignore := [...]Controls{0, ByAddress, ByThreat}[seed%3]
+		refused := tab.Refused(epoch, nil, ignore)
 		for i := range 1 << 12 {
 			a := netip.AddrFrom4([4]byte{base[0], base[1], byte(i >> 8), byte(i)})
 			var in []RefusedPrefix
@@ -103,10 +104,10 @@ func TestRefusedIsCheck(t *testing.T) {
 					in = append(in, p)
 				}
 			}
-			d := tab.Check(Query{Addr: a, Now: epoch})
+			d := tab.Check(Query{Addr: a, Now: epoch, Ignore: ignore})
 			var wants bool // within a rule that may refuse
 			for _, x := range list20 {
-				wants = wants || x.Level == None && x.Source != Feed && x.Match.Kind() == InPrefix && x.Match.Prefixes()[0].Contains(a)
+				wants = wants || x.Level == None && x.Source != Feed && x.control()&ignore == 0 && x.Match.Kind() == InPrefix && x.Match.Prefixes()[0].Contains(a)
 			}
 			if wants = wants && d.Level == None && !d.Pinned; wants != (len(in) == 1) || len(in) > 1 || wants && in[0].Rule != d.Rule {
 				t.Fatalf("seed %d, %v: %+v in %+v", seed, a, d, in)
