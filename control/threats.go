@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -60,8 +61,10 @@ type AutoBlocked struct {
 const (
 	// maxAutoBlock is how long an automatic block may hold: none is for ever.
 	maxAutoBlock = 7 * day
-	// maxAutomatic bounds the automatic rules there may be at a time. What is beyond
-	// them is not made: the table is compiled at each change.
+	// maxAutomatic bounds the automatic rules there may be at a time: the table is
+	// compiled at each change. For one more the one goes that is over for longest, or ends
+	// first: strangers may have more addresses than that, and those whose blocks are the
+	// longest stay.
 	maxAutomatic = 20_000
 	// keepAutomatic is how long an automatic rule that is over stays, to be looked at.
 	keepAutomatic       = day
@@ -81,7 +84,7 @@ func (AutoBlock) least() access.Level { return access.Superuser }
 
 func (c AutoBlock) apply(x *transaction) error {
 	old, free := x.automatic()
-	made := 0
+	var goers []store.Rule
 	for _, b := range c.Blocks {
 		switch {
 		case !b.Prefix.IsValid() || b.For <= 0 || time.Duration(b.For) > maxAutoBlock:
@@ -92,10 +95,19 @@ func (c AutoBlock) apply(x *transaction) error {
 		}
 		row, found := old[access.PrefixMatch(b.Prefix).String()]
 		if !found {
-			if made >= free {
-				return refused("mtguard threat status", "there are %d automatic rules already", maxAutomatic)
+			if free--; free < 0 {
+				if goers == nil {
+					goers = c.goers(old)
+				}
+				if len(goers) == 0 {
+					return refused("mtguard threat status", "there are %d automatic rules already", maxAutomatic)
+				}
+				goers[0].Removed = x.now
+				if err := x.tx.PutRule(&goers[0]); err != nil {
+					return err
+				}
+				goers = goers[1:]
 			}
-			made++
 			row = store.Rule{ID: newID("r"), Match: access.PrefixMatch(b.Prefix).String(), Level: access.None, Source: store.FromAutomatic, By: x.by.Name, Created: x.now}
 		}
 		row.Until, row.Reason = x.now.Add(time.Duration(b.For)), b.Reason
@@ -112,6 +124,21 @@ func (c AutoBlock) apply(x *transaction) error {
 	}
 	x.result.Summary = fmt.Sprintf("%d blocked", x.result.Affected)
 	return nil
+}
+
+// goers are the automatic rules that may make room for c, the first one first.
+func (c AutoBlock) goers(old map[string]store.Rule) (list []store.Rule) {
+	stay := make(map[string]bool, len(c.Blocks))
+	for _, b := range c.Blocks {
+		stay[access.PrefixMatch(b.Prefix).String()] = true
+	}
+	for match, row := range old {
+		if !stay[match] && !row.Until.IsZero() {
+			list = append(list, row)
+		}
+	}
+	slices.SortFunc(list, func(a, b store.Rule) int { return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.ID, b.ID)) })
+	return list
 }
 
 // mostBlockDetails is how many blocks of one change an audit row names; the rules

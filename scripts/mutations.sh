@@ -402,6 +402,7 @@ mutate "threat, growth of blocks" control/threat/ladder.go 'x.offences = min(x.o
 mutate "threat, sessions go on" proxy/auth/level.go 'Now: now, Ignore: access.ByThreat}' 'Now: now}' ./control
 mutate "threat, what was only counted" control/threat/ladder.go '(x.ordered || !g.enforced(s, f))' 'true' ./control/threat
 mutate "threat, blocks that failed" control/threat/engine.go 'g.undo(b.Prefix)' '_ = b' ./control/threat
+mutate "threat, room for new blocks" control/threats.go 'if len(goers) == 0 {' 'if true {' ./control
 mutate "threat, failed handshakes of suspects" proxy/conn.go 'x.s.Suspects.Slowed(&x.Conn)' 'false' ./node
 mutate "threat, probe scans" control/threat/probe.go 'p.kinds[kind] = now' '' ./control/threat
 mutate "threat, replays" control/threat/keys.go 'level > replayMost' 'level > 100' ./control/threat
