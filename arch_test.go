@@ -23,6 +23,7 @@ const layers = `
 config/spelling fw
 fw/fwtest
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
+security/token control/admin/web
 security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy

@@ -276,19 +276,6 @@ type State struct {
 	MasterKeyFile string `toml:"master_key_file" example:"\"/etc/mtguard/master.key\""`
 }
 
-// Admin says how the node is managed while it runs.
-type Admin struct {
-	// Socket is the Unix socket that commands such as `mtguard user` talk to. Root, the node's own
-	// user and members of the socket's group may use it. "auto" is /run/mtguard/admin.sock where that directory
-	// can be used, else admin.sock in the state directory. Empty turns management off.
-	// Reload: no, restart.
-	Socket string `toml:"socket"`
-
-	// Group is the group the socket is given to. Empty: the group the node runs with.
-	// Reload: no, restart.
-	Group string `toml:"group" example:"\"mtguard\""`
-}
-
 // Pages says where the people who were given a page see their link. A page shows the newest link
 // of its user, so that a new secret needs no new message to anybody.
 type Pages struct {
@@ -413,7 +400,7 @@ func Default() *File {
 		Access:   Access{Trusted: []netip.Prefix{}},
 		Metrics:  Metrics{Listen: "127.0.0.1:9380"},
 		State:    State{Dir: DefaultStateDir},
-		Admin:    Admin{Socket: "auto"},
+		Admin:    Admin{Socket: "auto", Listen: "127.0.0.1:8380", Hosts: []string{}, TwoPerson: []string{}},
 		Advisory: Advisory{Every: 24 * time.Hour},
 		Log:      Log{Level: "info", Format: "auto", Address: "truncate"},
 		Alerting: Alerting{Thresholds: map[string]string{}},

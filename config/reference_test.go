@@ -90,7 +90,7 @@ func readComments(t *testing.T) comments {
 	t.Helper()
 	found := comments{}
 	var decls []ast.Decl
-	for _, name := range []string{"config.go", "alerts.go"} {
+	for _, name := range []string{"config.go", "admin.go", "alerts.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -298,6 +298,7 @@ func (c *checker) rest() {
 			}
 		}
 	}
+	c.admin()
 	if s := c.file.Admin.Socket; s != "" && s != "auto" && !filepath.IsAbs(s) {
 		c.refuse("admin.socket", fmt.Sprintf("admin.socket is no absolute path: %q", s), `"auto", or such as "/run/mtguard/admin.sock"`)
 	} else if len(s) > maxSocketPath {

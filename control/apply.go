@@ -117,7 +117,8 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 	case errors.Is(err, errUnchanged):
 		return x.result, nil
 	case errors.Is(err, errDryRun):
-		x.result.DryRun, x.result.Links, x.result.Page = true, nil, ""
+		x.result.DryRun = true
+		x.result.withoutSecrets()
 		return x.result, nil
 	case err != nil:
 		return Result{}, p.refuse(x, c, explain(err))
@@ -269,12 +270,15 @@ func (x *transaction) repeated(c Change) (bool, error) {
 	return true, nil
 }
 
+// withoutSecrets is for a result that is kept, or of what was not kept.
+func (r *Result) withoutSecrets() { r.Links, r.Page, r.Secret = nil, "", "" }
+
 func (x *transaction) remember(c Change) error {
 	if x.o.IdempotencyKey == "" {
 		return nil
 	}
 	a := answer{Change: digest(c), About: x.about, Result: x.result}
-	a.Result.Links, a.Result.Page = nil, ""
+	a.Result.withoutSecrets()
 	kept, err := json.Marshal(a)
 	if err != nil {
 		return err

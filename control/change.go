@@ -18,6 +18,9 @@ type Actor struct {
 	// From is the address that this person comes from, where it is known: a rule that
 	// would shut it out is questioned.
 	From netip.Addr
+	// Person is who answers for what is done, where it is known: nobody approves what he
+	// has asked for himself, whichever of his credentials he uses.
+	Person string
 }
 
 // Options go with every change.
@@ -54,6 +57,9 @@ type Result struct {
 	Finding   *FindingInfo   `json:"finding,omitempty"`
 	Incident  *IncidentInfo  `json:"incident,omitempty"`
 	Ended     int            `json:"ended,omitempty"` // live sessions
+	Token     *TokenInfo     `json:"token,omitempty"`
+	Secret    string         `json:"secret,omitempty" doc:"a credential that was made, shown once"`
+	Closed    int            `json:"closed,omitempty" doc:"sessions of browsers"`
 	Spared    []string       `json:"spared,omitempty" doc:"prefixes that the node did not block, since somebody is there"`
 }
 

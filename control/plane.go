@@ -108,13 +108,14 @@ type Plane struct {
 	reading sync.RWMutex
 	// Read-held by Apply until its change is in force, so that the watch does not
 	// compile it first and take the count of ended sessions away.
-	applying sync.RWMutex
-	listing  sync.Mutex // held while a list is read and put in force
-	signing  sync.Mutex // held by checkpoint; guards signed
-	signed   signedState
-	audits   auditing
-	blocking sync.Mutex // held by Blocked; guards blocked. Taken before mu
-	blocked  blockedState
+	applying    sync.RWMutex
+	listing     sync.Mutex // held while a list is read and put in force
+	signing     sync.Mutex // held by checkpoint; guards signed
+	signed      signedState
+	audits      auditing
+	blocking    sync.Mutex // held by Blocked; guards blocked. Taken before mu
+	blocked     blockedState
+	credentials credentials
 
 	mu            sync.Mutex // guards what follows
 	base          policy.Snapshot
@@ -193,7 +194,7 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 	if _, err := p.follow(ctx, p.store.Revision()+1); err != nil {
 		return nil, err
 	}
-	return p, errors.Join(p.readUsage(ctx), p.readAudits(ctx))
+	return p, errors.Join(p.readUsage(ctx), p.readAudits(ctx), p.readCredentials(ctx))
 }
 
 // Names of the settings.
@@ -279,6 +280,7 @@ func (p *Plane) Run(ctx context.Context) {
 			defer cancel()
 			p.parts.Sessions.Meter()
 			p.report("usage", p.flush(last))
+			p.report("credentials", p.sweepCredentials(last, p.parts.Now(), true))
 			p.report("checkpoint", p.checkpoint(last, true))
 			return
 		case <-tick.C:

@@ -72,6 +72,10 @@ func (p *Plane) tick(ctx context.Context) {
 	for _, name := range p.dueLists(now) {
 		p.report("list", p.readList(ctx, name, false))
 	}
+	if since := now.Sub(p.credentials.sweptAt); since >= sweepCredentialsEvery || since < 0 {
+		p.credentials.sweptAt = now
+		p.report("credentials", p.sweepCredentials(ctx, now, held != ""))
+	}
 	if since := now.Sub(p.automaticAt); held == "" && (since >= sweepAutomaticEvery || since < 0) {
 		p.automaticAt = now
 		p.report("automatic rules", p.sweepAutomatic(ctx, now))

@@ -41,6 +41,9 @@ func (n *Node) listen(file *config.File) error {
 		}
 		n.pages = l
 	}
+	if err := n.listenDashboard(file); err != nil {
+		return err
+	}
 	return n.listenAdmin(file)
 }
 

@@ -93,6 +93,7 @@ type Node struct {
 	metrics   net.Listener  // nil when off
 	admin     *admin.Socket // nil when off
 	pages     net.Listener  // nil when off
+	dashboard net.Listener  // nil when off
 
 	reloading sync.Mutex // held by Reload
 	mu        sync.Mutex // guards file and refused
@@ -211,7 +212,7 @@ func (n *Node) Close() {
 	if n.engine != nil {
 		n.engine.Close()
 	}
-	for _, l := range append(n.listeners, n.metrics, n.pages) {
+	for _, l := range append(n.listeners, n.metrics, n.pages, n.dashboard) {
 		if l != nil {
 			l.Close()
 		}
@@ -269,6 +270,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.record(background, &work)
 	n.guardThreats(background, &work)
 	n.serveManagement(background, &work)
+	n.serveDashboard(background, &work)
 	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	if n.metrics != nil {
@@ -380,7 +382,9 @@ func fixed(old, fresh *config.File) (keys []string) {
 	note("proxy.engine", old.Proxy.Engine, fresh.Proxy.Engine)
 	note("metrics.listen", old.Metrics.Listen, fresh.Metrics.Listen)
 	note("state", old.State, fresh.State)
-	note("admin", old.Admin, fresh.Admin)
+	was, is := old.Admin, fresh.Admin
+	was.TwoPerson, is.TwoPerson = nil, nil
+	note("admin", was, is)
 	note("pages.listen", old.Pages.Listen, fresh.Pages.Listen)
 	note("pages.cert_file", old.Pages.CertFile, fresh.Pages.CertFile)
 	note("pages.key_file", old.Pages.KeyFile, fresh.Pages.KeyFile)

@@ -178,7 +178,7 @@ mutate "pages, guesses near a right address" control/pages/limits.go '!h.guesses
 mutate "pages, rate of strangers" control/pages/limits.go '!h.rates.Check(narrow, h.strangers, now).Allowed' 'false' ./control/pages
 mutate "pages, live addresses stay from the cover site" control/pages/pages.go 'path.replaced(h.mask(path.token))' 'path.replaced(path.token)' ./control/pages
 mutate "pages, plain HTTP in private only" control/pages/serve.go '!private(l.Addr())' 'false' ./control/pages
-mutate "admin, level of a route" control/admin/server.go 'if by := actor(r.Context()); by.Level < least {' 'if by := actor(r.Context()); false {' ./control/admin
+mutate "admin, level of a route" control/admin/scopes.go 'case by.Level >= r.least:' 'case true:' ./control/admin
 mutate "audit log, chain" security/auditlog/verify.go 'link(c.State.last, row.Canonical) != row.Hash' 'false' ./security/auditlog
 mutate "audit log, checkpoints" security/auditlog/verify.go 'if checkpoint.Root == c.State.Root() {' 'if true {' ./security/auditlog
 mutate "aead, purpose" security/aead/derive.go 'label(useDerive, 0, size, purpose, nil)' 'label(useDerive, 0, size, "x", nil)' ./security/aead

@@ -322,6 +322,14 @@ func (p *fakePlane) Finding(_ context.Context, id string) (control.FindingInfo, 
 	return testFinding, p.ask(control.Actor{}, asksFinding(id))
 }
 
+func (p *fakePlane) Tokens(context.Context) ([]control.TokenInfo, error) {
+	return []control.TokenInfo{{ID: "abc", Name: "ci", State: "ok"}}, p.ask(control.Actor{}, "tokens")
+}
+
+func (p *fakePlane) BrowserSessions(context.Context) ([]control.SessionInfo, error) {
+	return []control.SessionInfo{{ID: "abc", Person: "nadia", Via: "code"}}, p.ask(control.Actor{}, "sessions")
+}
+
 func (p *fakePlane) AuditTail(_ context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error) {
 	return p.rows, p.ask(by, [2]int64{int64(n), before})
 }

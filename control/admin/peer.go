@@ -30,7 +30,8 @@ func recognise(ctx context.Context, c net.Conn, group uint32) context.Context {
 		return ctx
 	}
 	if p.uid == 0 || p.uid == uint32(os.Geteuid()) || slices.Contains(p.groups, group) {
-		return WithActor(ctx, control.Actor{Name: "uid " + strconv.FormatUint(uint64(p.uid), 10), Level: access.Superuser})
+		name := "uid " + strconv.FormatUint(uint64(p.uid), 10)
+		return WithActor(ctx, control.Actor{Name: name, Level: access.Superuser, Person: name})
 	}
 	return context.WithValue(ctx, peerKey{}, p)
 }

@@ -63,6 +63,9 @@ type Plane interface {
 	Findings(ctx context.Context, f control.FindingFilter) (items []control.FindingInfo, next string, err error)
 	Finding(ctx context.Context, id string) (control.FindingInfo, error)
 
+	Tokens(ctx context.Context) ([]control.TokenInfo, error)
+	BrowserSessions(ctx context.Context) ([]control.SessionInfo, error)
+
 	AuditTail(ctx context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error)
 	AuditVerify(ctx context.Context, by control.Actor) (control.AuditReport, error)
 	AuditExport(ctx context.Context, by control.Actor, w io.Writer) error

@@ -121,6 +121,14 @@ var routes = []route{
 	{http.MethodPost, "/audits/findings/{id}/ack", operates, "ack-finding", "Say that somebody is at work on a finding", typed((*server).ackFinding)},
 	{http.MethodPost, "/audits/findings/{id}/accept", owns, "accept-finding", "Accept the risk of a finding for a while", typed((*server).acceptFinding)},
 
+	{http.MethodGet, "/tokens", reads, "list-tokens", "List the tokens of programs, without their secrets", typed((*server).listTokens)},
+	{http.MethodPost, "/tokens", owns, "create-token", "Make a token; the answer holds it, once", typed((*server).createToken)},
+	{http.MethodDelete, "/tokens/{id}", operates, "revoke-token", "Revoke a token, by its id or name", typed((*server).revokeToken)},
+	{http.MethodGet, "/sessions", reads, "list-sessions", "List the browsers that are signed in", typed((*server).listSessions)},
+	{http.MethodDelete, "/sessions/{id}", operates, "end-session", "Sign a browser out", typed((*server).endSession)},
+	{http.MethodPost, "/sessions/end", operates, "end-sessions", "Sign out all browsers of a person, or from a prefix", typed((*server).endSessions)},
+	{http.MethodPost, "/sign-in-codes", owns, "make-code", "Make a code that signs a person in once; over the Unix socket only", typed((*server).makeCode)},
+
 	{http.MethodGet, "/auditlog", operates, "list-audit-rows", "The last rows of the audit log", typed((*server).listAuditRows)},
 	{http.MethodGet, "/auditlog/key", reads, "get-audit-key", "The public key of the audit log", typed((*server).getAuditKey)},
 	{http.MethodGet, "/auditlog/export", operates, "export-audit-log", "The whole audit log, to be verified elsewhere", plain((*server).exportAuditLog, describeExport)},

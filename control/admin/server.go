@@ -15,7 +15,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"mtguard/control"
-	"mtguard/security/access"
 )
 
 // server is the API over one plane.
@@ -24,11 +23,11 @@ type server struct {
 	log     *slog.Logger
 	mux     *http.ServeMux
 	api     huma.API
-	least   map[string]access.Level // by pattern of mux
-	blobs   chan struct{}           // holds one for each blob in memory
-	slow    time.Duration           // the longest that JSON may take to arrive
-	slowest time.Duration           // the longest that a blob may
-	stalled time.Duration           // the longest that a reader may take none of an answer
+	served  map[string]route // by pattern of mux
+	blobs   chan struct{}    // holds one for each blob in memory
+	slow    time.Duration    // the longest that JSON may take to arrive
+	slowest time.Duration    // the longest that a blob may
+	stalled time.Duration    // the longest that a reader may take none of an answer
 }
 
 // maxBlobs is how many blobs may be in memory at once, each of them twice.
@@ -40,16 +39,21 @@ const maxBlobs = 2
 func Handler(p Plane, log *slog.Logger) http.Handler { return newServer(p, log).handler() }
 
 func (s *server) handler() http.Handler {
+	return s.outermost(protected(known(s.mux)))
+}
+
+// protected refuses what a page of another origin has a browser send.
+func protected(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		crossOrigin.problem("only pages of this origin may change anything").write(w)
 	}))
-	return s.outermost(origin.Handler(known(s.mux)))
+	return origin.Handler(next)
 }
 
 func newServer(p Plane, log *slog.Logger) *server {
 	s := &server{
-		plane: p, log: log, mux: http.NewServeMux(), least: make(map[string]access.Level),
+		plane: p, log: log, mux: http.NewServeMux(), served: make(map[string]route),
 		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second, slowest: 5 * time.Minute, stalled: 30 * time.Second,
 	}
 	config := huma.DefaultConfig("mtguard", "1")
@@ -60,7 +64,7 @@ func newServer(p Plane, log *slog.Logger) *server {
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
 	s.api = humago.NewWithPrefix(s, apiPath, config)
 	for _, r := range routes {
-		s.least[r.method+" "+apiPath+r.path] = r.least
+		s.served[r.method+" "+apiPath+r.path] = r
 		r.add(s, r)
 	}
 	s.openAnswers()
@@ -84,13 +88,13 @@ func (s *server) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Re
 // mount serves a handler to those who have the level of its route. A handler
 // without a route is a mistake of the program.
 func (s *server) mount(pattern string, h http.HandlerFunc) {
-	least, ok := s.least[pattern]
+	route, ok := s.served[pattern]
 	if !ok {
 		panic("admin: no route " + pattern)
 	}
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if by := actor(r.Context()); by.Level < least {
-			kinds[control.Denied].problem("%s has the level %v; this takes %v", by.Name, by.Level, least).write(w)
+		if p := route.denied(r.Context()); p != nil {
+			p.write(w)
 			return
 		}
 		h(w, r)
@@ -106,7 +110,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		_, pattern := s.mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL})
-		if _, ok := s.least[pattern]; ok {
+		if _, ok := s.served[pattern]; ok {
 			allowed = append(allowed, method)
 		}
 	}
@@ -178,6 +182,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		return p
 	}
 	if p := refusal(err); p != nil {
+		if c := callerOf(ctx); c != nil && c.stepUp && p.Type == problemPath+control.Denied.String() {
+			return stepUp()
+		}
 		return p
 	}
 	if ctx.Err() != nil {

@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"mtguard/control"
+	"mtguard/security/access"
+	"mtguard/security/token"
+)
+
+// Me is who has signed in.
+type Me struct {
+	Person     string       `json:"person"`
+	Session    string       `json:"session,omitempty"`
+	Level      access.Level `json:"level"`
+	Via        string       `json:"via"`
+	Opened     time.Time    `json:"opened"`
+	Expires    time.Time    `json:"expires"`
+	Idle       int          `json:"idle_seconds,omitempty"`
+	FreshUntil *time.Time   `json:"fresh_until,omitempty"`
+	Passkeys   int          `json:"passkeys"`
+	MustEnrol  bool         `json:"enrol_required"`
+	TwoPerson  []string     `json:"two_person"`
+}
+
+// maxAuthBody is how much JSON signing in takes: an attestation has some kilobytes.
+const maxAuthBody = 32 << 10
+
+// authRoutes mounts what a browser signs in with.
+func (s *web) authRoutes() {
+	s.auth.HandleFunc("POST /auth/enter", s.authEnter)
+	s.auth.HandleFunc("POST /auth/logout", s.signedIn(s.authLogout))
+	s.auth.HandleFunc("GET /auth/me", s.signedIn(s.authMe))
+	s.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })
+}
+
+// signedIn is for what takes a session, or a token.
+func (s *web) signedIn(do func(http.ResponseWriter, *http.Request, caller)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, ok := s.identify(r)
+		if !ok {
+			s.stranger(w)
+			return
+		}
+		do(w, r, id)
+	}
+}
+
+func (s *web) authEnter(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Code string `json:"code"`
+	}
+	from := sourceOf(r)
+	if s.SignIn.Ceiling(from) < access.ReadOnly || s.read(w, r, &in) != nil {
+		s.stranger(w)
+		return
+	}
+	code, ok := token.Parse(token.Code, in.Code)
+	if !ok || !s.SignIn.Known(code) && !s.guesses.may(from, s.now()) {
+		s.guesses.wrong(from, s.now())
+		s.stranger(w)
+		return
+	}
+	cookie, id, err := s.SignIn.Enter(r.Context(), code, s.where(r))
+	if err != nil {
+		s.failedSignIn(w, r, err)
+		return
+	}
+	s.begin(w, r, cookie, id)
+}
+
+// where is what is known of the browser of a request.
+func (s *web) where(r *http.Request) control.Where {
+	host, _ := splitHost(r.Host)
+	return control.Where{Host: host, From: sourceOf(r), Agent: r.UserAgent()}
+}
+
+// begin answers somebody who has just signed in.
+func (s *web) begin(w http.ResponseWriter, r *http.Request, cookie token.Token, id control.Identity) {
+	s.setCookie(w, r, cookie)
+	s.tell(w, r, id)
+}
+
+// failedSignIn answers somebody who could not: a refusal looks like every other, a
+// node that cannot says so.
+func (s *web) failedSignIn(w http.ResponseWriter, r *http.Request, err error) {
+	if e, ok := errors.AsType[*control.Error](err); ok && e.Kind == control.Denied {
+		s.guesses.wrong(sourceOf(r), s.now())
+		s.stranger(w)
+		return
+	}
+	s.fail(w, r, err)
+}
+
+func (s *web) authMe(w http.ResponseWriter, r *http.Request, c caller) { s.tell(w, r, c.Identity) }
+
+func (s *web) authLogout(w http.ResponseWriter, r *http.Request, c caller) {
+	if err := s.SignIn.Leave(r.Context(), c.Identity); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.setCookie(w, r, token.Token{})
+	s.json(w, struct{}{})
+}
+
+// tell answers with who somebody is.
+func (s *web) tell(w http.ResponseWriter, _ *http.Request, id control.Identity) {
+	me := Me{
+		Person: id.Person, Session: id.Session, Level: id.Actor.Level, Via: id.Via, Opened: id.Opened.UTC(), Expires: id.Expires.UTC(), TwoPerson: []string{},
+	}
+	if id.Session != "" {
+		me.Idle = int(control.SessionIdle / time.Second)
+		if until := id.FreshUntil.UTC(); id.Fresh(s.now()) {
+			me.FreshUntil = &until
+		}
+	}
+	s.json(w, me)
+}
+
+func (s *web) json(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
+// read reads a body of JSON, strictly.
+func (s *web) read(w http.ResponseWriter, r *http.Request, into any) error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return errors.New("no JSON")
+	}
+	b, p := s.readAll(w, r, maxAuthBody, s.slow)
+	if p != nil {
+		return p
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("more than one value")
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+
+	"mtguard/control"
+)
+
+// Tokens lists the tokens of programs.
+func (c *Client) Tokens(ctx context.Context) ([]control.TokenInfo, error) {
+	var page list[control.TokenInfo]
+	err := c.do(ctx, get("/tokens"), &page)
+	return page.Items, err
+}
+
+// CreateToken makes a token. The result has it, once.
+func (c *Client) CreateToken(ctx context.Context, body TokenBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/tokens", body, o)
+}
+
+// RevokeToken revokes a token, by its ID or its name.
+func (c *Client) RevokeToken(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodDelete, "/tokens/", "token", id, "", nil, o)
+}
+
+// BrowserSessions lists the browsers that are signed in.
+func (c *Client) BrowserSessions(ctx context.Context) ([]control.SessionInfo, error) {
+	var page list[control.SessionInfo]
+	err := c.do(ctx, get("/sessions"), &page)
+	return page.Items, err
+}
+
+// EndSession signs a browser out.
+func (c *Client) EndSession(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodDelete, "/sessions/", "session", id, "", nil, o)
+}
+
+// EndSessions signs browsers out.
+func (c *Client) EndSessions(ctx context.Context, body EndSessionsBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/sessions/end", body, o)
+}
+
+// MakeCode makes a code to sign in with. The result has it, once.
+func (c *Client) MakeCode(ctx context.Context, body CodeBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/sign-in-codes", body, o)
+}

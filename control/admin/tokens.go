@@ -1,0 +1,126 @@
+package admin
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"mtguard/control"
+	"mtguard/security/access"
+)
+
+// TokenBody makes a token.
+type TokenBody struct {
+	Name   string            `json:"name" minLength:"1" maxLength:"64"`
+	Level  access.Level      `json:"level" enum:"read_only,admin,superuser" doc:"at most that of whoever makes it"`
+	For    *control.Duration `json:"for,omitempty" doc:"how long it is good: 90d when left out, 365d at most"`
+	Scopes []string          `json:"scopes,omitempty" maxItems:"32" nullable:"false" doc:"what it may be used for: nouns of the API such as users, nouns with :read, or operations such as list-users; left out: everything"`
+	From   []netip.Prefix    `json:"from,omitempty" maxItems:"32" nullable:"false" doc:"where it may be used; left out: anywhere"`
+}
+
+func (s *server) listTokens(ctx context.Context, _ *struct{}) (*page[control.TokenInfo], error) {
+	items, err := s.plane.Tokens(ctx)
+	return listed(items, "", err)
+}
+
+type createTokenInput struct {
+	ChangeInput
+	Body TokenBody
+}
+
+// createToken refuses whoever is bound to scopes, or to sources: what he made would
+// not be.
+func (s *server) createToken(ctx context.Context, in *createTokenInput) (*changed, error) {
+	b := &in.Body
+	if c := callerOf(ctx); c != nil && len(c.Scopes) > 0 {
+		return nil, kinds[control.Denied].problem("a token with scopes makes no tokens")
+	}
+	known := s.scopes()
+	for _, scope := range b.Scopes {
+		if _, ok := slices.BinarySearch(known, scope); !ok {
+			return nil, &control.Error{Kind: control.Invalid, Field: "scopes", Text: "there is no scope " + clip(scope),
+				Fix: "a noun of the API such as users or users:read, or an operation such as list-users"}
+		}
+	}
+	c := control.CreateToken{Name: b.Name, Level: b.Level, Scopes: b.Scopes, From: b.From}
+	if b.For != nil {
+		c.For = *b.For
+	}
+	return s.change(ctx, c, &in.ChangeInput)
+}
+
+// TokenPath names a token in a path.
+type TokenPath struct {
+	ID string `path:"id" minLength:"1" maxLength:"64"`
+}
+
+type revokeTokenInput struct {
+	TokenPath
+	ChangeInput
+}
+
+func (s *server) revokeToken(ctx context.Context, in *revokeTokenInput) (*changed, error) {
+	return s.change(ctx, control.RevokeToken{Token: in.ID}, &in.ChangeInput)
+}
+
+func (s *server) listSessions(ctx context.Context, _ *struct{}) (*page[control.SessionInfo], error) {
+	items, err := s.plane.BrowserSessions(ctx)
+	if c := callerOf(ctx); c != nil {
+		for i := range items {
+			items[i].Current = items[i].ID == c.Session
+		}
+	}
+	return listed(items, "", err)
+}
+
+type endSessionInput struct {
+	TokenPath
+	ChangeInput
+}
+
+func (s *server) endSession(ctx context.Context, in *endSessionInput) (*changed, error) {
+	return s.change(ctx, control.EndSession{ID: in.ID}, &in.ChangeInput)
+}
+
+// EndSessionsBody says whose sessions end.
+type EndSessionsBody struct {
+	Person string        `json:"person,omitempty" maxLength:"64"`
+	From   *netip.Prefix `json:"from,omitempty" doc:"a prefix of addresses"`
+}
+
+type endSessionsInput struct {
+	ChangeInput
+	Body EndSessionsBody
+}
+
+func (s *server) endSessions(ctx context.Context, in *endSessionsInput) (*changed, error) {
+	c := control.EndSessions{Person: in.Body.Person}
+	if in.Body.From != nil {
+		c.From = in.Body.From.Masked()
+	}
+	return s.change(ctx, c, &in.ChangeInput)
+}
+
+// CodeBody says who signs in.
+type CodeBody struct {
+	Person string        `json:"person,omitempty" maxLength:"64" doc:"who the session will be shown as; left out: who asks"`
+	Level  *access.Level `json:"level,omitempty" enum:"read_only,admin,superuser" doc:"left out: that of who asks"`
+}
+
+type makeCodeInput struct {
+	ChangeInput
+	Body CodeBody
+}
+
+// makeCode is for the socket: a credential that ends, or is bound to something, makes
+// none that does not.
+func (s *server) makeCode(ctx context.Context, in *makeCodeInput) (*changed, error) {
+	if callerOf(ctx) != nil {
+		return nil, kinds[control.Denied].problem("codes to sign in with are made at the node: mtguard dashboard")
+	}
+	c := control.MakeCode{Person: in.Body.Person}
+	if in.Body.Level != nil {
+		c.Level = *in.Body.Level
+	}
+	return s.change(ctx, c, &in.ChangeInput)
+}

@@ -1,0 +1,293 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mtguard/control"
+	"mtguard/security/access"
+	"mtguard/security/token"
+)
+
+// SignIn is what the listener for browsers and programs needs of the control plane to
+// know who asks: *control.Plane.
+type SignIn interface {
+	Known(t token.Token) bool
+	Authenticate(t token.Token, from netip.Addr) (control.Identity, bool)
+	Enter(ctx context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error)
+	Leave(ctx context.Context, id control.Identity) error
+	Ceiling(from netip.Addr) access.Level
+}
+
+var _ SignIn = (*control.Plane)(nil)
+
+// WebOptions say how the API and the dashboard are served to browsers and programs.
+type WebOptions struct {
+	SignIn SignIn
+	// Hosts are the names that requests may be for, beside localhost on a loopback
+	// address.
+	Hosts []string
+	// TLS says that the listener speaks it.
+	TLS bool
+	// Assets are the pages for those who have signed in; nil: there are none.
+	Assets http.Handler
+	// Enter is what a stranger sees: the page to sign in with.
+	Enter http.Handler
+	// Guessed, unless nil, is told of credentials that were wrong. It must not block.
+	Guessed func(from netip.Addr)
+}
+
+// WebHandler returns the API and the pages over p, for requests over TCP. Who asks is
+// known by a token or a cookie; whoever has none learns nothing but that there is a
+// page to sign in with: every other answer to him is the same, byte for byte.
+func WebHandler(p Plane, o WebOptions, log *slog.Logger) http.Handler {
+	return newWeb(p, o, log).handler()
+}
+
+// web is the API behind sign-in.
+type web struct {
+	*server
+	WebOptions
+	guesses *guesses
+	auth    *http.ServeMux
+	now     func() time.Time
+}
+
+func newWeb(p Plane, o WebOptions, log *slog.Logger) *web {
+	s := &web{server: newServer(p, log), WebOptions: o, guesses: newGuesses(o.Guessed, log), auth: http.NewServeMux(), now: time.Now}
+	s.authRoutes()
+	return s
+}
+
+func (s *web) handler() http.Handler {
+	return s.outermost(s.secured(http.HandlerFunc(s.serve)))
+}
+
+// contentPolicy lets a page load what is this node's own, and nothing run that was
+// not served as a script. Pages that need more than this are wrong.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// secured sets what every answer has, and refuses requests for other hosts.
+func (s *web) secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		if s.TLS {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		name, _ := splitHost(r.Host)
+		switch {
+		case s.named(name):
+			next.ServeHTTP(w, r)
+		case !s.TLS && isLoopback(name) && r.Header.Get("Authorization") != "":
+			next.ServeHTTP(w, r) // a program minds no names; and an address is no name that could be bent
+		case !s.TLS && isLoopback(name) && r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/api/"):
+			s.rename(w, r)
+		default:
+			s.stranger(w)
+		}
+	})
+}
+
+// named reports whether a request may be for that host.
+func (s *web) named(host string) bool {
+	return !s.TLS && host == localhost || slices.Contains(s.Hosts, host)
+}
+
+const localhost = "localhost"
+
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// rename sends a browser to the name: passkeys and cookies are bound to one.
+func (s *web) rename(w http.ResponseWriter, r *http.Request) {
+	_, port := splitHost(r.Host)
+	to := "http://" + localhost
+	if port != "" {
+		to += ":" + port
+	}
+	http.Redirect(w, r, to+r.URL.EscapedPath(), http.StatusPermanentRedirect)
+}
+
+// splitHost takes a Host header apart, in lower case, an IPv6 address without its
+// brackets.
+func splitHost(text string) (host, port string) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ""
+	}
+	return strings.ToLower(strings.TrimSuffix(host, ".")), port
+}
+
+func (s *web) serve(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	switch {
+	case strings.HasPrefix(path, enterPath) && s.Enter != nil && s.mayCome(r):
+		s.Enter.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/auth/"):
+		s.sameOrigin(s.auth).ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/api/"):
+		s.sameOrigin(http.HandlerFunc(s.serveAPI)).ServeHTTP(w, r)
+	default:
+		s.servePage(w, r)
+	}
+}
+
+// enterPath begins the paths of the page to sign in with.
+const enterPath = "/enter"
+
+// mayCome reports whether the access rules leave anything to where a request comes
+// from.
+func (s *web) mayCome(r *http.Request) bool { return s.SignIn.Ceiling(sourceOf(r)) > access.None }
+
+func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
+	id, ok := s.identify(r)
+	if !ok {
+		s.stranger(w)
+		return
+	}
+	s.mux.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
+}
+
+// servePage serves the dashboard to a person who has signed in.
+func (s *web) servePage(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		s.stranger(w)
+		return
+	}
+	id, ok := s.identify(r)
+	switch {
+	case ok && id.Session != "" && s.Assets != nil:
+		s.Assets.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
+	case r.URL.Path == "/" && s.Enter != nil && s.mayCome(r):
+		http.Redirect(w, r, enterPath, http.StatusSeeOther)
+	default:
+		s.stranger(w)
+	}
+}
+
+// sourceOf is the address that a request comes from, as the socket has it. What a
+// header says about it counts for nothing.
+func sourceOf(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap().WithZone("")
+}
+
+// identify says who sends a request. A wrong credential is a guess; none is not.
+func (s *web) identify(r *http.Request) (caller, bool) {
+	t, presented, ok := s.credential(r)
+	from := sourceOf(r)
+	if !ok {
+		if presented {
+			s.guesses.wrong(from, s.now())
+		}
+		return caller{}, false
+	}
+	if !s.SignIn.Known(t) {
+		// It is refused whatever the rest is. While the source may guess it takes as long as one that is known.
+		if s.guesses.may(from, s.now()) {
+			s.SignIn.Authenticate(t, from)
+		}
+		s.guesses.wrong(from, s.now())
+		return caller{}, false
+	}
+	id, ok := s.SignIn.Authenticate(t, from)
+	if !ok {
+		s.guesses.wrong(from, s.now())
+		return caller{}, false
+	}
+	host, _ := splitHost(r.Host)
+	if id.Actor.Level < access.ReadOnly || id.Session != "" && id.Host != host {
+		return caller{}, false // nothing is left to the source; or it is another name's cookie
+	}
+	c := caller{Identity: id}
+	if id.Session != "" && id.Actor.Level == access.Superuser && !safe(r.Method) && !id.Fresh(s.now()) {
+		c.Actor.Level, c.stepUp = access.Admin, true
+	}
+	return c, true
+}
+
+// caller is who sends a request over TCP.
+type caller struct {
+	control.Identity
+	stepUp bool // has less than he could have until he shows his passkey again
+}
+
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+type callerKey struct{}
+
+func withIdentity(ctx context.Context, c caller) context.Context {
+	return context.WithValue(WithActor(ctx, c.Actor), callerKey{}, &c)
+}
+
+// callerOf is who sends the request of ctx; nil when it came over the socket.
+func callerOf(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	return c
+}
+
+// credential is what a request carries: a program's token, or a browser's cookie.
+// presented says that there is something; two of a kind are none.
+func (s *web) credential(r *http.Request) (t token.Token, presented, ok bool) {
+	if headers := r.Header.Values("Authorization"); len(headers) > 0 {
+		text, bearer := strings.CutPrefix(headers[0], "Bearer ")
+		if len(headers) > 1 || !bearer {
+			return token.Token{}, true, false
+		}
+		t, ok = token.Parse(token.API, text)
+		return t, true, ok
+	}
+	cookies := r.CookiesNamed(s.cookieName(r))
+	if len(cookies) != 1 {
+		return token.Token{}, len(cookies) > 1, false
+	}
+	t, ok = token.Parse(token.Session, cookies[0].Value)
+	return t, true, ok
+}
+
+// cookieName is that of the session. Without TLS it has the port that the browser
+// sees: nodes behind several tunnels are all "localhost" to it.
+func (s *web) cookieName(r *http.Request) string {
+	if s.TLS {
+		return "__Host-mtguard"
+	}
+	_, port := splitHost(r.Host)
+	if len(port) > 5 || strings.Trim(port, "0123456789") != "" {
+		port = ""
+	}
+	return "mtguard_" + port
+}
+
+func (s *web) setCookie(w http.ResponseWriter, r *http.Request, t token.Token) {
+	c := &http.Cookie{Name: s.cookieName(r), Value: t.Reveal(), Path: "/", HttpOnly: true, Secure: s.TLS, SameSite: http.SameSiteStrictMode}
+	if t == (token.Token{}) {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// stranger answers whoever is nobody: always the same.
+func (s *web) stranger(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	unauthenticated.problem("sign in first").write(w)
+}
+
+// sameOrigin refuses what a page of another origin has a browser send.
+func (s *web) sameOrigin(next http.Handler) http.Handler { return protected(next) }

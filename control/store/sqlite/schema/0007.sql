@@ -1,0 +1,1 @@
+-- This number was set aside, and nothing came of it.

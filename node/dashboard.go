@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mtguard/config"
+	"mtguard/control/admin"
+	"mtguard/control/admin/web"
+	"mtguard/telemetry/event"
+)
+
+// listenDashboard opens the listener of the dashboard and the API.
+func (n *Node) listenDashboard(file *config.File) error {
+	address := file.Admin.Listen
+	if address == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		n.dashboard = l
+	case file.Explicit("admin.listen"):
+		return explain(address, err)
+	default:
+		// Nobody asked for it: a second node on this machine is fine.
+		n.log.Warn("the dashboard is off: the default address is taken", "key", "admin.listen", "address", address, "error", err)
+	}
+	return nil
+}
+
+// DashboardAt is the address of the dashboard's listener, the zero AddrPort when it
+// is off.
+func (n *Node) DashboardAt() netip.AddrPort {
+	if n.dashboard == nil {
+		return netip.AddrPort{}
+	}
+	return n.dashboard.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// serveDashboard serves people and programs until ctx ends.
+func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
+	if n.dashboard == nil {
+		return
+	}
+	file := n.File()
+	handler := admin.WebHandler(n.plane, admin.WebOptions{
+		SignIn: n.plane,
+		Hosts:  file.Admin.Hosts,
+		TLS:    file.Admin.CertFile != "",
+		Enter:  web.Enter(),
+		Guessed: func(from netip.Addr) {
+			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: from, Control: "admin", Reason: "sign-in"})
+		},
+	}, n.log)
+	work.Go(func() {
+		o := admin.WebServeOptions{CertFile: file.Admin.CertFile, KeyFile: file.Admin.KeyFile, Log: n.log}
+		if err := admin.ServeWeb(ctx, n.dashboard, handler, o); err != nil {
+			n.log.Error("dashboard", "error", err)
+		}
+	})
+	n.log.Info("dashboard", "listen", n.dashboard.Addr().String())
+}
