@@ -23,7 +23,8 @@ const layers = `
 config/spelling fw
 fw/fwtest
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
-security/token control/admin/web
+security/token control/admin/web control/passkey/softkey
+control/passkey
 security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy
@@ -53,6 +54,7 @@ var restricted = map[string][]string{
 	"fw/fwtest":               {},
 	"proxy/guard/guardtest":   {},
 	"control/store/storetest": {},
+	"control/passkey/softkey": {},
 }
 
 func TestPackagesImportOnlyWhatLiesBelow(t *testing.T) {

@@ -32,7 +32,8 @@ type transaction struct {
 	// either may be nil.
 	committed  func() error
 	rolledBack func()
-	reading    *reading // that a SetList has made
+	reading    *reading  // that a SetList has made
+	approval   *approved // that this carries out
 }
 
 // prepared is a change that needs something from elsewhere, which may take its
@@ -75,10 +76,17 @@ var (
 // its audit row, and returns when the data path follows it. The error is an
 // *Error where the change is to blame; nothing has changed then.
 func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Result, error) {
-	x := &transaction{p: p, ctx: ctx, by: by, o: o, now: p.parts.Now()}
+	return p.carryOut(&transaction{p: p, ctx: ctx, by: by, o: o, now: p.parts.Now()}, c)
+}
+
+func (p *Plane) carryOut(x *transaction, c Change) (Result, error) {
+	ctx, by, o := x.ctx, x.by, x.o
 	if by.Level < c.least() {
 		err := &Error{Kind: Denied, Text: fmt.Sprintf("%s needs the level %v, and %s has %v", c.action(), c.least(), by.Name, by.Level)}
 		return Result{}, p.refuse(x, c, err)
+	}
+	if class := p.waits(x, c); class != "" {
+		return p.hold(x, c, class)
 	}
 	if _, ok := c.(keysetChange); ok {
 		p.keysets.Lock()
@@ -95,6 +103,9 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 	revision, err := p.store.Update(ctx, func(tx *store.Tx) error {
 		x.tx, x.result, x.details = tx, Result{}, nil
 		if done, err := x.repeated(c); done || err != nil {
+			return err
+		}
+		if err := x.settle(); err != nil {
 			return err
 		}
 		if err := c.apply(x); err != nil {

@@ -59,6 +59,7 @@ type Result struct {
 	Ended     int            `json:"ended,omitempty"` // live sessions
 	Token     *TokenInfo     `json:"token,omitempty"`
 	Secret    string         `json:"secret,omitempty" doc:"a credential that was made, shown once"`
+	Approval  *ApprovalInfo  `json:"approval,omitempty" doc:"the change is not made: it waits for a second person"`
 	Closed    int            `json:"closed,omitempty" doc:"sessions of browsers"`
 	Spared    []string       `json:"spared,omitempty" doc:"prefixes that the node did not block, since somebody is there"`
 }

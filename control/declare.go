@@ -35,7 +35,9 @@ type File struct {
 	Geo     *access.Geo     // where addresses are; may be nil
 	// BulletinKey verifies crypto bulletins, in the form of golang.org/x/mod/sumdb/note; "": none is taken.
 	BulletinKey string
-	Users       []Declared
+	// TwoPerson are the classes of changes that take a second person: see ClassEnforce.
+	TwoPerson []string
+	Users     []Declared
 	// First is the secret of DefaultUser, when that user is new; zero: a fresh one.
 	First keys.Secret
 }
@@ -58,7 +60,7 @@ func (p *Plane) Load(ctx context.Context, f File) (ended int, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fileLayer, p.trusted, p.geo, p.bulletinKey = f.Policy, f.Trusted, f.Geo, f.BulletinKey
+	p.fileLayer, p.trusted, p.geo, p.bulletinKey, p.twoPerson = f.Policy, f.Trusted, f.Geo, f.BulletinKey, f.TwoPerson
 	if err := errors.Join(p.compilePolicy(), p.compileAccess(p.parts.Now())); err != nil {
 		return result.Ended, err
 	}

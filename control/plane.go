@@ -141,6 +141,7 @@ type Plane struct {
 	stages        map[string]*stage // by control
 	geo           *access.Geo
 	trusted       []netip.Prefix
+	twoPerson     []string
 	table         *access.Table
 	forgotten     []keys.ID // whose sightings begin anew, and those in the store have to go
 	sealKeys      []store.Key

@@ -149,7 +149,16 @@ func (c enter) apply(x *transaction) error {
 	if !digestOf(row.Hash).Is(c.code) || !x.now.Before(row.Expires) || row.Created.After(x.now.Add(clockSlack)) {
 		return errSignIn
 	}
-	return x.openSession(c.out, store.Session{Person: row.Person, Owner: row.Owner, Via: viaCode, Level: row.Level}, c.where)
+	// Whoever has a passkey shows it for what takes one: a code is no way around.
+	have, err := x.passkey(func(k store.Passkey) bool { return k.Person == row.Person && k.Host == c.where.Host })
+	if err != nil {
+		return err
+	}
+	s := store.Session{Person: row.Person, Owner: row.Owner, Via: viaCode, Level: row.Level}
+	if have == nil {
+		s.Fresh = x.now
+	}
+	return x.openSession(c.out, s, c.where)
 }
 
 // openSession begins a session. Its cookie is drawn here: nothing that a browser sent
@@ -157,7 +166,7 @@ func (c enter) apply(x *transaction) error {
 func (x *transaction) openSession(out *opened, s store.Session, where Where) error {
 	out.draw(&s)
 	s.Host, s.From, s.Agent = where.Host, where.From, cleanTo(maxAgent, where.Agent)
-	s.Opened, s.Last, s.Fresh, s.Expires = x.now, x.now, x.now, x.now.Add(sessionLife)
+	s.Opened, s.Last, s.Expires = x.now, x.now, x.now.Add(sessionLife)
 	if err := x.tx.PutSession(&s); err != nil {
 		return err
 	}

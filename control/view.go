@@ -127,6 +127,7 @@ type Status struct {
 	Now          time.Time      `json:"now"`
 	Listening    []string       `json:"listening"`
 	Draining     bool           `json:"draining"`
+	Dashboard    string         `json:"dashboard,omitempty" doc:"where browsers find it; left out: it is off"`
 	Users        int            `json:"users"`
 	Serving      int            `json:"serving" doc:"users that may connect now"`
 	Connections  int64          `json:"connections"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -41,6 +42,24 @@ func (n *Node) DashboardAt() netip.AddrPort {
 	return n.dashboard.Addr().(*net.TCPAddr).AddrPort()
 }
 
+// dashboardURL is where browsers find the dashboard, "" when it is off.
+func (n *Node) dashboardURL() string {
+	at := n.DashboardAt()
+	if !at.IsValid() {
+		return ""
+	}
+	port := strconv.Itoa(int(at.Port()))
+	file := n.File()
+	if file.Admin.CertFile == "" {
+		return "http://" + net.JoinHostPort("localhost", port)
+	}
+	name := file.Admin.Hosts[0]
+	if port == "443" {
+		return "https://" + name
+	}
+	return "https://" + net.JoinHostPort(name, port)
+}
+
 // serveDashboard serves people and programs until ctx ends.
 func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
 	if n.dashboard == nil {
@@ -51,6 +70,7 @@ func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
 		SignIn: n.plane,
 		Hosts:  file.Admin.Hosts,
 		TLS:    file.Admin.CertFile != "",
+		Remote: !n.DashboardAt().Addr().Unmap().IsLoopback(),
 		Enter:  web.Enter(),
 		Guessed: func(from netip.Addr) {
 			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: from, Control: "admin", Reason: "sign-in"})

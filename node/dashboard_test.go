@@ -3,8 +3,10 @@ package node
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/control/passkey/softkey"
 	"mtguard/security/access"
 )
 
@@ -148,4 +151,178 @@ func TestAProgramUsesAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.status(http.StatusUnauthorized, "GET", "/api/v1/status", nil)
+}
+
+// ask sends JSON and reads the answer's member publicKey.
+func (b *browser) ask(path string) json.RawMessage {
+	b.t.Helper()
+	var out struct {
+		PublicKey json.RawMessage `json:"publicKey"`
+	}
+	if err := json.Unmarshal([]byte(b.status(http.StatusOK, "POST", path, struct{}{})), &out); err != nil {
+		b.t.Fatal(err)
+	}
+	return out.PublicKey
+}
+
+func (b *browser) me(text string) (me admin.Me) {
+	b.t.Helper()
+	if err := json.Unmarshal([]byte(text), &me); err != nil {
+		b.t.Fatal(err)
+	}
+	return me
+}
+
+// enter signs a person in with a code.
+func (b *browser) enter(code string) admin.Me {
+	b.t.Helper()
+	return b.me(b.status(http.StatusOK, "POST", "/auth/enter", map[string]string{"code": code}))
+}
+
+// enrol makes a passkey on this device.
+func (b *browser) enrol() *softkey.Key {
+	b.t.Helper()
+	key, answer, err := softkey.Make(b.ask("/auth/passkey/register/begin"), b.base)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.status(http.StatusOK, "POST", "/auth/passkey/register/finish", map[string]any{"name": "laptop", "credential": answer})
+	return key
+}
+
+// show answers a challenge with a passkey.
+func (b *browser) show(key *softkey.Key, what string) (status int, text string, answer json.RawMessage) {
+	b.t.Helper()
+	answer, err := key.Sign(b.ask("/auth/" + what + "/begin"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	w, text := b.do("POST", "/auth/"+what+"/finish", map[string]any{"credential": answer})
+	return w.StatusCode, text, answer
+}
+
+func TestAPasskeyIsEnrolledAndSignsIn(t *testing.T) {
+	s := start(t, "", withDashboard)
+	b := s.browser()
+	b.enter(s.code("nadia", access.Superuser))
+	first := maps.Clone(b.cookies)
+	key := b.enrol()
+	enrolled := maps.Clone(b.cookies)
+	if maps.Equal(first, enrolled) {
+		t.Error("the cookie is the one from before there was a passkey")
+	}
+	b.status(http.StatusOK, "POST", "/auth/logout", struct{}{})
+
+	code, text, answer := b.show(key, "passkey/login")
+	if code != http.StatusOK {
+		t.Fatalf("%d: %s", code, text)
+	}
+	me := b.me(text)
+	if me.Via != "passkey" || me.Person != "nadia" || me.Level != access.Superuser || me.Passkeys != 1 || me.FreshUntil == nil {
+		t.Errorf("it is %+v", me)
+	}
+	// The same answer never works again, not after a restart either.
+	again := func(when string) {
+		t.Helper()
+		thief := s.browser()
+		thief.status(http.StatusUnauthorized, "POST", "/auth/passkey/login/finish", map[string]any{"credential": answer})
+		if len(thief.cookies) > 0 {
+			t.Errorf("%s: a cookie for a proof that was used", when)
+		}
+	}
+	again("at once")
+
+	stepped := maps.Clone(b.cookies)
+	if code, text, _ := b.show(key, "step-up"); code != http.StatusOK {
+		t.Fatalf("%d: %s", code, text)
+	}
+	now := maps.Clone(b.cookies)
+	b.status(http.StatusOK, "GET", "/api/v1/status", nil)
+	for _, old := range []map[string]string{first, enrolled, stepped} {
+		b.cookies = maps.Clone(old)
+		b.status(http.StatusUnauthorized, "GET", "/auth/me", nil)
+	}
+	s.halt()
+	s.boot(testLog(t))
+	b = s.browser()
+	again("after a restart")
+	for _, value := range now { // another port, another name of the cookie
+		b.cookies[fmt.Sprintf("mtguard_%d", s.node.DashboardAt().Port())] = value
+	}
+	if me := b.me(b.status(http.StatusOK, "GET", "/auth/me", nil)); me.Person != "nadia" {
+		t.Errorf("after a restart it is %+v", me)
+	}
+	// A code is no way around the passkey: it signs in, and no more.
+	other := s.browser()
+	if me := other.enter(s.code("nadia", access.Superuser)); me.FreshUntil != nil {
+		t.Errorf("a code makes a session fresh whose person has a passkey: %+v", me)
+	}
+	text = other.status(http.StatusForbidden, "POST", "/api/v1/tokens", map[string]any{"name": "x", "level": "admin"})
+	if !strings.Contains(text, "/problems/step-up-required") {
+		t.Errorf("it is told %s", text)
+	}
+	other.status(http.StatusForbidden, "PATCH", "/api/v1/policy/controls/rate.accept?reason=x", map[string]any{"mode": "enforce"})
+	other.status(http.StatusForbidden, "POST", "/auth/passkey/register/begin", struct{}{})
+	other.status(http.StatusOK, "POST", "/api/v1/users", map[string]any{"name": "omid"})
+	mine := *key
+	mine.Origin = other.base
+	if code, text, _ := other.show(&mine, "step-up"); code != http.StatusOK {
+		t.Fatalf("%d: %s", code, text)
+	}
+	other.status(http.StatusOK, "POST", "/api/v1/tokens", map[string]any{"name": "x", "level": "admin"})
+}
+
+func TestTwoPeopleEnforce(t *testing.T) {
+	s := start(t, "", withDashboard+"two_person = [\"enforce\"]\n")
+	client := admin.NewClient(s.node.AdminSocket(), 10*time.Second)
+	defer client.Close()
+	result, err := client.SetControl(t.Context(), "rate.accept", admin.ModeBody{Mode: "enforce"}, admin.ChangeOptions{Reason: "test", Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Approval == nil || result.Policy != nil {
+		t.Fatalf("it does not wait: %+v", result)
+	}
+	mode := func() string {
+		controls, err := client.Controls(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range controls {
+			if c.Name == "rate.accept" {
+				return c.Mode
+			}
+		}
+		return ""
+	}
+	if mode() != "monitor" {
+		t.Fatalf("it is in %s already", mode())
+	}
+	path := "/api/v1/approvals/" + result.Approval.ID + "/approve"
+	var refusal *control.Error
+	if _, err := client.Approve(t.Context(), result.Approval.ID, admin.ChangeOptions{}); !errors.As(err, &refusal) || refusal.Kind != control.Refused {
+		t.Errorf("who asked approves it himself: %v", err)
+	}
+	b := s.browser()
+	b.enter(s.code("nadia", access.Superuser)) // whoever let her in answers for her
+	b.status(http.StatusConflict, "POST", path, nil)
+	b.enrol()
+	b.status(http.StatusOK, "POST", path, nil)
+	if mode() != "enforce" {
+		t.Errorf("it is in %s", mode())
+	}
+	b.status(http.StatusConflict, "POST", path, nil)
+	rows, err := client.AuditTail(t.Context(), 50, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, row := range rows {
+		if row.Action == "policy.mode" && strings.Contains(fmt.Sprint(row.Details), "nadia") {
+			found = true
+		}
+	}
+	if !found {
+		t.Error("the audit log does not say who approved it")
+	}
 }

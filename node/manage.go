@@ -118,6 +118,7 @@ func (n *Node) describe(s *control.Status) {
 		s.Listening = append(s.Listening, a.String())
 	}
 	s.Draining = !n.serving.Load()
+	s.Dashboard = n.dashboardURL()
 	s.Connections, s.Sessions = n.stats.Open.Load(), n.stats.Sessions.Load()
 	for t := mtproto.Classic; t <= mtproto.FakeTLS; t++ {
 		s.Tripped += int64(n.stats.Handshakes(t.String(), stats.ResultRevoked))

@@ -193,6 +193,7 @@ func (n *Node) load(file *config.File) (ended int, err error) {
 	}
 	ended, err = n.plane.Load(context.Background(), control.File{
 		Base: *base, Policy: values, Trusted: file.Access.Trusted, Geo: where, BulletinKey: file.Advisory.BulletinKey, Users: users, First: first,
+		TwoPerson: file.Admin.TwoPerson,
 	})
 	if err != nil {
 		return 0, err

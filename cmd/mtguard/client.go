@@ -25,11 +25,13 @@ import (
 	"mtguard/config/statedir"
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/security/token"
 )
 
 // nodeFlags are the flags of the commands of one noun.
 type nodeFlags struct {
 	server, config, stateDir string
+	tokenFile                string
 	json                     bool
 	format                   string
 	csv                      bool // --output may be csv
@@ -59,7 +61,8 @@ const (
 
 // common defines what every command that asks the node has.
 func (o *nodeFlags) common(flags *pflag.FlagSet) {
-	flags.StringVar(&o.server, "server", "", "admin `SOCKET` of the node; default: MTGUARD_CLI_SERVER, else that of the configuration or the last run")
+	flags.StringVar(&o.server, "server", "", "admin `SOCKET` of the node, or the address of its dashboard; default: MTGUARD_CLI_SERVER, else that of the configuration or the last run")
+	flags.StringVar(&o.tokenFile, "token-file", "", "`FILE` with a token, for a --server that is an address")
 	flags.StringVar(&o.config, "config", "", "configuration `FILE`; default: "+config.DefaultPath+" if it exists")
 	flags.StringVar(&o.stateDir, "state-dir", "", "state directory `DIR` instead of state.dir")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
@@ -86,7 +89,7 @@ const envPrefix = "MTGUARD_CLI_"
 
 // environment takes flags from the environment that the command line does not have.
 func environment(flags *pflag.FlagSet) error {
-	for _, name := range []string{"server", "config", "state-dir", "json", "quiet", "timeout", "no-input"} {
+	for _, name := range []string{"server", "token-file", "config", "state-dir", "json", "quiet", "timeout", "no-input"} {
 		variable := envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		value, set := os.LookupEnv(variable)
 		if !set || value == "" || flags.Changed(name) {
@@ -142,13 +145,60 @@ func (a *app) runs(o *nodeFlags, do func(*call) error, begin caller) func(*cobra
 	}
 }
 
-func newClient(o *nodeFlags) *admin.Client { return admin.NewClient(o.server, o.timeout) }
+// newClient is the way to the node that the flags name.
+func newClient(o *nodeFlags) (*admin.Client, error) {
+	if !strings.Contains(o.server, "://") {
+		if o.tokenFile != "" {
+			return nil, &usageError{errors.New("--token-file is for a --server that is an address"), "over the socket the node knows who you are"}
+		}
+		return admin.NewClient(o.server, o.timeout), nil
+	}
+	if o.tokenFile == "" {
+		return nil, &usageError{errors.New("--server is an address, and there is no token"), "--token-file FILE; make one at the node: mtguard token create NAME -o FILE"}
+	}
+	t, err := readToken(o.tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	client, err := admin.NewWebClient(o.server, t, o.timeout)
+	if err != nil {
+		return nil, &usageError{err, ""}
+	}
+	return client, nil
+}
+
+// readToken reads a token of a file that nobody else may read.
+func readToken(name string) (token.Token, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return token.Token{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return token.Token{}, err
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return token.Token{}, &refusedError{fmt.Sprintf("%s can be read by others: its mode is %04o", name, info.Mode().Perm()), "chmod 600 " + name}
+	}
+	text, err := io.ReadAll(io.LimitReader(file, 4<<10))
+	if err != nil {
+		return token.Token{}, err
+	}
+	t, ok := token.Parse(token.API, strings.TrimSpace(string(text)))
+	if !ok {
+		return token.Token{}, &usageError{fmt.Errorf("%s holds no token", name), "mtguard token create NAME -o FILE"}
+	}
+	return t, nil
+}
 
 // slow gives a command more patience than the others have, unless the user chose it.
 func (c *call) slow() {
 	if !c.cmd.Flags().Changed("timeout") {
 		c.timeout = slowPatience
-		c.client = newClient(c.nodeFlags)
+		if client, err := newClient(c.nodeFlags); err == nil { // it did before
+			c.client = client
+		}
 	}
 }
 
@@ -184,7 +234,9 @@ func (a *app) call(ctx context.Context, o *nodeFlags, cmd *cobra.Command, args [
 			return nil, err
 		}
 	}
-	c.client = newClient(o)
+	if c.client, err = newClient(o); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

@@ -79,7 +79,11 @@ it is gone after --hold. It may start before the node.`,
 							return nil
 						}
 						o.server = path
-						return newClient(o)
+						client, err := newClient(o)
+						if err != nil {
+							return nil
+						}
+						return client
 					}
 				}
 				log := slog.New(slog.NewTextHandler(a.stderr, nil)) // it reads no configuration but to find the node

@@ -48,6 +48,7 @@ const (
 	groupKeys    = "keys"
 	groupAccess  = "access"
 	groupThreats = "threats"
+	groupAdmins  = "admins"
 	groupCare    = "care"
 )
 
@@ -85,6 +86,7 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 	})
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serve:"}, &cobra.Group{ID: groupPeople, Title: "People:"},
 		&cobra.Group{ID: groupKeys, Title: "Keys:"}, &cobra.Group{ID: groupAccess, Title: "Access:"}, &cobra.Group{ID: groupThreats, Title: "Threats:"},
+		&cobra.Group{ID: groupAdmins, Title: "Who manages:"},
 		&cobra.Group{ID: groupCare, Title: "Care:"})
 	root.SetHelpCommandGroupID(groupCare)
 	root.SetCompletionCommandGroupID(groupCare)
@@ -111,6 +113,11 @@ Without any configuration, "mtguard run" serves one user and prints the link.`,
 		a.rolloutCommand(),
 		a.statsCommand(),
 		a.alertCommand(),
+		a.dashboardCommand(),
+		a.tokenCommand(),
+		a.sessionCommand(),
+		a.passkeyCommand(),
+		a.approvalCommand(),
 		a.auditCommand(),
 		a.auditlogCommand(),
 		a.backupCommand(),

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			// Nothing leaves the machine: no cover site, no fixed port for metrics.
 			env.Setenv("MTGUARD__COVER__FALL_BACK_TO", "127.0.0.1:1")
 			env.Setenv("MTGUARD__METRICS__LISTEN", "")
+			env.Setenv("MTGUARD__ADMIN__LISTEN", "")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

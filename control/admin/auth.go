@@ -37,6 +37,12 @@ func (s *web) authRoutes() {
 	s.auth.HandleFunc("POST /auth/enter", s.authEnter)
 	s.auth.HandleFunc("POST /auth/logout", s.signedIn(s.authLogout))
 	s.auth.HandleFunc("GET /auth/me", s.signedIn(s.authMe))
+	s.auth.HandleFunc("POST /auth/passkey/login/begin", s.authLoginBegin)
+	s.auth.HandleFunc("POST /auth/passkey/login/finish", s.authLoginFinish)
+	s.auth.HandleFunc("POST /auth/passkey/register/begin", s.inBrowser(s.authRegisterBegin))
+	s.auth.HandleFunc("POST /auth/passkey/register/finish", s.inBrowser(s.authRegisterFinish))
+	s.auth.HandleFunc("POST /auth/step-up/begin", s.inBrowser(s.authStepUpBegin))
+	s.auth.HandleFunc("POST /auth/step-up/finish", s.inBrowser(s.authStepUpFinish))
 	s.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })
 }
 
@@ -110,11 +116,15 @@ func (s *web) authLogout(w http.ResponseWriter, r *http.Request, c caller) {
 }
 
 // tell answers with who somebody is.
-func (s *web) tell(w http.ResponseWriter, _ *http.Request, id control.Identity) {
+func (s *web) tell(w http.ResponseWriter, r *http.Request, id control.Identity) {
 	me := Me{
-		Person: id.Person, Session: id.Session, Level: id.Actor.Level, Via: id.Via, Opened: id.Opened.UTC(), Expires: id.Expires.UTC(), TwoPerson: []string{},
+		Person: id.Person, Session: id.Session, Level: id.Actor.Level, Via: id.Via, Opened: id.Opened.UTC(), Expires: id.Expires.UTC(),
+		TwoPerson: s.SignIn.TwoPerson(),
 	}
 	if id.Session != "" {
+		host, _ := splitHost(r.Host)
+		have, _ := s.SignIn.PasskeysOf(host, id.Person)
+		me.Passkeys, me.MustEnrol = len(have), s.Remote && len(have) == 0
 		me.Idle = int(control.SessionIdle / time.Second)
 		if until := id.FreshUntil.UTC(); id.Fresh(s.now()) {
 			me.FreshUntil = &until

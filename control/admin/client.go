@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"mtguard/control"
+	"mtguard/security/token"
 )
 
 // apiPath begins every path of the API.
@@ -23,11 +26,13 @@ const apiPath = "/api/v1"
 // maxAnswer is more than the links of 10,000 users take.
 const maxAnswer = 64 << 20
 
-// Client talks to a node over its Unix socket. A refusal is a *control.Error, the
+// Client talks to a node over its Unix socket, or over HTTP with a token. A refusal is a *control.Error, the
 // same as if the control plane had been called; an *UnreachableError means that
 // nobody answered. It may be used concurrently.
 type Client struct {
-	socket  string
+	socket  string // or the address of the dashboard
+	base    string // of every address that is asked
+	bearer  token.Token
 	timeout time.Duration
 	http    http.Client
 }
@@ -46,8 +51,32 @@ func NewClient(socket string, timeout time.Duration) *Client {
 		MaxIdleConns:       4,
 		IdleConnTimeout:    30 * time.Second,
 	}
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{socket: socket, timeout: timeout, http: http.Client{Transport: transport, CheckRedirect: stay}}
+	return &Client{socket: socket, base: "http://mtguard", timeout: timeout, http: http.Client{Transport: transport, CheckRedirect: stay}}
+}
+
+// stay follows no redirect: a token is for one address.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// NewWebClient returns a client of the node whose dashboard is at address, such as
+// https://admin.example.com:8380, for a program that has a token. Plain http is only
+// taken to the machine itself, where a tunnel may begin: a token never goes over a
+// network in the clear.
+func NewWebClient(address string, t token.Token, timeout time.Duration) (*Client, error) {
+	at, err := url.Parse(address)
+	switch {
+	case err != nil || at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" || strings.Trim(at.Path, "/") != "":
+		return nil, errors.New("the address of a node is like https://admin.example.com:8380")
+	case at.Scheme == "http" && at.Hostname() != localhost && !isLoopback(at.Hostname()):
+		return nil, errors.New("without TLS a token is sent to this machine only: use https, or a tunnel: ssh -L 8380:localhost:8380 …")
+	case at.Scheme != "http" && at.Scheme != "https":
+		return nil, errors.New("the address of a node begins with https://, or with http:// on this machine")
+	}
+	transport := &http.Transport{
+		DisableCompression: true, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	base := at.Scheme + "://" + at.Host
+	return &Client{socket: base, base: base, bearer: t, timeout: timeout, http: http.Client{Transport: transport, CheckRedirect: stay}}, nil
 }
 
 // Close closes idle connections.
@@ -156,7 +185,7 @@ func (c *Client) do(ctx context.Context, k call, answer any) error {
 // send sends k. The caller closes the body of the response, which is one of
 // success.
 func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
-	address := "http://mtguard" + apiPath + k.path
+	address := c.base + apiPath + k.path
 	if len(k.query) > 0 {
 		address += "?" + k.query.Encode()
 	}
@@ -165,6 +194,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		return nil, err
 	}
 	request.Header = k.header
+	if c.bearer != (token.Token{}) {
+		request.Header.Set("Authorization", "Bearer "+c.bearer.Reveal())
+	}
 	if k.body != nil {
 		request.Header.Set("Content-Type", k.media)
 	}
@@ -176,6 +208,10 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		return response, nil
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusUnauthorized {
+		return nil, &control.Error{Kind: control.Denied, Text: "the node at " + c.socket + " does not take this token",
+			Fix: "it may be revoked, expired, or bound to other addresses; or this is no node: mtguard token list, at the node"}
+	}
 	return nil, c.refused(response)
 }
 

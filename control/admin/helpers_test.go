@@ -330,6 +330,24 @@ func (p *fakePlane) BrowserSessions(context.Context) ([]control.SessionInfo, err
 	return []control.SessionInfo{{ID: "abc", Person: "nadia", Via: "code"}}, p.ask(control.Actor{}, "sessions")
 }
 
+func (p *fakePlane) Passkeys(context.Context) ([]control.PasskeyInfo, error) {
+	return []control.PasskeyInfo{{ID: "p1", Name: "laptop", Person: "nadia", Host: "localhost"}}, p.ask(control.Actor{}, "passkeys")
+}
+
+func (p *fakePlane) Approvals(_ context.Context, after int64, limit int) ([]control.ApprovalInfo, int64, error) {
+	return []control.ApprovalInfo{{ID: "w1", Class: "kek", State: "pending"}}, 7, p.ask(control.Actor{}, [2]int64{after, int64(limit)})
+}
+
+// asksApproval is an approval.
+type asksApproval string
+
+func (p *fakePlane) Approve(_ context.Context, by control.Actor, id string, o control.Options) (control.Result, error) {
+	p.mu.Lock()
+	p.with = o
+	p.mu.Unlock()
+	return p.result, p.ask(by, asksApproval(id))
+}
+
 func (p *fakePlane) AuditTail(_ context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error) {
 	return p.rows, p.ask(by, [2]int64{int64(n), before})
 }

@@ -65,6 +65,9 @@ type Plane interface {
 
 	Tokens(ctx context.Context) ([]control.TokenInfo, error)
 	BrowserSessions(ctx context.Context) ([]control.SessionInfo, error)
+	Passkeys(ctx context.Context) ([]control.PasskeyInfo, error)
+	Approvals(ctx context.Context, after int64, limit int) (items []control.ApprovalInfo, next int64, err error)
+	Approve(ctx context.Context, by control.Actor, id string, o control.Options) (control.Result, error)
 
 	AuditTail(ctx context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error)
 	AuditVerify(ctx context.Context, by control.Actor) (control.AuditReport, error)

@@ -128,6 +128,11 @@ var routes = []route{
 	{http.MethodDelete, "/sessions/{id}", operates, "end-session", "Sign a browser out", typed((*server).endSession)},
 	{http.MethodPost, "/sessions/end", operates, "end-sessions", "Sign out all browsers of a person, or from a prefix", typed((*server).endSessions)},
 	{http.MethodPost, "/sign-in-codes", owns, "make-code", "Make a code that signs a person in once; over the Unix socket only", typed((*server).makeCode)},
+	{http.MethodGet, "/passkeys", reads, "list-passkeys", "List the passkeys that people sign in with", typed((*server).listPasskeys)},
+	{http.MethodDelete, "/passkeys/{id}", owns, "remove-passkey", "Take a passkey out, and sign out whom it signed in", typed((*server).removePasskey)},
+	{http.MethodGet, "/approvals", reads, "list-approvals", "List changes that wait, or waited, for a second person, the newest first", typed((*server).listApprovals)},
+	{http.MethodPost, "/approvals/{id}/approve", operates, "approve", "Make a change that waits for a second person; takes the level of that change, and another person", typed((*server).approve)},
+	{http.MethodPost, "/approvals/{id}/refuse", operates, "refuse-approval", "End a change that waits for a second person", typed((*server).refuseApproval)},
 
 	{http.MethodGet, "/auditlog", operates, "list-audit-rows", "The last rows of the audit log", typed((*server).listAuditRows)},
 	{http.MethodGet, "/auditlog/key", reads, "get-audit-key", "The public key of the audit log", typed((*server).getAuditKey)},

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"mtguard/control"
 )
@@ -44,4 +45,36 @@ func (c *Client) EndSessions(ctx context.Context, body EndSessionsBody, o Change
 // MakeCode makes a code to sign in with. The result has it, once.
 func (c *Client) MakeCode(ctx context.Context, body CodeBody, o ChangeOptions) (control.Result, error) {
 	return c.change(ctx, http.MethodPost, "/sign-in-codes", body, o)
+}
+
+// Passkeys lists the passkeys that people sign in with.
+func (c *Client) Passkeys(ctx context.Context) ([]control.PasskeyInfo, error) {
+	var page list[control.PasskeyInfo]
+	err := c.do(ctx, get("/passkeys"), &page)
+	return page.Items, err
+}
+
+// RemovePasskey takes a passkey out.
+func (c *Client) RemovePasskey(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodDelete, "/passkeys/", "passkey", id, "", nil, o)
+}
+
+// Approvals lists changes that wait, or waited, for a second person; next goes on as
+// after, and is 0 at the end.
+func (c *Client) Approvals(ctx context.Context, after int64, limit int) (items []control.ApprovalInfo, next int64, err error) {
+	var page list[control.ApprovalInfo]
+	if err = c.do(ctx, get("/approvals", "limit", number(limit), "cursor", number(after)), &page); err == nil && page.NextCursor != "" {
+		next, err = strconv.ParseInt(page.NextCursor, 10, 64)
+	}
+	return page.Items, next, err
+}
+
+// Approve makes a change that waits for a second person.
+func (c *Client) Approve(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodPost, "/approvals/", "approval", id, "/approve", nil, o)
+}
+
+// RefuseApproval ends a change that waits for a second person.
+func (c *Client) RefuseApproval(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
+	return c.changeNamed(ctx, http.MethodPost, "/approvals/", "approval", id, "/refuse", nil, o)
 }

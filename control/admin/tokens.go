@@ -124,3 +124,46 @@ func (s *server) makeCode(ctx context.Context, in *makeCodeInput) (*changed, err
 	}
 	return s.change(ctx, c, &in.ChangeInput)
 }
+
+func (s *server) listPasskeys(ctx context.Context, _ *struct{}) (*page[control.PasskeyInfo], error) {
+	items, err := s.plane.Passkeys(ctx)
+	return listed(items, "", err)
+}
+
+type removePasskeyInput struct {
+	TokenPath
+	ChangeInput
+}
+
+func (s *server) removePasskey(ctx context.Context, in *removePasskeyInput) (*changed, error) {
+	return s.change(ctx, control.RemovePasskey{ID: in.ID}, &in.ChangeInput)
+}
+
+type approvalsInput struct {
+	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"how many at most"`
+	Cursor int64 `query:"cursor" minimum:"0" doc:"next_cursor of the page before"`
+}
+
+func (s *server) listApprovals(ctx context.Context, in *approvalsInput) (*page[control.ApprovalInfo], error) {
+	items, next, err := s.plane.Approvals(ctx, in.Cursor, in.Limit)
+	return listed(items, number(next), err)
+}
+
+type approvalInput struct {
+	TokenPath
+	ChangeInput
+}
+
+// approve takes the options of the change from who asked for it.
+func (s *server) approve(ctx context.Context, in *approvalInput) (*changed, error) {
+	o, err := in.options()
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.plane.Approve(ctx, actor(ctx), in.ID, o)
+	return s.outcome(ctx, result, err)
+}
+
+func (s *server) refuseApproval(ctx context.Context, in *approvalInput) (*changed, error) {
+	return s.change(ctx, control.RefuseApproval{ID: in.ID}, &in.ChangeInput)
+}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,7 @@ import (
 
 // UnreachableError means that nobody answered at a socket.
 type UnreachableError struct {
-	Socket string
+	Socket string // or its address
 	Why    string // what was found, one line
 	Hint   string // what to try, one line; may be empty
 	Err    error
@@ -34,6 +35,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	e := &UnreachableError{Socket: c.socket, Err: err}
 	switch {
+	case c.bearer.ID() != "":
+		e.Why, e.Hint = elsewhere(err)
 	case len(c.socket) > maxSocketPath:
 		e.Why = fmt.Sprintf("the path has %d bytes; that of a socket has at most %d", len(c.socket), maxSocketPath)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -52,6 +55,20 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		e.Hint = "look into the node's log"
 	}
 	return e
+}
+
+// elsewhere explains why a node could not be asked over the network.
+func elsewhere(err error) (why, hint string) {
+	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "its certificate is not trusted: " + invalid.Err.Error(), "is this the name in its certificate, and has it expired?"
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it gave no answer in time", "give it more time with --timeout"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there", "is the node running, with [admin] listen, and the tunnel up?"
+	}
+	return "the connection broke", "is this the address of its dashboard, and does it speak TLS there?"
 }
 
 // forbidden explains a socket that may not be opened.

@@ -98,8 +98,15 @@ func (s *server) apply(ctx context.Context, c control.Change, in *ChangeInput, o
 	if err != nil {
 		return nil, err
 	}
-	by.From = from
+	if callerOf(ctx) == nil { // else the socket knows better
+		by.From = from
+	}
 	result, err := s.plane.Apply(ctx, by, c, o)
+	return s.outcome(ctx, result, err)
+}
+
+// outcome is the answer to a change.
+func (s *server) outcome(ctx context.Context, result control.Result, err error) (*changed, error) {
 	if err != nil && result.Revision != 0 && refusal(err) == nil {
 		s.log.Error("admin: change kept, but incomplete", "actor", actor(ctx).Name, "revision", result.Revision, "error", err)
 		return nil, incomplete.problem("the change is kept, with revision %d; but %v", result.Revision, err)

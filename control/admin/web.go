@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mtguard/control"
+	"mtguard/control/passkey"
 	"mtguard/security/access"
 	"mtguard/security/token"
 )
@@ -22,6 +23,12 @@ type SignIn interface {
 	Authenticate(t token.Token, from netip.Addr) (control.Identity, bool)
 	Enter(ctx context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error)
 	Leave(ctx context.Context, id control.Identity) error
+	FindPasskey(host, person string, raw []byte) (passkey.Credential, bool)
+	PasskeysOf(host, person string) (raw [][]byte, handle []byte)
+	EnterWithPasskey(ctx context.Context, proof passkey.Proof, where control.Where) (token.Token, control.Identity, error)
+	StepUp(ctx context.Context, id control.Identity, proof passkey.Proof, where control.Where) (token.Token, control.Identity, error)
+	Enrol(ctx context.Context, id control.Identity, name string, proof passkey.Proof) (token.Token, control.Identity, error)
+	TwoPerson() []string
 	Ceiling(from netip.Addr) access.Level
 }
 
@@ -35,6 +42,10 @@ type WebOptions struct {
 	Hosts []string
 	// TLS says that the listener speaks it.
 	TLS bool
+	// Remote says that other machines can reach the listener. Nothing but enrolment is
+	// served then to whoever has no passkey for the name, and nothing to programs while
+	// nobody has one.
+	Remote bool
 	// Assets are the pages for those who have signed in; nil: there are none.
 	Assets http.Handler
 	// Enter is what a stranger sees: the page to sign in with.
@@ -54,13 +65,14 @@ func WebHandler(p Plane, o WebOptions, log *slog.Logger) http.Handler {
 type web struct {
 	*server
 	WebOptions
-	guesses *guesses
-	auth    *http.ServeMux
-	now     func() time.Time
+	guesses  *guesses
+	passkeys *passkey.Passkeys
+	auth     *http.ServeMux
+	now      func() time.Time
 }
 
 func newWeb(p Plane, o WebOptions, log *slog.Logger) *web {
-	s := &web{server: newServer(p, log), WebOptions: o, guesses: newGuesses(o.Guessed, log), auth: http.NewServeMux(), now: time.Now}
+	s := &web{server: newServer(p, log), WebOptions: o, guesses: newGuesses(o.Guessed, log), passkeys: passkey.New(), auth: http.NewServeMux(), now: time.Now}
 	s.authRoutes()
 	return s
 }
@@ -155,7 +167,7 @@ func (s *web) mayCome(r *http.Request) bool { return s.SignIn.Ceiling(sourceOf(r
 
 func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 	id, ok := s.identify(r)
-	if !ok {
+	if !ok || id.mustEnrol {
 		s.stranger(w)
 		return
 	}
@@ -170,7 +182,7 @@ func (s *web) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	id, ok := s.identify(r)
 	switch {
-	case ok && id.Session != "" && s.Assets != nil:
+	case ok && id.Session != "" && !id.mustEnrol && s.Assets != nil:
 		s.Assets.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
 	case r.URL.Path == "/" && s.Enter != nil && s.mayCome(r):
 		http.Redirect(w, r, enterPath, http.StatusSeeOther)
@@ -217,16 +229,33 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 		return caller{}, false // nothing is left to the source; or it is another name's cookie
 	}
 	c := caller{Identity: id}
+	if s.Remote && !s.enrolled(&c, host) {
+		return caller{}, false
+	}
 	if id.Session != "" && id.Actor.Level == access.Superuser && !safe(r.Method) && !id.Fresh(s.now()) {
 		c.Actor.Level, c.stepUp = access.Admin, true
 	}
 	return c, true
 }
 
+// enrolled reports whether a listener that others can reach serves c: a program when
+// somebody has a passkey here. Of a person without one it notes that he has to make
+// one first.
+func (s *web) enrolled(c *caller, host string) bool {
+	if c.Session == "" {
+		have, _ := s.SignIn.PasskeysOf(host, "")
+		return len(have) > 0
+	}
+	have, _ := s.SignIn.PasskeysOf(host, c.Identity.Person)
+	c.mustEnrol = len(have) == 0
+	return true
+}
+
 // caller is who sends a request over TCP.
 type caller struct {
 	control.Identity
-	stepUp bool // has less than he could have until he shows his passkey again
+	stepUp    bool // has less than he could have until he shows his passkey again
+	mustEnrol bool // has to make a passkey before anything else
 }
 
 func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"mtguard/control"
+	"mtguard/control/admin"
+)
+
+func (a *app) approvalCommand() *cobra.Command {
+	o := new(nodeFlags)
+	cmd := &cobra.Command{
+		Use:     "approval",
+		GroupID: groupAdmins,
+		Short:   "Changes that wait for a second person",
+		Long: `Changes that wait for a second person. With [admin] two_person some changes are only
+made when somebody else than who asked for them approves, within a day. Somebody
+else is another person, not another credential of the same one.`,
+		Example: `  mtguard approval list
+  mtguard approval approve w5721cefaf3`,
+		Args: noSubcommand,
+		RunE: help,
+	}
+	o.common(cmd.PersistentFlags())
+	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
+	cmd.AddCommand(
+		a.approvalListCommand(o),
+		a.approvalDecideCommand(o, "approve", "Make the change", func(c *call, o admin.ChangeOptions) (control.Result, error) {
+			return c.client.Approve(c.ctx, c.args[0], o)
+		}),
+		a.approvalDecideCommand(o, "refuse", "See to it that the change is not made; who asked may, too", func(c *call, o admin.ChangeOptions) (control.Result, error) {
+			return c.client.RefuseApproval(c.ctx, c.args[0], o)
+		}),
+	)
+	return cmd
+}
+
+func (a *app) approvalListCommand(o *nodeFlags) *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List changes that wait, or waited, the newest first",
+		Example: `  mtguard approval list
+  mtguard approval list --limit 5 --json`,
+		Args: atMost(0),
+		RunE: a.asks(o, func(c *call) error {
+			items, more, err := collect(limit, func(after string, n int) ([]control.ApprovalInfo, string, error) {
+				from, _ := strconv.ParseInt(after, 10, 64)
+				items, next, err := c.client.Approvals(c.ctx, from, n)
+				if next == 0 {
+					return items, "", err
+				}
+				return items, strconv.FormatInt(next, 10), err
+			})
+			if err != nil {
+				return err
+			}
+			return answer(c, items, func() error {
+				var rows [][]string
+				for _, w := range items {
+					rows = append(rows, []string{w.ID, w.State, w.Action, w.Object, w.Change, w.By, soon(&w.Asked, c.now), soon(&w.Expires, c.now), w.Decider, w.Reason})
+				}
+				err := table(a.stdout, []string{"APPROVAL", "STATE", "ACTION", "OF", "CHANGE", "BY", "ASKED", "EXPIRES", "DECIDED BY", "REASON"}, rows)
+				if more && !c.quiet {
+					a.note("there are more: --limit 0 shows all")
+				}
+				return err
+			})
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most `N`; 0 for all")
+	return cmd
+}
+
+func (a *app) approvalDecideCommand(o *nodeFlags, verb, short string, do func(*call, admin.ChangeOptions) (control.Result, error)) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     verb + " ID",
+		Short:   short,
+		Example: "  mtguard approval " + verb + " w5721cefaf3\n  mtguard approval " + verb + " w5721cefaf3 --dry-run",
+		Args:    exactly(1),
+		ValidArgsFunction: a.live(o, 1, func(c *call, _ string) (ids []string, err error) {
+			items, _, err := c.client.Approvals(c.ctx, 0, completionMost)
+			for _, w := range items {
+				if w.State == "pending" {
+					ids = append(ids, clean(w.ID)+"\t"+described(w.Action, w.Object, w.By))
+				}
+			}
+			return ids, err
+		}),
+		RunE: a.asks(o, func(c *call) error {
+			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return do(c, o) }))
+		}),
+	}
+	o.change(cmd.Flags())
+	return cmd
+}
