@@ -55,6 +55,7 @@ func Run(t *testing.T, open Open) {
 		{"outbox", outboxTests},
 		{"alerts", alertTests},
 		{"findings", findingTests},
+		{"credentials", credentialTests},
 		{"audit", auditTests},
 		{"sealing", sealingTests},
 	} {
