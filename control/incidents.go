@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"mtguard/control/store"
@@ -27,7 +28,8 @@ const (
 // MoveIncident takes an incident to another state: acknowledged (somebody looks at
 // it), contained, resolved or false-positive. Of one about an address, contained
 // blocks that for For; of one about a secret it revokes that, with a new one for its
-// user. False-positive makes an exception for For, and takes automatic blocks back.
+// user. False-positive makes an exception for For, and takes back automatic blocks and
+// the one that contained it.
 type MoveIncident struct {
 	ID, To string
 	For    Duration // 0: a day, or 90 days of an exception
@@ -168,7 +170,7 @@ func (x *transaction) mistaken(c MoveIncident, n store.Incident) (what string, e
 		if err != nil {
 			return "", err
 		}
-		if e.Prefix != "" && row.Source == store.FromAutomatic && prefixText(row.Match) == e.Prefix {
+		if e.Prefix != "" && (row.Source == store.FromAutomatic || containedBy(n, row)) && prefixText(row.Match) == e.Prefix {
 			row.Removed = x.now
 			if err := x.tx.PutRule(&row); err != nil {
 				return "", err
@@ -176,6 +178,13 @@ func (x *transaction) mistaken(c MoveIncident, n store.Incident) (what string, e
 		}
 	}
 	return fmt.Sprintf("a false positive, exception %s", x.result.Exception.ID), nil
+}
+
+// containedBy reports whether a rule is the block that contained the incident.
+func containedBy(n store.Incident, row store.Rule) bool {
+	return row.Source == store.FromOperator && row.Level == access.None && slices.ContainsFunc(n.Moments, func(m store.Moment) bool {
+		return strings.HasPrefix(m.What, "contained, ") && m.By == row.By && m.At.Truncate(time.Microsecond).Equal(row.Created.Truncate(time.Microsecond))
+	})
 }
 
 // prefixText is what a rule matches as a prefix, if it is one address.

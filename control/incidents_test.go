@@ -108,6 +108,27 @@ func TestAFalsePositiveIsSparedFromNowOn(t *testing.T) {
 	}
 }
 
+// TestWhatContainedAFalsePositiveIsTakenBack, and nothing else that an operator shut out.
+func TestWhatContainedAFalsePositiveIsTakenBack(t *testing.T) {
+	b := newBench(t)
+	for _, own := range []bool{false, true} {
+		if own {
+			b.apply(Block{Target: attackerPrefix}, Options{Reason: "for another reason"})
+			b.pass(time.Second)
+		}
+		b.noteAt(b.clock(), "probe_scan", attackerPrefix, threat.High, "shown the cover site")
+		id := b.incidents(IncidentOpen)[0].ID
+		if !own {
+			b.apply(MoveIncident{ID: id, To: IncidentContained}, Options{Reason: "a scanner"})
+			b.pass(time.Second)
+		}
+		b.apply(MoveIncident{ID: id, To: IncidentFalsePositive}, Options{Reason: "our own monitoring"})
+		if d := b.ceiling("203.0.113.7"); (d.Level == access.None) != own {
+			t.Errorf("another block %v: %+v", own, d)
+		}
+	}
+}
+
 // TestALeakedSecretIsContainedByANewOne.
 func TestALeakedSecretIsContainedByANewOne(t *testing.T) {
 	b := newBench(t)

@@ -403,6 +403,7 @@ mutate "threat, sessions go on" proxy/auth/level.go 'Now: now, Ignore: access.By
 mutate "threat, what was only counted" control/threat/ladder.go '(x.ordered || !g.enforced(s, f))' 'true' ./control/threat
 mutate "threat, blocks that failed" control/threat/engine.go 'g.undo(b.Prefix)' '_ = b' ./control/threat
 mutate "threat, room for new blocks" control/threats.go 'if len(goers) == 0 {' 'if true {' ./control
+mutate "incidents, what contained one" control/incidents.go '(row.Source == store.FromAutomatic || containedBy(n, row))' 'row.Source == store.FromAutomatic' ./control
 mutate "threat, failed handshakes of suspects" proxy/conn.go 'x.s.Suspects.Slowed(&x.Conn)' 'false' ./node
 mutate "threat, probe scans" control/threat/probe.go 'p.kinds[kind] = now' '' ./control/threat
 mutate "threat, replays" control/threat/keys.go 'level > replayMost' 'level > 100' ./control/threat
