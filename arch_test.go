@@ -33,7 +33,7 @@ proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/st
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/audit
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/threat
 proxy/upstream
-proxy control
+proxy control control/admin/web
 control/admin control/pages
 node
 cmd/mtguard cmd/tgsim

@@ -15,12 +15,13 @@ import (
 	"mtguard/security/usage"
 )
 
-// UserFilter chooses users. State is as in UserInfo, Source too; empty ones choose
-// all. After is the name before the first, Limit how many at most (0: 50).
+// UserFilter chooses users. State is as in UserInfo, Source too, and Find is a part
+// of the name in letters of any case; empty ones choose all. After is the name before
+// the first, Limit how many at most (0: 50).
 type UserFilter struct {
-	After         string
-	Limit         int
-	State, Source string
+	After               string
+	Limit               int
+	State, Source, Find string
 }
 
 // KeyFilter chooses keys; After is a cursor that Keys returned.
@@ -52,12 +53,13 @@ func limitOf(n int) int {
 // Users returns users sorted by name, and the After of the next page, "" at the
 // end.
 func (p *Plane) Users(ctx context.Context, f UserFilter) (items []UserInfo, next string, err error) {
-	now, limit := p.parts.Now(), limitOf(f.Limit)
+	now, limit, find := p.parts.Now(), limitOf(f.Limit), strings.ToLower(f.Find)
 	p.mu.Lock()
 	var ids []int64
 	for _, name := range p.sortedNames(f.After) {
 		u := p.names[name]
-		if f.State != "" && u.standingOf() != f.State || f.Source != "" && u.row.Source != f.Source {
+		if f.State != "" && u.standingOf() != f.State || f.Source != "" && u.row.Source != f.Source ||
+			find != "" && !strings.Contains(strings.ToLower(name), find) {
 			continue
 		}
 		if len(items) == limit {

@@ -22,7 +22,7 @@ func (c *Client) Status(ctx context.Context) (status control.Status, err error) 
 // Users lists users by name; next goes on as f.After, and is empty at the end.
 func (c *Client) Users(ctx context.Context, f control.UserFilter) (items []control.UserInfo, next string, err error) {
 	var page list[control.UserInfo]
-	err = c.do(ctx, get("/users", "limit", number(f.Limit), "cursor", f.After, "state", f.State, "source", f.Source), &page)
+	err = c.do(ctx, get("/users", "limit", number(f.Limit), "cursor", f.After, "state", f.State, "source", f.Source, "find", f.Find), &page)
 	return page.Items, page.NextCursor, err
 }
 

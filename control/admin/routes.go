@@ -41,6 +41,8 @@ var routes = []route{
 	{http.MethodDelete, "/users/{name}/page", operates, "close-page", "Take a user's page away", typed((*server).closePage)},
 	{http.MethodPost, "/links", operates, "reveal-all-links", "Hand out everybody's links; audited", typed((*server).revealAllLinks)},
 
+	{http.MethodPost, "/qr", reads, "draw-qr", "Draw a text as a QR code; keeps nothing of it", typed((*server).drawQR)},
+
 	{http.MethodGet, "/keys", reads, "list-keys", "List keys, never their material", typed((*server).listKeys)},
 	{http.MethodGet, "/keys/{id}", reads, "get-key", "Show a key; a unique beginning of its id does", typed((*server).getKey)},
 	{http.MethodPost, "/keys/{id}/revoke", operates, "revoke-key", "Take a key out at once and end its sessions", typed((*server).revokeKey)},

@@ -33,6 +33,7 @@ var samples = []struct {
 	{"renew-page", access.Admin, "/users/nadia/page", "", control.RenewPage{User: "nadia"}},
 	{"close-page", access.Admin, "/users/nadia/page", "", control.ClosePage{User: "nadia"}},
 	{"reveal-all-links", access.Admin, "/links", "", control.RevealLinks{}},
+	{"draw-qr", access.ReadOnly, "/qr", `{"text":"tg://proxy?server=a.example"}`, nil},
 	{"list-keys", access.ReadOnly, "/keys?user=nadia&state=active&purpose=user", "", control.KeyFilter{User: "nadia", State: "active", Purpose: "user", Limit: 50}},
 	{"get-key", access.ReadOnly, "/keys/a69e7b2f", "", "a69e7b2f"},
 	{"revoke-key", access.Admin, "/keys/a69e7b2f47a107eb/revoke", `{"replace":true}`, control.RevokeKey{ID: "a69e7b2f47a107eb", Replace: true}},

@@ -144,10 +144,11 @@ type usersInput struct {
 	ListInput
 	State  string `query:"state" maxLength:"32" doc:"only those in it, such as ok or expired"`
 	Source string `query:"source" maxLength:"32" doc:"only those from it: admin, file or default"`
+	Find   string `query:"find" maxLength:"64" doc:"only those whose name has this in it, large or small letters"`
 }
 
 func (s *server) listUsers(ctx context.Context, in *usersInput) (*page[control.UserInfo], error) {
-	return listed(s.plane.Users(ctx, control.UserFilter{After: in.Cursor, Limit: in.Limit, State: in.State, Source: in.Source}))
+	return listed(s.plane.Users(ctx, control.UserFilter{After: in.Cursor, Limit: in.Limit, State: in.State, Source: in.Source, Find: in.Find}))
 }
 
 // UserPath names a user in a path.

@@ -1,0 +1,84 @@
+// The dashboard begins here: language, theme, who is signed in, and the frame of every page.
+import { html, render, useState, useEffect, useRef } from "./html.js";
+import { t, speak, choose, preferred, language, languages } from "./i18n.js";
+import { useRoute, to } from "./router.js";
+import { pages } from "./pages.js";
+import { Icon, Button, Tag, Failure, useTold } from "./ui.js";
+import { Proposals, Toasts } from "./dialog.js";
+import { Keyboard } from "./keyboard.js";
+import { wear, theme, changeTheme } from "./theme.js";
+import { whoAmI, me, signOut, StepUp } from "./session.js";
+import { pause, isPaused, useGet } from "./api.js";
+import { tell } from "./bus.js";
+import { Trials } from "./trials.js";
+import { Links } from "./pages/links.js";
+
+function App() {
+  useTold("language");
+  useTold("me");
+  const route = useRoute();
+  const page = pages.find((p) => p.name === route.page);
+  const main = useRef();
+  const arrived = useRef(false);
+  useEffect(() => {
+    document.title = t(page ? "page." + page.name : "page.none") + " · mtguard";
+    // Who goes to another page hears its name; who has just come is not moved.
+    if (arrived.current) main.current.querySelector("h1")?.focus({ preventScroll: true });
+    if (arrived.current) scrollTo(0, 0);
+    arrived.current = true;
+  }, [route.page, route.args.join("/"), language()]);
+  return html`<a class="skip" href="#main" onClick=${(e) => (e.preventDefault(), main.current.focus())}>${t("skip")}</a>
+    <${Top} />
+    <div class="frame">
+      <${Nav} page=${route.page} />
+      <main id="main" ref=${main} tabindex="-1">
+        <${Trials} />
+        ${page ? html`<${page.draw} key=${page.name + language()} route=${route} />` : html`<h1>${t("page.none")}</h1>`}
+      </main>
+    </div>
+    <${Proposals} key=${"p" + language()} /><${Toasts} /><${Links} /><${Keyboard} /><${StepUp} />`;
+}
+
+const themes = { auto: "theme.auto", light: "theme.light", dark: "theme.dark" };
+
+function Top() {
+  useTold("theme");
+  useTold("paused");
+  const [menu, setMenu] = useState(false);
+  const status = useGet("/status", {}, { every: 10 });
+  const s = status.data;
+  useEffect(() => {
+    document.documentElement.dataset.menu = menu ? "open" : "";
+  }, [menu]);
+  useEffect(() => {
+    const close = () => setMenu(false);
+    addEventListener("hashchange", close);
+    return () => removeEventListener("hashchange", close);
+  }, []);
+  return html`<header class="top">
+    <${Button} kind="bare menu" label=${t("menu")} expanded=${menu ? "true" : "false"} onClick=${() => setMenu(!menu)}><${Icon} name=${menu ? "close" : "menu"} /><//>
+    <a class="brand" href=${to("overview")}><svg viewBox="0 0 32 32" aria-hidden="true"><path class="shield" d="M16 2 4 7v8c0 7.500 5 12.600 12 15 7-2.400 12-7.500 12-15V7z" /><path class="tick" d="m10.500 16 4 4 7.500-8" /></svg>mtguard</a>
+    <span class="node">${status.error ? html`<${Tag} tone="bad">${t("node.lost")}<//>` : s && html`<${Tag} tone=${s.draining ? "warn" : "ok"}>${t(s.draining ? "node.draining" : "node.serving")}<//>`}
+      ${s?.glass && html`<${Tag} tone="bad">${t("node.glass")}<//>`}</span>
+    <span class="tools">
+      <${Button} kind="bare" pressed=${isPaused() ? "true" : "false"} label=${t(isPaused() ? "live.resume" : "live.pause")} onClick=${() => pause(!isPaused())}><${Icon} name=${isPaused() ? "play" : "pause"} /><//>
+      <${Button} kind="bare wide-only" label=${t("keys.title")} onClick=${() => tell("keys")}><${Icon} name="help" /><//>
+      <${Button} kind="bare" label=${t(themes[theme()])} onClick=${changeTheme}><${Icon} name="theme" /><//>
+      <label class="language"><span class="hidden">${t("language")}</span><select value=${language()} onChange=${(e) => choose(e.target.value)}>
+        ${languages.map(([code, name]) => html`<option key=${code} value=${code} lang=${code.slice(0, 2)} selected=${code === language()}>${name}</option>`)}</select></label>
+      ${me()?.person && html`<span class="me"><bdi>${me().person}</bdi> <${Button} onClick=${signOut}>${t("signout")}<//></span>`}
+    </span>
+  </header>`;
+}
+
+const Nav = ({ page }) => html`<nav class="side" aria-label=${t("pages")}><ul>
+  ${pages.map((p) => html`<li key=${p.name}><a href=${to(p.name)} aria-current=${p.name === page ? "page" : undefined}><${Icon} name=${p.name} />${t("page." + p.name)}</a></li>`)}
+</ul></nav>`;
+
+async function start() {
+  wear();
+  await Promise.all([speak(preferred()), whoAmI()]);
+  render(html`<${App} />`, document.getElementById("app"));
+}
+
+start().catch((error) => render(html`<${Failure} error=${error} />`, document.getElementById("app")));

@@ -1,0 +1,63 @@
+// Who is signed in, and the proof that superuser changes ask for again.
+import { html, useState, useEffect } from "./html.js";
+import { send } from "./api.js";
+import { hear, tell } from "./bus.js";
+import { Dialog } from "./dialog.js";
+import { Button, Failure } from "./ui.js";
+import { t } from "./i18n.js";
+
+let known = null;
+
+/** Who is signed in; null until that is known, {} where the API is served without sessions. */
+export const me = () => known;
+
+export async function whoAmI() {
+  try {
+    known = await send("GET", "/auth/me");
+  } catch (error) {
+    known = error.status === 404 ? {} : known;
+  }
+  tell("me");
+  return known;
+}
+
+const post = (url, body = {}) => send("POST", url, { body });
+
+export async function signOut() {
+  await post("/auth/logout");
+  location.assign("/enter");
+}
+
+/** Registers a passkey of this device under a name. */
+export async function enrol(name) {
+  const { publicKey } = await post("/auth/passkey/register/begin");
+  const credential = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(publicKey) });
+  known = await post("/auth/passkey/register/finish", { name, credential: credential.toJSON() });
+  tell("me");
+  tell("changed");
+}
+
+/** Proves again who sits here. */
+async function stepUp() {
+  const { publicKey } = await post("/auth/step-up/begin");
+  const credential = await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(publicKey) });
+  known = await post("/auth/step-up/finish", { credential: credential.toJSON() });
+  tell("me");
+  tell("stepped-up");
+}
+
+/** Asks for the passkey when the node wants it for a change. */
+export function StepUp() {
+  const [state, set] = useState(null);
+  useEffect(() => hear("step-up", () => set({})), []);
+  if (!state) return null;
+  const prove = () => stepUp().then(() => set(null), (error) => set({ error }));
+  return html`<${Dialog} title=${t("stepup.title")} onClose=${() => set(null)}>
+    <div class="dialog-body"><p>${t(known?.passkeys === 0 ? "stepup.none" : "stepup.text")}</p>
+    ${state.error && html`<${Failure} error=${state.error} />`}</div>
+    <footer><${Button} onClick=${() => set(null)}>${t("do.cancel")}<//>
+      <${Button} kind="primary" disabled=${known?.passkeys === 0} onClick=${prove}>${t("stepup.do")}<//></footer>
+  <//>`;
+}
+
+hear("signed-out", () => location.assign("/enter"));

@@ -1,0 +1,197 @@
+// Package web is the dashboard: a client of the management API that runs in a
+// browser. It has no state and no rights of its own; what it shows and changes
+// goes through /api/v1, as whoever is signed in.
+//
+//	mux.Handle("/", web.Handler())
+//
+// The files are embedded as they are written: there is no build step. Nothing in
+// them asks anything of another origin, and [Policy] forbids it.
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:embed index.html icon.svg style.css app i18n vendor/*.mjs vendor/*.css vendor/*.woff2
+var files embed.FS
+
+// Policy is the Content-Security-Policy of every answer.
+const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'"
+
+// assetsPath begins the path of every file but the shell; the hash of them all
+// follows, so that a file may be kept for ever.
+const assetsPath = "/a/"
+
+// asset is a file as it is sent.
+type asset struct {
+	media string
+	plain []byte
+	gzip  []byte // nil: it does not get smaller
+}
+
+// assets is everything that is served.
+type assets struct {
+	shell asset
+	etag  string           // of the shell
+	files map[string]asset // by path
+}
+
+// media are the types of the files there are; a file of another kind is a mistake.
+var media = map[string]string{
+	".css":   "text/css; charset=utf-8",
+	".html":  "text/html; charset=utf-8",
+	".js":    "text/javascript; charset=utf-8",
+	".json":  "application/json",
+	".mjs":   "text/javascript; charset=utf-8",
+	".svg":   "image/svg+xml",
+	".woff2": "font/woff2",
+}
+
+// all is read and compressed once, at the first request.
+var all = sync.OnceValue(load)
+
+// Handler serves the dashboard: the shell at / and its files below /a/. It answers
+// everything else with 404, needs nobody to be signed in, and is safe for
+// concurrent use.
+func Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { all().serve(w, r) })
+}
+
+func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", Policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD")
+		http.Error(w, "it takes GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	if r.URL.Path == "/" {
+		h.Set("Cache-Control", "no-cache") // kept, but asked for each time
+		h.Set("ETag", a.etag)
+		if slices.Contains(strings.Split(r.Header.Get("If-None-Match"), ", "), a.etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		a.shell.send(w, r)
+		return
+	}
+	file, ok := a.files[r.URL.Path]
+	if !ok {
+		h.Set("Cache-Control", "no-store")
+		http.NotFound(w, r)
+		return
+	}
+	h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	file.send(w, r)
+}
+
+// send answers with the file, compressed for who takes that.
+func (f asset) send(w http.ResponseWriter, r *http.Request) {
+	h, body := w.Header(), f.plain
+	h.Set("Content-Type", f.media)
+	h.Set("Vary", "Accept-Encoding")
+	if f.gzip != nil && takesGzip(r.Header.Get("Accept-Encoding")) {
+		h.Set("Content-Encoding", "gzip")
+		body = f.gzip
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodGet {
+		w.Write(body)
+	}
+}
+
+// takesGzip reports whether an Accept-Encoding names gzip without refusing it.
+func takesGzip(accept string) bool {
+	for item := range strings.SplitSeq(accept, ",") {
+		name, parameter, _ := strings.Cut(item, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			q, _ := strings.CutPrefix(strings.TrimSpace(parameter), "q=")
+			return strings.Trim(q, "0.") != "" || q == ""
+		}
+	}
+	return false
+}
+
+// load reads the embedded files and puts them under the hash of them all.
+func load() *assets {
+	content := make(map[string][]byte)
+	sum := sha256.New()
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := files.ReadFile(name)
+		content[name] = b
+		fmt.Fprintf(sum, "%s %d\n%s", name, len(b), b)
+		return err
+	})
+	if err != nil {
+		panic("web: embedded files: " + err.Error()) // what is embedded can be read
+	}
+	base := assetsPath + hex.EncodeToString(sum.Sum(nil)[:8])
+	a := &assets{files: make(map[string]asset)}
+	for name, b := range content {
+		if name == "index.html" {
+			a.shell = newAsset(name, shell(b, base, content))
+			hash := sha256.Sum256(a.shell.plain)
+			a.etag = `"` + hex.EncodeToString(hash[:8]) + `"`
+			continue
+		}
+		a.files[base+"/"+name] = newAsset(name, b)
+	}
+	return a
+}
+
+// shell fills in where the files are. The modules of every page are named ahead, or
+// the browser would learn of each only from the one that imports it.
+func shell(page []byte, base string, content map[string][]byte) []byte {
+	var names []string
+	for name := range content {
+		if ext := path.Ext(name); ext == ".js" || ext == ".mjs" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var preload strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&preload, "<link rel=\"modulepreload\" href=\"%s/%s\">\n", base, name)
+	}
+	return []byte(strings.NewReplacer("{{base}}", base, "{{preload}}", preload.String()).Replace(string(page)))
+}
+
+func newAsset(name string, b []byte) asset {
+	kind, ok := media[path.Ext(name)]
+	if !ok {
+		panic("web: no media type for " + name)
+	}
+	f := asset{media: kind, plain: b}
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		panic("web: gzip: " + err.Error()) // the level is one of the package's
+	}
+	z.Write(b) // to memory
+	z.Close()
+	if packed.Len() < len(b) {
+		f.gzip = packed.Bytes()
+	}
+	return f
+}
