@@ -4,8 +4,9 @@
 //
 //	mux.Handle("/", web.Handler())
 //
-// The files are embedded as they are written: there is no build step. Nothing in
-// them asks anything of another origin, and [Policy] forbids it.
+// The files are embedded as they are written: there is no build step; modules are put
+// together when the program starts (link.go). Nothing in them asks anything of another
+// origin, and [Policy] forbids it.
 package web
 
 import (
@@ -146,35 +147,24 @@ func load() *assets {
 	if err != nil {
 		panic("web: embedded files: " + err.Error()) // what is embedded can be read
 	}
+	if content[linked], err = link(files.ReadFile, entry); err != nil {
+		panic("web: " + err.Error()) // a test links the same files
+	}
 	base := assetsPath + hex.EncodeToString(sum.Sum(nil)[:8])
 	a := &assets{files: make(map[string]asset)}
 	for name, b := range content {
 		if name == "index.html" {
-			a.shell = newAsset(name, shell(b, base, content))
+			a.shell = newAsset(name, bytes.ReplaceAll(b, []byte("{{base}}"), []byte(base)))
 			hash := sha256.Sum256(a.shell.plain)
 			a.etag = `"` + hex.EncodeToString(hash[:8]) + `"`
 			continue
 		}
+		if strings.HasPrefix(name, "app/") && name != linked {
+			continue // it is in linked
+		}
 		a.files[base+"/"+name] = newAsset(name, b)
 	}
 	return a
-}
-
-// shell fills in where the files are. The modules of every page are named ahead, or
-// the browser would learn of each only from the one that imports it.
-func shell(page []byte, base string, content map[string][]byte) []byte {
-	var names []string
-	for name := range content {
-		if ext := path.Ext(name); ext == ".js" || ext == ".mjs" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	var preload strings.Builder
-	for _, name := range names {
-		fmt.Fprintf(&preload, "<link rel=\"modulepreload\" href=\"%s/%s\">\n", base, name)
-	}
-	return []byte(strings.NewReplacer("{{base}}", base, "{{preload}}", preload.String()).Replace(string(page)))
 }
 
 func newAsset(name string, b []byte) asset {

@@ -1,7 +1,7 @@
 // Light, dark, or what the system has.
 import { setting, keep, tell } from "./bus.js";
 
-const next = { auto: "light", light: "dark", dark: "auto" };
+const themeAfter = { auto: "light", light: "dark", dark: "auto" };
 
 export const theme = () => setting("theme", "auto");
 
@@ -11,7 +11,7 @@ export function wear(name = theme()) {
 }
 
 export function changeTheme() {
-  const name = next[theme()] || "auto";
+  const name = themeAfter[theme()] || "auto";
   keep("theme", name);
   wear(name);
   tell("theme", name);

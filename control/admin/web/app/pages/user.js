@@ -16,7 +16,7 @@ export function User({ name }) {
   const user = useGet(path`/users/${name}`, {}, { every: 10 });
   const back = { href: to("users"), label: t("page.users") };
   return html`<${Heading} back=${back} title=${html`<${Name}>${name}<//>`} />
-    <${Answer} of=${user}>${(u) => html`<${Known} user=${u} /><${Keys} name=${name} />`}<//>`;
+    <${Answer} of=${user}>${(u) => html`<${Known} user=${u} /><${UserKeys} name=${name} />`}<//>`;
 }
 
 function Known({ user: u }) {
@@ -50,7 +50,7 @@ function Known({ user: u }) {
   <//>`;
 }
 
-const Keys = ({ name }) => {
+const UserKeys = ({ name }) => {
   const keys = useGet("/keys", { user: name, limit: 100 });
   return html`<${Panel} id="secrets" title=${t("user.secrets")}><${Answer} of=${keys}>${(page) => html`<${Rows} label=${t("user.secrets")} columns=${keyColumns(revoke)} rows=${page.items} id=${(k) => k.id} />`}<//><//>`;
 };

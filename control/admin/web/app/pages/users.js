@@ -9,12 +9,12 @@ import { to, go } from "../router.js";
 import { User } from "./user.js";
 import { showLinks } from "./links.js";
 
-const states = ["", "ok", "disabled", "expired", "no_access", "over_quota"];
+const userStates = ["", "ok", "disabled", "expired", "no_access", "over_quota"];
 export const levels = ["none", "read_only", "standard", "admin", "superuser"];
 
-export const Users = ({ route }) => (route.args[0] ? html`<${User} key=${route.args[0]} name=${route.args[0]} />` : html`<${All} route=${route} />`);
+export const Users = ({ route }) => (route.args[0] ? html`<${User} key=${route.args[0]} name=${route.args[0]} />` : html`<${UserList} route=${route} />`);
 
-const columns = () => [
+const userColumns = () => [
   { title: t("user.name"), main: true, cell: (u) => html`<a href=${to("users", [u.name])}><${Name}>${u.name}<//></a>${u.note && html`<span class="sub"><${Name}>${u.note}<//></span>`}` },
   { title: t("state"), cell: (u) => html`<${State} of=${u.state} />` },
   { title: t("level"), cell: (u) => html`<${Level} of=${u.level} />` },
@@ -25,7 +25,7 @@ const columns = () => [
   { title: t("user.secret"), cell: (u) => (u.retiring ? html`<${Tag} tone="warn">${t("user.retiring", { n: u.retiring })}<//>` : u.rotates ? html`<span>${t("user.rotates")} <${Time} at=${u.rotates} /></span>` : html`<span class="none">–</span>`) },
 ];
 
-function All({ route }) {
+function UserList({ route }) {
   const { state = "", find = "" } = route.fields;
   const [typed, type] = useState(find);
   useEffect(() => {
@@ -35,9 +35,9 @@ function All({ route }) {
   return html`<${Heading} title=${t("page.users")}><${Button} kind="primary" onClick=${add}>${t("user.add")}<//><//>
     <div class="filters" role="search">
       <label>${t("user.find")} <input type="search" value=${typed} onInput=${(e) => type(e.target.value)} /></label>
-      <label>${t("state")} <select value=${state} onChange=${(e) => go("users", [], { find, state: e.target.value })}>${states.map((s) => html`<option key=${s} value=${s} selected=${s === state}>${s ? t("state." + s) : t("all")}</option>`)}</select></label>
+      <label>${t("state")} <select value=${state} onChange=${(e) => go("users", [], { find, state: e.target.value })}>${userStates.map((s) => html`<option key=${s} value=${s} selected=${s === state}>${s ? t("state." + s) : t("all")}</option>`)}</select></label>
     </div>
-    <section class="panel flush"><${Paged} label=${t("page.users")} url="/users" fields=${{ state, find }} columns=${columns()} id=${(u) => u.name} every=${15} empty=${t("users.none")} /></section>`;
+    <section class="panel flush"><${Paged} label=${t("page.users")} url="/users" fields=${{ state, find }} columns=${userColumns()} id=${(u) => u.name} every=${15} empty=${t("users.none")} /></section>`;
 }
 
 export const levelField = () => ({ name: "level", label: t("level"), kind: "select", options: levels.map((l) => [l, t("level." + l)]) });
