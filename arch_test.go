@@ -33,6 +33,7 @@ proxy/guard proxy/auth proxy/relay control/store control/backup tgsim
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/alert
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/audit
 proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/store/storetest control/preview control/threat
+control/report
 proxy/upstream
 proxy control control/admin/web
 control/admin control/pages

@@ -189,24 +189,20 @@ func (p *Plane) recordAudit(ctx context.Context, by Actor, s audit.Selection, re
 		for _, f := range changed {
 			known[f.ID] = f
 		}
-		live = live[:0]
-		for _, f := range known {
-			if f.State != audit.StateFixed {
-				live = append(live, f)
-			}
-		}
-		slices.SortFunc(live, worstStored)
+		live = stillThere(known)
 		result = AuditResult{Findings: p.found(report, known)}
 		run.Score, result.Reasons, result.Accepted = audit.Posture(live, report.Started)
-		run.Found = foundList(live)
+		if run.Found, err = p.auditRecord(report.Asked, report.Unfinished, live); err != nil {
+			return err
+		}
 		if err := tx.AddAuditRun(&run); err != nil {
 			return err
 		}
 		if err := p.keepControls(tx); err != nil {
 			return err
 		}
-		_, err := tx.Audit(auditlog.Entry{Time: report.Started, Actor: run.Actor, Action: "audit.run", Object: auditlog.Clip(strings.Join(s.Only, " "), auditlog.MaxObject),
-			Outcome: auditlog.Done, Details: []auditlog.Detail{{Key: "audit", Value: strconv.FormatInt(run.Number, 10)}, {Key: "score", Value: strconv.Itoa(run.Score)}}})
+		_, err := tx.Audit(auditlog.Entry{Time: p.parts.Now(), Actor: run.Actor, Action: "audit.run", Object: auditlog.Clip(strings.Join(s.Only, " "), auditlog.MaxObject),
+			Outcome: auditlog.Done, Details: auditDetails(strconv.FormatInt(run.Number, 10), strconv.Itoa(run.Score), run.Found)})
 		return err
 	})
 	if err != nil {
@@ -371,32 +367,6 @@ func countedAs(f store.Finding) string {
 		return unknownCount
 	}
 	return severityOf(f).String()
-}
-
-// listed findings of one audit stand in its row as letter and ID, the worst first.
-const mostListed = 2000
-
-var severityLetters = map[string]string{"critical": "c", "high": "h", "medium": "m", "low": "l", unknownCount: "u"}
-
-func foundList(live []store.Finding) string {
-	words := make([]string, 0, min(len(live), mostListed))
-	for _, f := range live[:min(len(live), mostListed)] {
-		words = append(words, severityLetters[countedAs(f)]+f.ID)
-	}
-	return strings.Join(words, " ")
-}
-
-// parseFound reads what foundList writes: severities by ID.
-func parseFound(text string) map[string]string {
-	all := make(map[string]string)
-	names := make(map[string]string, len(severityLetters))
-	for name, letter := range severityLetters {
-		names[letter] = name
-	}
-	for word := range strings.FieldsSeq(text) {
-		all[word[1:]] = names[word[:1]]
-	}
-	return all
 }
 
 func auditInfo(run store.AuditRun) AuditInfo {

@@ -58,6 +58,9 @@ func (p *Plane) Load(ctx context.Context, f File) (ended int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if _, err := p.Apply(ctx, fileActor, declareModes{fileModes(f.Policy.Document)}, Options{Reason: "as declared"}); err != nil {
+		return result.Ended, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fileLayer, p.trusted, p.geo, p.bulletinKey, p.twoPerson = f.Policy, f.Trusted, f.Geo, f.BulletinKey, f.TwoPerson

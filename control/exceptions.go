@@ -87,6 +87,7 @@ func (c AddException) apply(x *transaction) error {
 		return err
 	}
 	x.detail("exception", row.ID)
+	x.detail("spares", AddException{Prefix: row.Prefix, User: c.User, Country: c.Country}.object())
 	x.detail("controls", strings.Join(c.Controls, " "))
 	x.detail("until", c.Until.UTC().Format(time.RFC3339))
 	info := exceptionInfo(row, x.now)

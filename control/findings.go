@@ -80,6 +80,7 @@ func (x *transaction) sayOfFinding(id, state string, until time.Time, longest ti
 	if err := x.tx.PutFindings([]store.Finding{f}); err != nil {
 		return err
 	}
+	x.detail("finding", f.ID)
 	x.detail("check", f.Check)
 	x.detail("subject", f.Subject)
 	x.detail("until", until.UTC().Format(time.RFC3339))

@@ -244,8 +244,12 @@ func putNote(tx *store.Tx, note threat.Note) (store.Incident, bool, error) {
 	}
 	was, _ := threat.ParseSeverity(n.Severity)
 	n.Severity = max(was, note.Severity).String()
-	if fresh || n.Action != note.Action {
-		n.Moments = append(n.Moments, store.Moment{At: note.Last, By: ThreatActor.Name, What: note.Action + ": " + note.Evidence})
+	if worse := fresh || note.Severity > was; worse || n.Action != note.Action {
+		moment := store.Moment{At: note.Last, By: ThreatActor.Name, What: note.Action + ": " + note.Evidence}
+		if worse {
+			moment.Severity = n.Severity
+		}
+		n.Moments = append(n.Moments, moment)
 	}
 	n.Count += int64(note.Count)
 	n.Last, n.Evidence, n.Action = note.Last, note.Evidence, note.Action

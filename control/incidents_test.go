@@ -49,7 +49,7 @@ func TestNotesOfTheSameAreOneIncident(t *testing.T) {
 		t.Fatalf("%+v", items)
 	}
 	n, err := b.Incident(context.Background(), items[1].ID)
-	if err != nil || n.Detector != "probe_scan" || n.Count != 6 || n.Severity != threat.Medium || n.Action != "blocked for 10m0s" || len(n.Timeline) != 2 ||
+	if err != nil || n.Detector != "probe_scan" || n.Count != 6 || n.Severity != threat.Medium || n.Action != "blocked for 10m0s" || len(n.Timeline) != 3 || n.Timeline[1].Severity != "medium" ||
 		!n.Last.Equal(b.clock().Add(time.Minute)) || len(n.Similar) != 1 || n.Similar[0].Detector != "replay" {
 		t.Errorf("%+v, %v", n, err)
 	}

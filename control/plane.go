@@ -213,7 +213,7 @@ const (
 func (p *Plane) prepare(ctx context.Context) error {
 	var signer []byte
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.EndRuns(p.run); err != nil {
+		if err := errors.Join(tx.EndRuns(p.run), p.keepFileModes(tx)); err != nil {
 			return err
 		}
 		var err error

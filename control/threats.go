@@ -122,6 +122,7 @@ func (c AutoBlock) apply(x *transaction) error {
 	if x.result.Affected == 0 {
 		return errUnchanged
 	}
+	x.detail("blocked", x.result.Affected)
 	x.result.Summary = fmt.Sprintf("%d blocked", x.result.Affected)
 	return nil
 }

@@ -248,6 +248,14 @@ var (
 	testAnswers = []alert.Answer{{Receiver: "oncall", Kind: "webhook", OK: true, Answer: "200 OK"}}
 )
 
+func (p *fakePlane) Report(_ context.Context, by control.Actor, q control.ReportQuery) ([]byte, error) {
+	return []byte("# Report\n"), p.ask(by, q)
+}
+
+func (p *fakePlane) SealedReport(_ context.Context, by control.Actor, q control.ReportQuery) ([]byte, error) {
+	return []byte("# Sealed report\n"), p.ask(by, q)
+}
+
 var (
 	testList     = control.ListInfo{Name: "drop", Origin: "https://lists.example/drop.netset", Every: 6 * hour, Entries: 1200, Revision: 9}
 	testReport   = control.AccessReport{Addr: "203.0.113.7", Rule: "r1", Control: "access.level", Considered: []control.ConsideredRule{{Rule: "r1", Why: "decides"}}}

@@ -68,6 +68,8 @@ type Plane interface {
 	Passkeys(ctx context.Context) ([]control.PasskeyInfo, error)
 	Approvals(ctx context.Context, after int64, limit int) (items []control.ApprovalInfo, next int64, err error)
 	Approve(ctx context.Context, by control.Actor, id string, o control.Options) (control.Result, error)
+	Report(ctx context.Context, by control.Actor, q control.ReportQuery) ([]byte, error)
+	SealedReport(ctx context.Context, by control.Actor, q control.ReportQuery) ([]byte, error)
 
 	AuditTail(ctx context.Context, by control.Actor, n int, before int64) ([]control.AuditRow, error)
 	AuditVerify(ctx context.Context, by control.Actor) (control.AuditReport, error)

@@ -135,6 +135,8 @@ var routes = []route{
 	{http.MethodGet, "/approvals", reads, "list-approvals", "List changes that wait, or waited, for a second person, the newest first", typed((*server).listApprovals)},
 	{http.MethodPost, "/approvals/{id}/approve", operates, "approve", "Make a change that waits for a second person; takes the level of that change, and another person", typed((*server).approve)},
 	{http.MethodPost, "/approvals/{id}/refuse", operates, "refuse-approval", "End a change that waits for a second person", typed((*server).refuseApproval)},
+	{http.MethodGet, "/reports/{kind}", reads, "get-report", "A report of a period, without a seal; the same query gives the same bytes", typed((*server).getReport, describeReport)},
+	{http.MethodPost, "/reports/{kind}", reads, "seal-report", "A report of a period with the proof, by the audit log, that it is what was made", typed((*server).sealReport, describeReport)},
 
 	{http.MethodGet, "/auditlog", operates, "list-audit-rows", "The last rows of the audit log", typed((*server).listAuditRows)},
 	{http.MethodGet, "/auditlog/key", reads, "get-audit-key", "The public key of the audit log", typed((*server).getAuditKey)},

@@ -74,3 +74,20 @@ func (tx *Tx) KeyEvents(f KeyEventFilter) ([]KeyEvent, error) {
 	}, append(args, f.Limit)...)
 	return found, err
 }
+
+// KeyEventCounts counts the events that are later than since and not later than until, by
+// the state that was reached, and returns the first and the last Seq of them.
+func (tx *Tx) KeyEventCounts(since, until time.Time) (counts map[string]int64, first, last int64, err error) {
+	counts = make(map[string]int64)
+	err = tx.rows(`SELECT to_state, count(*), min(seq), max(seq) FROM key_events WHERE at > ? AND at <= ? GROUP BY to_state`, func(r scanner) error {
+		var state string
+		var n, from, to int64
+		err := r.Scan(&state, &n, &from, &to)
+		if first == 0 || from < first {
+			first = from
+		}
+		counts[state], last = n, max(last, to)
+		return err
+	}, micros(since), micros(until))
+	return counts, first, last, err
+}

@@ -36,6 +36,8 @@ type Moment struct {
 	At   time.Time `json:"at"`
 	By   string    `json:"by"`
 	What string    `json:"what"`
+	// Severity is the incident's from then on, when it began or became worse.
+	Severity string `json:"severity,omitempty"`
 }
 
 const incidentColumns = `seq, id, detector, subject, key, user, severity, state, opened, last, closed, count, evidence, action, moments`

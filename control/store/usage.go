@@ -79,6 +79,20 @@ func (tx *Tx) AllUsage(fromDay int) (map[int64]usage.Totals, error) {
 	return all, err
 }
 
+// UsageBetween returns what each user used from fromDay to toDay, of those who used
+// anything. Days that were folded are on neither.
+func (tx *Tx) UsageBetween(fromDay, toDay int) (map[int64]usage.Totals, error) {
+	all := make(map[int64]usage.Totals)
+	err := tx.rows(`SELECT user_id, sum(up), sum(down), sum(sessions) FROM usage WHERE day BETWEEN ? AND ? AND day > 0 GROUP BY user_id`, func(r scanner) error {
+		var id int64
+		var t usage.Totals
+		err := r.Scan(&id, &t.Up, &t.Down, &t.Sessions)
+		all[id] = t
+		return err
+	}, fromDay, toDay)
+	return all, err
+}
+
 // FoldUsage keeps of the days before day only their sum, so that the store does not
 // grow with every day for ever, and tells how many rows that saved.
 func (tx *Tx) FoldUsage(day int) (saved int64, err error) {

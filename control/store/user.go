@@ -63,6 +63,11 @@ func (tx *Tx) Users(since Revision) iter.Seq2[User, error] {
 	return changed(tx, `SELECT `+userRecord+` FROM users WHERE rev > ?`, since, scanUser)
 }
 
+// EveryUser gives all users in the order of their IDs, those too that were removed.
+func (tx *Tx) EveryUser() iter.Seq2[User, error] {
+	return list(tx, `SELECT `+userRecord+` FROM users WHERE id > ? ORDER BY id LIMIT ?`, int64(0), scanUser)
+}
+
 // User returns the live user of that name.
 func (tx *Tx) User(name string) (User, error) {
 	return tx.oneUser(fmt.Sprintf("user %q", name), `SELECT `+userRecord+` FROM users WHERE name = ? AND removed = 0`, name)

@@ -182,6 +182,13 @@ func (d *Document) Control(name string) ControlPolicy {
 	return ControlPolicy{Control: Control{Mode: Monitor}}
 }
 
+// Says returns how the document itself rolls a control out, and whether it says so: otherwise that is for a layer below it, or the preset.
+func (d *Document) Says(name string) (Control, bool) {
+	_, given := d.given[controlPath(name)]
+	c := d.Control(name).Control
+	return c, given || c != Control{Mode: Monitor}
+}
+
 // SetControl says how a control is rolled out, and keeps its candidate.
 func (d *Document) SetControl(name string, c Control) {
 	p := d.Control(name)
