@@ -97,6 +97,11 @@ func (c *composer) incidents() {
 	if len(all) > shown {
 		c.r.Limits = append(c.r.Limits, fmt.Sprintf("of %d incidents the first %d are listed", len(all), shown))
 	}
+	if len(all) == 0 {
+		all = []Source{{Of: OfIncident, ID: "list", Text: "the list of incidents", Command: "mtguard incident list"}}
+		c.figure("incidents that began", 0, "", all...)
+		return
+	}
 	c.figure("incidents that began", int64(len(all)), "", ends(all)...)
 }
 

@@ -38,12 +38,30 @@ func (c *composer) cite(sources ...Source) []string {
 	return keys
 }
 
+// none is what proves that there is nothing: the audit log up to the end of the period.
+func (c *composer) none() Source {
+	l := c.facts.Log
+	if l.Row == 0 {
+		return Source{Of: OfCode, ID: "empty", Text: "the audit log had no row by then", Command: "mtguard auditlog tail"}
+	}
+	return Source{Of: OfRow, ID: strconv.FormatInt(l.Row, 10), Hash: l.Hash, Text: "no row of the audit log up to this one says so",
+		Command: fmt.Sprintf("mtguard auditlog tail -n 1000 --before %d", l.Row+1)}
+}
+
+// or are sources, or what proves that there is nothing.
+func (c *composer) or(sources []Source) []Source {
+	if len(sources) == 0 {
+		return []Source{c.none()}
+	}
+	return sources
+}
+
 func (c *composer) figure(name string, value int64, unit string, sources ...Source) {
-	c.r.Summary = append(c.r.Summary, Figure{Name: name, Value: &value, Unit: unit, Evidence: c.cite(sources...)})
+	c.r.Summary = append(c.r.Summary, Figure{Name: name, Value: &value, Unit: unit, Evidence: c.cite(c.or(sources)...)})
 }
 
 func (c *composer) noFigure(name, unit, why string, sources ...Source) {
-	c.r.Summary = append(c.r.Summary, Figure{Name: name, Unit: unit, Note: why, Evidence: c.cite(sources...)})
+	c.r.Summary = append(c.r.Summary, Figure{Name: name, Unit: unit, Note: why, Evidence: c.cite(c.or(sources)...)})
 }
 
 // Compose makes a report. A kind or profile that there is not is an error.
@@ -133,7 +151,7 @@ func (c *composer) check(name string) Answer {
 	a, last := c.asked(name), c.last()
 	switch {
 	case a == nil && last == nil:
-		answer.Text, answer.Evidence = "there was no audit", []string{}
+		answer.Text, answer.Evidence = "there was no audit", c.cite(c.none())
 		return answer
 	case a == nil:
 		answer.Text, answer.Evidence = "no audit that is kept says that it was asked", c.cite(last.sources()...)
@@ -229,7 +247,7 @@ func boundSource(name string) Source {
 
 // control says how one control was rolled out at the end of the period.
 func (c *composer) control(name string) Answer {
-	answer := Answer{By: "control", Name: name, Result: Unknown, Configured: modeUnknown, Effective: modeUnknown, Evidence: []string{}}
+	answer := Answer{By: "control", Name: name, Result: Unknown, Configured: modeUnknown, Effective: modeUnknown}
 	if policy.MemoryBound(name) {
 		answer.Result, answer.Configured, answer.Effective, answer.Text = Met, modeAlways, modeAlways, "it bounds memory and is always enforced"
 		answer.Evidence = c.cite(boundSource(name))
@@ -237,11 +255,11 @@ func (c *composer) control(name string) Answer {
 	}
 	list := c.modes(name)
 	if len(list) == 0 {
-		answer.Text = "nothing that is kept says how it was rolled out"
+		answer.Text, answer.Evidence = "nothing that is kept says how it was rolled out", c.cite(c.none())
 		return answer
 	}
 	m := list[len(list)-1]
-	answer.Configured, answer.Effective, answer.Evidence = m.Configured, m.Effective, c.cite(m.Sources...)
+	answer.Configured, answer.Effective, answer.Evidence = m.Configured, m.Effective, c.cite(c.or(m.Sources)...)
 	switch {
 	case m.Effective == modeUnknown:
 		answer.Text = m.Why
@@ -303,34 +321,45 @@ func (c *composer) compliance(items []Item) {
 		if item.Never == "" {
 			line.Result = result(line.Answers)
 		}
+		line.Evidence = c.cite(Source{Of: OfCode, ID: item.ID, Text: "profile " + c.r.Profile + ": " + item.Title, Command: "mtguard report compliance --profile " + c.r.Profile})
+		for _, a := range line.Answers {
+			line.Evidence = append(line.Evidence, without(a.Evidence, line.Evidence)...)
+		}
 		results[line.Result]++
 		c.r.Requirements = append(c.r.Requirements, line)
 	}
 	for _, res := range Results() {
 		n := results[res]
-		c.r.Summary = append(c.r.Summary, Figure{Name: "requirements " + string(res), Value: &n, Evidence: c.evidenceOf(res)})
+		c.r.Summary = append(c.r.Summary, Figure{Name: "requirements " + string(res), Value: &n, Note: "of " + strconv.Itoa(len(items)), Evidence: c.evidenceOf(res)})
 	}
 	c.score()
 	c.exceptions()
 	c.controls(items)
 }
 
-// evidenceOf are the keys of what the requirements of a result stand on.
+// evidenceOf are the keys of the requirements of a result; of all, where none has it.
 func (c *composer) evidenceOf(res Result) []string {
-	keys := []string{}
+	var keys, all []string
 	for _, line := range c.r.Requirements {
-		if line.Result != res {
-			continue
-		}
-		for _, a := range line.Answers {
-			for _, key := range a.Evidence {
-				if !slices.Contains(keys, key) {
-					keys = append(keys, key)
-				}
-			}
+		all = append(all, line.Evidence[0])
+		if line.Result == res {
+			keys = append(keys, line.Evidence[0])
 		}
 	}
+	if keys == nil {
+		return all
+	}
 	return keys
+}
+
+// without are the keys of a list that are not in another.
+func without(list, other []string) (rest []string) {
+	for _, key := range list {
+		if !slices.Contains(other, key) {
+			rest = append(rest, key)
+		}
+	}
+	return rest
 }
 
 // score is that of the last audit of all checks.
@@ -387,15 +416,24 @@ func (c *composer) hits(id string, from time.Time, sources []Source) (*int64, []
 }
 
 func (c *composer) controls(items []Item) {
+	var known time.Time // from when on it is known how every control was rolled out
 	for _, name := range policy.Controls() {
 		if !slices.ContainsFunc(items, func(i Item) bool { return slices.Contains(i.Controls, name) }) {
 			continue
 		}
 		a := c.control(name)
 		line := Control{Name: name, Configured: a.Configured, Effective: a.Effective, Evidence: a.Evidence}
+		was := modeUnknown
 		for _, m := range c.modes(name) {
+			first := was == modeUnknown && m.Effective != modeUnknown
+			if was = m.Effective; first && m.At.After(c.facts.Since) { // it may have been so before
+				if m.At.After(known) {
+					known = m.At
+				}
+				continue
+			}
 			if m.At.After(c.facts.Since) {
-				line.Changes = append(line.Changes, Change{At: m.At.UTC(), Configured: m.Configured, Effective: m.Effective, Why: m.Why, Evidence: c.cite(m.Sources...)})
+				line.Changes = append(line.Changes, Change{At: m.At.UTC(), Configured: m.Configured, Effective: m.Effective, Why: m.Why, Evidence: c.cite(c.or(m.Sources)...)})
 			}
 		}
 		for _, e := range c.facts.Exceptions {
@@ -404,6 +442,9 @@ func (c *composer) controls(items []Item) {
 			}
 		}
 		c.r.Controls = append(c.r.Controls, line)
+	}
+	if !known.IsZero() {
+		c.r.Limits = append(c.r.Limits, "how every control was rolled out is known from "+known.UTC().Format(time.RFC3339)+" on")
 	}
 }
 

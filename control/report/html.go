@@ -68,7 +68,8 @@ func (r *Report) html() ([]byte, error) {
 			p.Counts = append(p.Counts, pageCount{res, res.class(), n[res]})
 		}
 	}
-	for _, t := range r.tables() {
+	for _, whole := range r.tables() {
+		t := whole.narrow()
 		out := pageTable{ID: t.id, Title: t.title, None: t.none, Head: t.head, Cited: t.hasEvidence()}
 		for _, line := range t.rows {
 			shown := pageRow{Evidence: line.evidence}

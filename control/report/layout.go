@@ -64,7 +64,7 @@ func (r *Report) tables() []table {
 	case Usage:
 		all = append(all, r.userTable())
 	}
-	limits := table{id: "limits", title: "What this report does not know", head: []string{"limit"}, none: "Nothing that it should."}
+	limits := table{id: "limits", title: "What this report does not know", head: []string{"limit"}, none: "Nothing but what is marked unknown."}
 	for _, text := range r.Limits {
 		limits.rows = append(limits.rows, row{cells: []string{text}})
 	}
@@ -78,17 +78,7 @@ func (r *Report) tables() []table {
 func (r *Report) requirementTable() table {
 	t := table{id: "requirements", title: "Requirements", head: []string{"id", "requirement", "result", "source", "note"}}
 	for _, q := range r.Requirements {
-		keys := []string{}
-		seen := make(map[string]bool)
-		for _, a := range q.Answers {
-			for _, k := range a.Evidence {
-				if !seen[k] {
-					seen[k] = true
-					keys = append(keys, k)
-				}
-			}
-		}
-		t.rows = append(t.rows, row{cells: []string{q.ID, q.Title, string(q.Result), q.Source, q.Why}, result: q.Result, evidence: keys})
+		t.rows = append(t.rows, row{cells: []string{q.ID, q.Title, string(q.Result), q.Source, q.Why}, result: q.Result, evidence: q.Evidence})
 	}
 	return t
 }
@@ -191,4 +181,32 @@ func tidy(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// narrow leaves out the columns of a table in which nothing stands. The results of rows
+// stay in their place, since whatever has a result has an ID and a name before it.
+func (t *table) narrow() table {
+	var kept []int
+	for i := range t.head {
+		for _, line := range t.rows {
+			if line.cells[i] != "" {
+				kept = append(kept, i)
+				break
+			}
+		}
+	}
+	out := *t
+	out.head, out.rows = nil, nil
+	for _, i := range kept {
+		out.head = append(out.head, t.head[i])
+	}
+	for _, line := range t.rows {
+		cells := make([]string, 0, len(kept))
+		for _, i := range kept {
+			cells = append(cells, line.cells[i])
+		}
+		line.cells = cells
+		out.rows = append(out.rows, line)
+	}
+	return out
 }

@@ -129,7 +129,8 @@ func (r *Report) markdown() []byte {
 		fmt.Fprintf(&b, "The audit log %s ended with row %d, hash %s.\n", plainMarkdown(r.Log.Origin), r.Log.Row, plainMarkdown(r.Log.Hash))
 	}
 	b.WriteString("Keys such as E1 name evidence, which stands at the end.\n")
-	for _, t := range r.tables() {
+	for _, whole := range r.tables() {
+		t := whole.narrow()
 		fmt.Fprintf(&b, "\n## %s\n\n", t.title)
 		if len(t.rows) == 0 {
 			b.WriteString(t.none + "\n")

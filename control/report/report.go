@@ -112,6 +112,8 @@ type Requirement struct {
 	Result  Result   `json:"result" enum:"met,partly met,not met,unknown,not applicable"`
 	Why     string   `json:"why,omitempty" doc:"of what is not applicable"`
 	Answers []Answer `json:"answers,omitempty"`
+	// Evidence names the line of the profile first, and then what the answers stand on.
+	Evidence []string `json:"evidence"`
 }
 
 // Answer is what one check or control says of a requirement.
@@ -232,10 +234,10 @@ const (
 	OfFinding  = "finding"  // AUDIT/ID: a finding in the record of that audit
 	OfRow      = "row"      // number of a row of the audit log; the hash is the row's
 	OfPolicy   = "policy"   // revision; the hash is that of its document
-	OfIncident = "incident" // ID
+	OfIncident = "incident" // ID; "list" for all
 	OfUsage    = "usage"    // FIRST-LAST: days, as 20060102-20060102
 	OfHistory  = "history"  // FIRST-LAST: numbers of events of keys
-	OfCode     = "code"     // a name that the program itself knows: a memory bound
+	OfCode     = "code"     // a name that the program itself knows: a line of a profile, a memory bound
 )
 
 // Source is where a statement comes from. Equal sources are one piece of evidence.
