@@ -143,13 +143,13 @@ func (l *ledger) take(e *auditlog.Entry, source report.Source) {
 	}
 	inside := e.Time.After(l.since)
 	if inside && e.Outcome != auditlog.Done {
-		l.facts.Refused = append(l.facts.Refused, source)
+		l.facts.Refused.Add(source)
 	}
 	if e.Outcome != auditlog.Done {
 		return
 	}
 	if inside {
-		l.facts.Changes = append(l.facts.Changes, source)
+		l.facts.Changes.Add(source)
 	}
 	details := detailsOf(e)
 	if details["exception"] != "" {

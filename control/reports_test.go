@@ -400,6 +400,36 @@ func TestModesOverThePeriod(t *testing.T) {
 	}
 }
 
+// TestAnAcceptanceEndsWithItsFinding: what came back after it was fixed is not accepted.
+func TestAnAcceptanceEndsWithItsFinding(t *testing.T) {
+	b := newBench(t)
+	around := b.surrounded()
+	say := func() string {
+		b.pass(time.Minute)
+		return string(b.report(ReportQuery{Kind: "compliance", Profile: "host"}))
+	}
+	around.UID = 0
+	for _, f := range b.audit("host.root").Findings {
+		b.pass(time.Minute)
+		b.apply(AcceptFinding{ID: f.ID, Until: b.clock().Add(90 * day)}, Options{Reason: "a container"})
+	}
+	b.pass(time.Minute)
+	b.audit("host.root")
+	if text := say(); !strings.Contains(text, "| risks accepted | 1 |") || !strings.Contains(text, "1 finding of accepted risk") {
+		t.Error(text)
+	}
+	around.UID = 990
+	b.audit("host.root")
+	if text := say(); !strings.Contains(text, "| risks accepted | 0 |") || !strings.Contains(text, "| check host.root | met |") {
+		t.Error(text)
+	}
+	around.UID = 0
+	b.audit("host.root")
+	if text := say(); !strings.Contains(text, "| risks accepted | 0 |") || !strings.Contains(text, "| check host.root | not met |") {
+		t.Error(text)
+	}
+}
+
 // TestTheFilesModesAreKept: what the configuration file says of controls is no revision
 // of the policy, and stands in the audit log.
 func TestTheFilesModesAreKept(t *testing.T) {

@@ -14,8 +14,8 @@ func (c *composer) security() {
 	c.incidents()
 	c.blocks()
 	c.decisions()
-	c.figure("changes made", int64(len(c.facts.Changes)), "", ends(c.facts.Changes)...)
-	c.figure("changes refused", int64(len(c.facts.Refused)), "", ends(c.facts.Refused)...)
+	c.figure("changes made", c.facts.Changes.N, "", c.facts.Changes.ends()...)
+	c.figure("changes refused", c.facts.Refused.N, "", c.facts.Refused.ends()...)
 	for _, state := range sortedKeys(c.facts.KeyEvents) {
 		c.figure("keys that became "+state, c.facts.KeyEvents[state], "", c.facts.KeyEventsOf)
 	}

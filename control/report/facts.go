@@ -13,8 +13,8 @@ type Facts struct {
 	Accepted     []Acceptance // in force at Until
 	Incidents    []IncidentFact
 	Blocks       []BlockFact
-	Refused      []Source         // rows of the period that tell of a change that was refused
-	Changes      []Source         // rows of the period that tell of a change that was made
+	Refused      Tally            // rows of the period that tell of a change that was refused
+	Changes      Tally            // rows of the period that tell of a change that was made
 	KeyEvents    map[string]int64 // by the state that was reached
 	KeyEventsOf  Source
 	Users        []UserFact
@@ -84,4 +84,29 @@ type Days struct {
 	First, Last int // as 20060102
 	Known       int
 	Missing     int
+}
+
+// Tally counts rows, and keeps the first and the last of them.
+type Tally struct {
+	N           int64
+	First, Last Source
+}
+
+// Add counts one.
+func (t *Tally) Add(s Source) {
+	if t.N == 0 {
+		t.First = s
+	}
+	t.N, t.Last = t.N+1, s
+}
+
+// ends are the rows that stand for all of them.
+func (t *Tally) ends() []Source {
+	switch t.N {
+	case 0:
+		return nil
+	case 1:
+		return []Source{t.First}
+	}
+	return []Source{t.First, t.Last}
 }

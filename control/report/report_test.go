@@ -84,7 +84,10 @@ func world() *Facts {
 		{Block{At: end.AddDate(0, 0, -8), By: "threat", Action: "threat.block", Target: "12 addresses", Count: &many}, rowOf(23, "threat.block 12 addresses, by threat")},
 		{Block{At: end.AddDate(0, 0, -7), By: "uid 0", Action: "unblock", Target: "192.0.2.1", Count: &one}, rowOf(24, "unblock 192.0.2.1, by uid 0")}}
 	f.Incidents = []IncidentFact{{Incident{ID: "i1", Opened: end.AddDate(0, 0, -8), Detector: "probe_scan", Subject: evil, Severity: "high", State: "open"}, []Source{{Of: OfIncident, ID: "i1", Text: "probe_scan", Command: "mtguard incident show i1"}}}}
-	f.Changes, f.Refused = []Source{rowOf(20, "exception.add"), rowOf(21, "exception.add"), rowOf(22, "block")}, []Source{rowOf(25, "policy.set, by uid 9, refused")}
+	f.Changes.Add(rowOf(20, "exception.add"))
+	f.Changes.Add(rowOf(21, "exception.add"))
+	f.Changes.Add(rowOf(22, "block"))
+	f.Refused.Add(rowOf(25, "policy.set, by uid 9, refused"))
 	f.KeyEvents, f.KeyEventsOf = map[string]int64{"active": 4, "revoked": 1}, Source{Of: OfHistory, ID: "3-9", Text: "the history of keys", Command: "mtguard key history --before 10"}
 	f.Days = Days{First: 20261028, Last: 20261125, Known: 29}
 	f.Users = []UserFact{{Name: evil, Created: start, Sessions: 3, Up: 1 << 20, Down: 5 << 30}, {Name: "bob", Created: start, Removed: end.AddDate(0, 0, -3)}}
@@ -491,6 +494,29 @@ func TestStrangersTextIsText(t *testing.T) {
 			case n != head && !strings.HasPrefix(line, "| ---") && !strings.HasPrefix(line, "|  ---"):
 				t.Errorf("%s: %d cells under %d: %s", kind, n, head, line)
 			}
+		}
+	}
+}
+
+// TestASignatureIsWrittenInOneWay: base64 has bits at its end that nobody reads, and a
+// note may have lines of others.
+func TestASignatureIsWrittenInOneWay(t *testing.T) {
+	signer, verifier := newKey(t)
+	file := string(sealed(t, composed(t, Usage, ""), Markdown, 3, signer))
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	at := strings.LastIndex(file, "=\nend\n") - 1
+	other := alphabet[strings.IndexByte(alphabet, file[at])+1]
+	for name, altered := range map[string]string{
+		"bits at the end":   file[:at] + string(other) + file[at+1:],
+		"another's line":    strings.Replace(file, "\nend\n", "\n| \u2014 other AAAAAAA=\nend\n", 1),
+		"the same line":     file[:at+2] + file[strings.LastIndex(file, "\n| "):],
+		"spaces in the row": strings.Replace(file, "row {", "row  {", 1),
+	} {
+		if altered == file {
+			t.Fatalf("%s: nothing is altered", name)
+		}
+		if _, err := Verify([]byte(altered), verifier); err == nil {
+			t.Errorf("%s: nobody minds", name)
 		}
 	}
 }
