@@ -54,6 +54,7 @@ func reported(t testing.TB) *bench {
 	b.refuses(Refused, AckFinding{ID: b.fixedFinding(), Until: b.clock().Add(day)}, Options{Reason: "x"})
 	b.pass(day)
 	b.audit()
+	b.noteAt(b.clock(), "replay", attackerPrefix, threat.Low, "noted")
 	b.pass(time.Minute)
 	return b
 }
@@ -120,7 +121,7 @@ func TestAReportOfAPastDateStaysWhatItWas(t *testing.T) {
 	b.apply(RemoveUser{Name: "bob"}, Options{Reason: "x"})
 	b.add("carol")
 	b.used("carol", dayOf(b.clock()), usage.Totals{Up: 5})
-	b.noteAt(b.clock(), "probe_scan", attackerPrefix, threat.High, "blocked for 1h")
+	b.noteAt(b.clock(), "replay", attackerPrefix, threat.High, "blocked for 1h")
 	open := b.incidents(IncidentOpen)
 	b.apply(MoveIncident{ID: open[0].ID, To: IncidentResolved}, Options{})
 	for _, f := range b.audit().Findings {

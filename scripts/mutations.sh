@@ -449,7 +449,7 @@ mutate "reports, rows after the period" control/reportfacts.go 'if at > until {'
 mutate "reports, audits after the period" control/reportfacts.go 'if run.Started.Add(run.Took).After(l.until) {' 'if false {' ./control
 mutate "reports, incidents after the period" control/reportfacts.go 'err == nil && !m.At.After(l.until) {' 'err == nil {' ./control
 mutate "reports, users removed after the period" control/reportfacts.go 'if !u.Removed.After(l.until) {' 'if true {' ./control
-mutate "reports, usage that is not kept" control/reportfacts.go 'if dayOf(d) < kept {' 'if false {' ./control
+mutate "reports, usage that is not kept" control/reportfacts.go 'if dayOf(d) < kept {' 'if dayOf(d) < kept && false {' ./control
 mutate "reports, hash of what an audit left" control/auditrecord.go 'Value: report.Digest(record)}' 'Value: report.Digest(score)}' ./control
 mutate "reports, modes of the file" control/declare.go 'declareModes{fileModes(f.Policy.Document)}' 'declareModes{nil}' ./control
 mutate "reports, broken glass" control/reportmodes.go 'if s.glass != nil && at.Before(s.glassUntil)' 'if false && at.Before(s.glassUntil)' ./control

@@ -109,6 +109,16 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		}, []byte("sealed:text"), control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("text"), Context: []byte("ctx\x00\xff")}},
 		{"seal nothing", func() (any, error) { return c.Seal(ctx, "", "", nil, strings.NewReader("")) }, []byte("sealed:"), control.SealRequest{Plaintext: []byte{}, Context: []byte{}}},
 		{"open", func() (any, error) { return c.Open(ctx, []byte("ctx"), strings.NewReader("sealed:text")) }, []byte("text"), control.OpenRequest{Sealed: []byte("sealed:text"), Context: []byte("ctx")}},
+		{"report", func() (any, error) {
+			var b bytes.Buffer
+			err := c.Report(ctx, "usage", ReportBody{Format: "csv"}, false, &b)
+			return b.String(), err
+		}, "# Report\n", control.ReportQuery{Kind: "usage", Format: "csv"}},
+		{"sealed report", func() (any, error) {
+			var b bytes.Buffer
+			err := c.Report(ctx, "compliance", ReportBody{Profile: "host", Until: time.Unix(9, 0).UTC()}, true, &b)
+			return b.String(), err
+		}, "# Sealed report\n", control.ReportQuery{Kind: "compliance", Profile: "host", Until: time.Unix(9, 0).UTC()}},
 		{"export", func() (any, error) { var b bytes.Buffer; err := c.AuditExport(ctx, &b); return b.String(), err }, "row 1\nrow 2\n", "export"},
 		{"backup", func() (any, error) {
 			var b bytes.Buffer
