@@ -56,6 +56,7 @@ type Result struct {
 	Policy    *PolicyInfo    `json:"policy,omitempty"`
 	Finding   *FindingInfo   `json:"finding,omitempty"`
 	Incident  *IncidentInfo  `json:"incident,omitempty"`
+	Leak      *LeakInfo      `json:"leak,omitempty"`
 	Ended     int            `json:"ended,omitempty"` // live sessions
 	Token     *TokenInfo     `json:"token,omitempty"`
 	Secret    string         `json:"secret,omitempty" doc:"a credential that was made, shown once"`

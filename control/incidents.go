@@ -43,6 +43,7 @@ type IncidentInfo struct {
 	Subject  string          `json:"subject" doc:"a prefix, key and its ID, an actor, or many addresses"`
 	Key      string          `json:"key,omitempty"`
 	User     string          `json:"user,omitempty"`
+	Lineage  []Lineage       `json:"lineage,omitempty" doc:"where the user has this secret from: splits of leaked ones, step by step"`
 	Severity threat.Severity `json:"severity" enum:"low,medium,high" doc:"high: a person has to decide"`
 	State    string          `json:"state" enum:"open,acknowledged,contained,resolved,false-positive"`
 	Opened   time.Time       `json:"opened"`
@@ -210,9 +211,16 @@ func (p *Plane) NoteIncidents(ctx context.Context, notes []threat.Note) error {
 			if err != nil {
 				return err
 			}
-			if worse {
-				news = append(news, incidentInfo(n))
+			if !worse {
+				continue
 			}
+			info := incidentInfo(n)
+			if n.Key != "" {
+				if info.Lineage, err = lineageNamed(tx, n.User); err != nil {
+					return err
+				}
+			}
+			news = append(news, info)
 		}
 		return nil
 	})
@@ -241,6 +249,9 @@ func putNote(tx *store.Tx, note threat.Note) (store.Incident, bool, error) {
 	fresh := err != nil
 	if fresh {
 		n = store.Incident{ID: newID("i"), Detector: note.Detector, Subject: note.Subject, Key: note.Key, User: note.User, State: IncidentOpen, Opened: note.First}
+		if err := sayLineage(tx, &n); err != nil {
+			return n, false, err
+		}
 	}
 	was, _ := threat.ParseSeverity(n.Severity)
 	n.Severity = max(was, note.Severity).String()
@@ -254,6 +265,18 @@ func putNote(tx *store.Tx, note threat.Note) (store.Incident, bool, error) {
 	n.Count += int64(note.Count)
 	n.Last, n.Evidence, n.Action = note.Last, note.Evidence, note.Action
 	return n, fresh || note.Severity > was, tx.PutIncident(&n)
+}
+
+// sayLineage begins the timeline of an incident about a secret with where that comes from.
+func sayLineage(tx *store.Tx, n *store.Incident) error {
+	if n.Key == "" {
+		return nil
+	}
+	steps, err := lineageNamed(tx, n.User)
+	if text := LineageText(steps); text != "" {
+		n.Moments = append(n.Moments, store.Moment{At: n.Opened, By: ThreatActor.Name, What: text})
+	}
+	return err
 }
 
 // Incidents returns incidents, the newest first, and the After of the next page, 0 at
@@ -291,6 +314,11 @@ func (p *Plane) Incident(ctx context.Context, id string) (info IncidentInfo, err
 			return err
 		}
 		info = incidentInfo(row)
+		if row.Key != "" {
+			if info.Lineage, err = lineageNamed(tx, row.User); err != nil {
+				return err
+			}
+		}
 		similar, err := tx.Incidents(store.IncidentFilter{Detector: row.Detector, Subject: row.Subject, Limit: mostSimilar + 1})
 		for _, other := range similar {
 			if other.ID != id && len(info.Similar) < mostSimilar {

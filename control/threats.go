@@ -33,11 +33,12 @@ func (p *Plane) ThreatStatus(context.Context) (threat.Standing, error) {
 }
 
 // ThreatFindings are the last findings, the newest first, at most so many.
-func (p *Plane) ThreatFindings(_ context.Context, most int) ([]threat.Finding, error) {
+func (p *Plane) ThreatFindings(ctx context.Context, most int) ([]threat.Finding, error) {
 	if p.parts.Threat == nil {
 		return nil, nobodyWatches
 	}
-	return p.parts.Threat.Findings(limitOf(most)), nil
+	found := p.parts.Threat.Findings(limitOf(most))
+	return found, p.withLineage(ctx, found)
 }
 
 var nobodyWatches = &Error{Kind: Unavailable, Text: "nobody watches for attacks in this process"}

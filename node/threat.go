@@ -111,6 +111,9 @@ func (n *Node) tellIncident(ctx context.Context, i control.IncidentInfo) {
 		Title: i.Detector + ": " + subject, Detail: fmt.Sprintf("%d findings; %s", i.Count, i.Action), Fix: "mtguard incident show " + i.ID,
 		Since: i.Opened, Until: i.Closed,
 	}
+	if text := control.LineageText(i.Lineage); text != "" {
+		m.Detail += "; " + text
+	}
 	if err := n.alerts.Notify(ctx, m); err != nil {
 		n.log.Error("nobody is told of an incident", "incident", i.ID, "error", err)
 	}

@@ -456,4 +456,13 @@ mutate "reports, broken glass" control/reportmodes.go 'if s.glass != nil && at.B
 mutate "reports, row of a sealed one" control/reports.go 'if _, err = tx.Audit(e); err != nil {' 'if false {' ./control
 mutate "reports, periods to come" control/report/report.go 'case until.After(now):' 'case false:' ./control
 mutate "reports, exit code of an altered one" cmd/mtguard/report.go 'if err == nil && refused != nil {' 'if err == nil && false {' ./cmd/mtguard
+mutate "leaks, the leaked secret is withdrawn" control/leaks.go 'if err := x.withdraw(&row, before, overlap); err != nil {' 'if err := x.withdraw(&row, nil, overlap); err != nil {' ./control
+mutate "leaks, a leaked secret ends as tripwire" security/keys/generations.go 'case x.Reason == Leaked && (due(x.RetireBy, now) || x.unused(active, now, s.Idle)):' 'case false:' ./security/keys ./control
+mutate "leaks, names that are taken" control/leaks.go 'if err == nil && name != row.Name {' 'if false {' ./control
+mutate "leaks, incidents of others" control/leaks.go 'case !about:' 'case !about && false:' ./control
+mutate "leaks, incident stays open" control/leaks.go 'n.State = IncidentContained' '' ./control
+mutate "leaks, lineage of an incident" control/incidents.go 'if info.Lineage, err = lineageNamed(tx, row.User); err != nil {' 'if info.Lineage, err = nil, nil; err != nil {' ./control
+mutate "leaks, lineage of findings" control/lineage.go 'f.Lineage = text' '_ = text' ./control
+mutate "leaks, chain of lineage" control/lineage.go 'userID = s.FromID' '_ = userID' ./control
+mutate "leaks, bound of splits" control/store/split.go 'if err := tx.roomForSplit(); err != nil {' 'if err := error(nil); err != nil {' ./control/store/sqlite
 exit $lived

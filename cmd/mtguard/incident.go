@@ -114,7 +114,11 @@ func (c *call) showIncident(n control.IncidentInfo) error {
 	if err := table(out, incidentHeader, c.incidentRows([]control.IncidentInfo{n})); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s\n\n", clean(n.Evidence))
+	fmt.Fprintf(out, "\n%s\n", clean(n.Evidence))
+	if text := control.LineageText(n.Lineage); text != "" {
+		fmt.Fprintf(out, "%s\n", clean(text))
+	}
+	fmt.Fprintln(out)
 	var rows [][]string
 	for _, m := range slices.Backward(n.Timeline) {
 		rows = append(rows, []string{m.At.UTC().Format(time.DateTime), m.By, m.What})

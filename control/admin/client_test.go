@@ -76,6 +76,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		}, testLimits, control.LimitQuery{Addr: "203.0.113.7", User: "n"}},
 		{"threat", func() (any, error) { return c.Threat(ctx) }, testThreat, "threat"},
 		{"threat findings", func() (any, error) { return c.ThreatFindings(ctx, 9) }, testFindings, 9},
+		{"leak", func() (any, error) { return c.Leak(ctx, "anna") }, testLeakReport, "anna"},
 		{"incident", func() (any, error) { return c.Incident(ctx, "i1") }, testIncident, "i1"},
 		{"stats", func() (any, error) { return c.Stats(ctx, "relay_*") }, testStats, asksStats("relay_*")},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
@@ -131,6 +132,10 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, r.want) || !reflect.DeepEqual(plane.last(), r.asks) {
 			t.Errorf("%s: %#v, %v, asked %#v", r.name, got, err, plane.last())
 		}
+	}
+	leaks, after, err := c.Leaks(ctx, control.LeakFilter{After: 9, Limit: 3})
+	if err != nil || after != 7 || len(leaks) != 1 || plane.last() != (control.LeakFilter{After: 9, Limit: 3}) {
+		t.Errorf("leaks: %v %d %v", leaks, after, err)
 	}
 	incidents, after, err := c.Incidents(ctx, control.IncidentFilter{State: "open", After: 9, Limit: 3})
 	if err != nil || after != 7 || len(incidents) != 1 || plane.last() != (control.IncidentFilter{State: "open", After: 9, Limit: 3}) {
@@ -197,6 +202,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		}, control.AddRule{Match: "203.0.113.*", From: expires, Until: expires, Schedule: "mon-fri 08:00-18:00", Pinned: true}},
 		{"remove rule", func(o ChangeOptions) (control.Result, error) { return c.RemoveRule(ctx, "r1", o) }, control.RemoveRule{ID: "r1"}},
 		{"confirm rule", func(o ChangeOptions) (control.Result, error) { return c.ConfirmRule(ctx, "r1", o) }, control.ConfirmRule{ID: "r1"}},
+		{"split", func(o ChangeOptions) (control.Result, error) {
+			return c.SplitLeak(ctx, "family", SplitBody{Count: 3, Now: true}, o)
+		}, control.SplitLeak{User: "family", Count: 3, Now: true}},
 		{"incident", func(o ChangeOptions) (control.Result, error) {
 			return c.MoveIncident(ctx, "i1", control.IncidentContained, IncidentBody{For: new(hour)}, o)
 		}, control.MoveIncident{ID: "i1", To: "contained", For: hour}},

@@ -116,6 +116,22 @@ func (p *fakePlane) Schedule(context.Context) (control.Schedule, error) {
 	return testSchedule, p.ask(control.Actor{}, "schedule")
 }
 
+func (p *fakePlane) Leaks(_ context.Context, f control.LeakFilter) ([]control.LeakInfo, int64, error) {
+	return []control.LeakInfo{testLeak}, 7, p.ask(control.Actor{}, f)
+}
+
+func (p *fakePlane) Leak(_ context.Context, name string) (control.LeakReport, error) {
+	return testLeakReport, p.ask(control.Actor{}, name)
+}
+
+var (
+	testLeak       = control.LeakInfo{ID: "l1", Seq: 7, User: "family", Key: "a69e7b2f47a107eb", Holders: []control.HolderInfo{{User: "anna", Key: "b69e7b2f47a107eb"}}}
+	testLeakReport = control.LeakReport{
+		User: "anna", Lineage: []control.Lineage{{User: "anna", From: "family", FromKey: "a69e7b2f47a107eb", Split: "l1"}},
+		Splits: []control.LeakInfo{testLeak}, Incidents: []control.IncidentInfo{testIncident},
+	}
+)
+
 func (p *fakePlane) Rules(_ context.Context, f control.RuleFilter) ([]control.RuleInfo, string, error) {
 	return []control.RuleInfo{p.rule}, p.next, p.ask(control.Actor{}, f)
 }

@@ -22,6 +22,8 @@ type Plane interface {
 	Key(ctx context.Context, id string) (control.KeyInfo, error)
 	History(ctx context.Context, f control.HistoryFilter) ([]control.KeyEvent, error)
 	Schedule(ctx context.Context) (control.Schedule, error)
+	Leaks(ctx context.Context, f control.LeakFilter) (items []control.LeakInfo, next int64, err error)
+	Leak(ctx context.Context, name string) (control.LeakReport, error)
 
 	Rules(ctx context.Context, f control.RuleFilter) (items []control.RuleInfo, next string, err error)
 	Rule(ctx context.Context, id string) (control.RuleInfo, error)

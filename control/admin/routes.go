@@ -39,6 +39,9 @@ var routes = []route{
 	{http.MethodPut, "/users/{name}/page", operates, "open-page", "Give a user a page of its own", typed((*server).openPage)},
 	{http.MethodPost, "/users/{name}/page", operates, "renew-page", "Move a user's page to a new address", typed((*server).renewPage)},
 	{http.MethodDelete, "/users/{name}/page", operates, "close-page", "Take a user's page away", typed((*server).closePage)},
+	{http.MethodPost, "/users/{name}/split", operates, "split-leak", "Give each holder of a user's leaked secret one of his own; the answer holds their links", typed((*server).splitLeak)},
+	{http.MethodGet, "/users/{name}/leaks", reads, "get-leak", "Where a user's secrets come from, and what leaked of them", typed((*server).getLeak)},
+	{http.MethodGet, "/leaks", reads, "list-leaks", "List splits of leaked secrets, the newest first", typed((*server).listLeaks)},
 	{http.MethodPost, "/links", operates, "reveal-all-links", "Hand out everybody's links; audited", typed((*server).revealAllLinks)},
 
 	{http.MethodPost, "/qr", reads, "draw-qr", "Draw a text as a QR code; keeps nothing of it", typed((*server).drawQR)},

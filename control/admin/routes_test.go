@@ -32,6 +32,10 @@ var samples = []struct {
 	{"open-page", access.Admin, "/users/nadia/page", "", control.OpenPage{User: "nadia"}},
 	{"renew-page", access.Admin, "/users/nadia/page", "", control.RenewPage{User: "nadia"}},
 	{"close-page", access.Admin, "/users/nadia/page", "", control.ClosePage{User: "nadia"}},
+	{"split-leak", access.Admin, "/users/family/split", `{"holders":["anna","ben"],"overlap":"1h","incident":"i1"}`,
+		control.SplitLeak{User: "family", Holders: []string{"anna", "ben"}, Overlap: new(hour), Incident: "i1"}},
+	{"get-leak", access.ReadOnly, "/users/anna/leaks", "", "anna"},
+	{"list-leaks", access.ReadOnly, "/leaks?limit=3&cursor=9", "", control.LeakFilter{After: 9, Limit: 3}},
 	{"reveal-all-links", access.Admin, "/links", "", control.RevealLinks{}},
 	{"draw-qr", access.ReadOnly, "/qr", `{"text":"tg://proxy?server=a.example"}`, nil},
 	{"list-keys", access.ReadOnly, "/keys?user=nadia&state=active&purpose=user", "", control.KeyFilter{User: "nadia", State: "active", Purpose: "user", Limit: 50}},
@@ -196,7 +200,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 46 {
+	if changes != 47 {
 		t.Errorf("%d operations change something", changes)
 	}
 }

@@ -44,6 +44,8 @@ type Finding struct {
 	Addr netip.Addr `json:"addr,omitzero"`
 	Key  string     `json:"key,omitempty"`
 	User string     `json:"user,omitempty"`
+	// Lineage says where a secret comes from that was split from a leaked one. Detectors leave it to whoever shows the finding.
+	Lineage string `json:"lineage,omitempty" doc:"where a secret comes from that was split from a leaked one"`
 	// Points are what it adds to the score of what it is about: see the ladder.
 	Points float64 `json:"points"`
 	// Evidence says in words and numbers what was seen. It holds nothing from the wire.

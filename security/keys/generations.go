@@ -17,6 +17,9 @@ var (
 	ErrKnown    = errors.New("the secret was in use before")
 )
 
+// Leaked is the Reason of a retiring key that somebody else may have. When its time is over it is revoked, and so can be watched.
+const Leaked = "leaked"
+
 // MaxRetiring is how many keys of one user may be accepted beside the active one. Each is one more that opens every hello, and one more link
 // to lose.
 const MaxRetiring = 2
@@ -141,6 +144,31 @@ func (g Generations) Retire(id ID, now time.Time) (Generations, error) {
 	return g, nil
 }
 
+// Withdraw ends the time of every key, with nobody in their place: what is accepted retires by now+overlap at the latest, as Leaked, and what is
+// pending is retired at once, for nobody has it. It fails with ErrRetiring when too many would retire, and when overlap is not above 0.
+func (g Generations) Withdraw(now time.Time, overlap time.Duration) (Generations, error) {
+	if overlap <= 0 {
+		return nil, errors.New("an overlap of nothing: revoke the secrets")
+	}
+	if g.index(Active) >= 0 && g.count(Retiring) >= MaxRetiring {
+		return nil, ErrRetiring
+	}
+	g = slices.Clone(g)
+	for i := range g {
+		switch x := &g[i]; x.State {
+		case Pending:
+			g.end(i, Retired, Leaked, now)
+		case Active, Retiring:
+			by := now.Add(overlap)
+			if x.State == Active || x.RetireBy.IsZero() || by.Before(x.RetireBy) {
+				x.RetireBy = by
+			}
+			x.State, x.Reason = Retiring, Leaked
+		}
+	}
+	return g, nil
+}
+
 func (g Generations) end(i int, state State, reason string, now time.Time) {
 	if g[i].Ended.IsZero() {
 		g[i].Ended = now
@@ -185,6 +213,8 @@ func (g Generations) Sweep(now time.Time, s Sweep) (Generations, []Transition) {
 	for i := range next {
 		switch x := &next[i]; {
 		case x.State != Retiring:
+		case x.Reason == Leaked && (due(x.RetireBy, now) || x.unused(active, now, s.Idle)):
+			next.end(i, Revoked, Leaked, now)
 		case due(x.RetireBy, now):
 			next.end(i, Retired, "overlap ended", now)
 		case x.unused(active, now, s.Idle):

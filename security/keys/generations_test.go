@@ -230,3 +230,47 @@ func TestARetriedRotationIsNone(t *testing.T) {
 		t.Errorf("pending: %v, %v", states(again), err)
 	}
 }
+
+// TestWithdrawnKeysAreRevokedAtTheirEnd: a leaked secret has no successor, and is watched afterwards.
+func TestWithdrawnKeysAreRevokedAtTheirEnd(t *testing.T) {
+	now := start.Add(3 * day)
+	g := rotated(t, 2, 14*day)
+	g, err := g.Rotate(Generation{ID: "p", NotBefore: now.Add(day)}, now, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := slices.Clone(g)
+	w, err := g.Withdraw(now, 2*day)
+	if err != nil || !slices.Equal(states(w), []State{Retiring, Retiring, Retired}) || !reflect.DeepEqual(g, before) {
+		t.Fatalf("%v, %v", states(w), err)
+	}
+	end := now.Add(2 * day)
+	if w[0].RetireBy != end || w[1].RetireBy != end || w[0].Reason != Leaked || w.Next() != end {
+		t.Errorf("%+v, next %v", w, w.Next())
+	}
+	if _, done := w.Sweep(end.Add(-1), Sweep{Idle: time.Hour}); done != nil {
+		t.Errorf("before its end: %v", done)
+	}
+	ended, done := w.Sweep(end, Sweep{})
+	if want := []Transition{{"a", Retiring, Revoked, Leaked}, {"b", Retiring, Revoked, Leaked}}; !slices.Equal(done, want) || ended[1].Ended != end {
+		t.Errorf("at its end: %v", done)
+	}
+	if soon, err := rotated(t, 2, day).Withdraw(start.Add(day), 90*day); err != nil || soon[0].RetireBy != start.Add(2*day) {
+		t.Errorf("who retired before retires no later: %+v, %v", soon, err)
+	}
+	if _, err := rotated(t, 3, 14*day).Withdraw(now, day); !errors.Is(err, ErrRetiring) {
+		t.Errorf("three that work: %v", err)
+	}
+	if _, err := g.Withdraw(now, 0); err == nil {
+		t.Error("without an overlap it works")
+	}
+	// With a new one beside it, a leaked secret that nobody uses ends early, and is revoked then too.
+	again, err := w.Rotate(Generation{ID: "n"}, now, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again[3].FirstUsed = now
+	if early, done := again.Sweep(now.Add(time.Hour), Sweep{Idle: time.Hour}); len(done) != 2 || early[0].State != Revoked || early[1].State != Revoked {
+		t.Errorf("early: %v", done)
+	}
+}

@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		{"lists", listTests},
 		{"forgetting", forgettingTests},
 		{"incidents", incidentTests},
+		{"splits", splitTests},
 		{"policies", policyTests},
 		{"settings", settingTests},
 		{"once", onceTests},
