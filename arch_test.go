@@ -26,6 +26,7 @@ security/aead security/access telemetry/event telemetry/stats security/ratelimit
 security/token control/admin/web control/passkey/softkey
 control/passkey
 security/aead security/access telemetry/event telemetry/stats telemetry/history security/ratelimit security/replay security/auditlog mtproto config examples
+security/aead security/access telemetry/event telemetry/live telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
 security/usage control/advisory
 security/keys security/vault mtproto/frame mtproto/obfs2 mtproto/faketls config/statedir
 security/policy

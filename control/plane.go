@@ -42,6 +42,7 @@ import (
 	"mtguard/security/keys"
 	"mtguard/security/policy"
 	"mtguard/security/vault"
+	"mtguard/telemetry/live"
 )
 
 // Parts is what a Plane is made of. All but PageURL and Now are required.
@@ -80,6 +81,8 @@ type Parts struct {
 	Alerts Alerts
 	// Incident is told of incidents that begin, that become worse and that somebody moved, once that is in the store; nil: nobody is.
 	Incident func(context.Context, IncidentInfo)
+	// Events is where viewers of what happens look; nil: there is nothing to see.
+	Events *live.Hub
 	// Around is what audits see that only the node knows; what is nil there is unknown.
 	Around Around
 	// AuditAfter is how long after its start the node audits itself at the earliest; 0

@@ -47,7 +47,6 @@ func terminal(w io.Writer) bool {
 // its findings; everything else is at debug level and in the metrics, since
 // strangers who mean it would fill any disk.
 func (n *Node) writeLog(events *event.Subscription) {
-	hide := hider(n.File().Log.Address)
 	tripped := make(map[string]time.Time) // by key; revoking is an operator's act, so these are few
 	for e := range events.C() {
 		level := slog.LevelDebug
@@ -61,7 +60,7 @@ func (n *Node) writeLog(events *event.Subscription) {
 		if !n.log.Enabled(context.Background(), level) {
 			continue
 		}
-		n.log.LogAttrs(context.Background(), level, e.Kind.String(), attributes(&e, hide)...)
+		n.log.LogAttrs(context.Background(), level, e.Kind.String(), attributes(&e, n.hide)...)
 	}
 }
 

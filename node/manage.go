@@ -45,6 +45,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		Alerts:    n.alerts,
 		Numbers:   numbers{n},
 		Incident:  n.tellIncident,
+		Events:    n.events,
 		Around:    n.around(),
 
 		AuditAfter: n.options.AuditAfter,

@@ -38,6 +38,7 @@ import (
 	"mtguard/proxy/relay"
 	"mtguard/security/policy"
 	"mtguard/telemetry/event"
+	"mtguard/telemetry/live"
 	"mtguard/telemetry/stats"
 )
 
@@ -87,7 +88,9 @@ type Node struct {
 	load24     loadWatch
 	suspects   *guard.Suspects
 	threat     *threat.Engine
-	usedBefore map[string]time.Time // secrets, at the start; read only
+	events     *live.Hub
+	hide       func(netip.Addr) string // as log.address says
+	usedBefore map[string]time.Time    // secrets, at the start; read only
 
 	listeners []net.Listener
 	metrics   net.Listener  // nil when off
@@ -115,7 +118,7 @@ func New(o Options) (*Node, error) {
 	if note := n.dir.Note(); note != "" {
 		n.log.Info(note)
 	}
-	n.file = file
+	n.file, n.hide, n.events = file, hider(file.Log.Address), live.NewHub(live.Options{})
 	if n.state, err = openState(context.Background(), n.dir, file.State.MasterKeyFile, n.log); err != nil {
 		return nil, err
 	}
@@ -270,6 +273,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.plane.RunAudits(background) })
 	n.record(background, &work)
 	n.guardThreats(background, &work)
+	n.feed(background, &work)
 	n.serveManagement(background, &work)
 	n.serveDashboard(background, &work)
 	n.servePages(background, &work)

@@ -101,6 +101,7 @@ func (r responder) Respond(ctx context.Context, response threat.Response) (spare
 
 // tellIncident tells the receivers of alerts. Addresses are cut as in the log, and evidence, which may name some, is left to incident show.
 func (n *Node) tellIncident(ctx context.Context, i control.IncidentInfo) {
+	n.publishIncident(i)
 	subject := i.Subject
 	if prefix, err := netip.ParsePrefix(subject); err == nil && n.File().Log.Address != "full" {
 		subject = hider("")(prefix.Addr())

@@ -23,6 +23,7 @@ import (
 	"mtguard/control/threat"
 	"mtguard/security/access"
 	"mtguard/telemetry/stats"
+	"mtguard/telemetry/live"
 )
 
 // fakePlane answers what it was given and remembers what it was asked.
@@ -42,6 +43,7 @@ type fakePlane struct {
 	rows   []control.AuditRow
 
 	revisions []control.PolicyInfo
+	hub       *live.Hub
 
 	written []byte                    // by backups and exports, before err
 	during  func(ctx context.Context) // while a change is made
@@ -287,6 +289,18 @@ var (
 	}
 	testExceptions = []control.ExceptionInfo{{ID: "e1", Controls: []string{"rate.accept"}, User: "nadia", Hits: 3}}
 )
+
+// Events is a view of nothing that ends at once, unless the test has a hub.
+func (p *fakePlane) Events(_ context.Context, by control.Actor, q live.Query) (*live.View, error) {
+	if err := p.ask(by, q); err != nil {
+		return nil, err
+	}
+	if p.hub != nil {
+		return p.hub.View(q)
+	}
+	q.Past = true
+	return live.NewHub(live.Options{}).View(q)
+}
 
 func (p *fakePlane) Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error) {
 	if p.during != nil {

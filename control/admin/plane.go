@@ -9,6 +9,7 @@ import (
 	"mtguard/control/alert"
 	"mtguard/control/threat"
 	"mtguard/telemetry/stats"
+	"mtguard/telemetry/live"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
@@ -53,6 +54,8 @@ type Plane interface {
 	CheckCrypto(ctx context.Context, by control.Actor) (*advisory.Outcome, error)
 	Alerts(ctx context.Context) (alert.Report, error)
 	TestAlerts(ctx context.Context, by control.Actor, receiver string) ([]alert.Answer, error)
+
+	Events(ctx context.Context, by control.Actor, q live.Query) (*live.View, error)
 
 	Seal(ctx context.Context, by control.Actor, r control.SealRequest) ([]byte, error)
 	Open(ctx context.Context, by control.Actor, r control.OpenRequest) ([]byte, error)

@@ -112,6 +112,8 @@ var routes = []route{
 	{http.MethodPost, "/alerts/silences", operates, "silence-alerts", "Begin a maintenance window", typed((*server).silenceAlerts)},
 	{http.MethodDelete, "/alerts/silences/{id}", operates, "end-silence", "End a maintenance window", typed((*server).endSilence)},
 
+	{http.MethodGet, "/events", reads, "watch-events", "What happens, as it happens; rows of the audit log take the level admin", plain((*server).watchEvents, describeEvents)},
+
 	{http.MethodPost, "/seal", operates, "seal", "Seal a blob", plain((*server).seal, describeSeal)},
 	{http.MethodPost, "/open", operates, "open", "Open a sealed blob", plain((*server).open, describeOpen)},
 	{http.MethodPost, "/backups", owns, "create-backup", "A sealed copy of the store", typed((*server).createBackup, describeBackup)},

@@ -11,6 +11,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/security/access"
+	"mtguard/telemetry/live"
 )
 
 // samples is one good request of every operation, with the level it takes and what
@@ -96,6 +97,7 @@ var samples = []struct {
 	{"test-alerts", access.Admin, "/alerts/test?receiver=oncall", "", asksTest("oncall")},
 	{"silence-alerts", access.Admin, "/alerts/silences", `{"code":"disk.full","for":"1h"}`, control.SilenceAlerts{Code: "disk.full", For: hour}},
 	{"end-silence", access.Admin, "/alerts/silences/s-1", "", control.EndSilence{ID: "s-1"}},
+	{"watch-events", access.ReadOnly, "/events?kind=block,key&since=2027-01-02T03:04:05Z&follow=false", "", live.Query{Kinds: []live.Kind{live.Block, live.Key}, Since: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC), Past: true}},
 	{"seal", access.Admin, "/seal?key=a6&suite=aes-256-gcm", "x", control.SealRequest{Key: "a6", Suite: "aes-256-gcm", Plaintext: []byte("x"), Context: []byte{}}},
 	{"open", access.Admin, "/open", "x", control.OpenRequest{Sealed: []byte("x"), Context: []byte{}}},
 	{"create-backup", access.Superuser, "/backups", `{"recipients":["age1x"]}`, control.BackupTarget{Recipients: []string{"age1x"}}},

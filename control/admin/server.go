@@ -28,6 +28,8 @@ type server struct {
 	slow    time.Duration    // the longest that JSON may take to arrive
 	slowest time.Duration    // the longest that a blob may
 	stalled time.Duration    // the longest that a reader may take none of an answer
+
+	heartbeat, eventPace, eventPatience time.Duration // of streams
 }
 
 // maxBlobs is how many blobs may be in memory at once, each of them twice.
@@ -55,6 +57,7 @@ func newServer(p Plane, log *slog.Logger) *server {
 	s := &server{
 		plane: p, log: log, mux: http.NewServeMux(), served: make(map[string]route),
 		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second, slowest: 5 * time.Minute, stalled: 30 * time.Second,
+		heartbeat: heartbeat, eventPace: eventPace, eventPatience: eventPatience,
 	}
 	config := huma.DefaultConfig("mtguard", "1")
 	config.Info.Description = "Management of a node. A Unix socket serves it; who asks is known by the socket."

@@ -42,7 +42,31 @@ func (tx *Tx) Audit(e auditlog.Entry) (int64, error) {
 	tx.auditTop = place
 	tx.next()
 	tx.audit, tx.auditGrown = &next, true
+	if e.Seq = next.Rows(); tx.store.onAudit.Load() != nil {
+		tx.audited = append(tx.audited, e)
+	}
 	return next.Rows(), nil
+}
+
+// OnAudit calls fn with every row of the audit log from now on, once the row is
+// durable and in the order of the rows. fn holds up the next Update: it has to return
+// at once, and must not use the store. It takes the place of the fn before; nil is
+// none.
+func (s *Store) OnAudit(fn func(auditlog.Entry)) {
+	if fn == nil {
+		s.onAudit.Store(nil)
+		return
+	}
+	s.onAudit.Store(&fn)
+}
+
+// tellAudit tells of the rows that the transaction has made durable.
+func (tx *Tx) tellAudit() {
+	if fn := tx.store.onAudit.Load(); fn != nil {
+		for _, e := range tx.audited {
+			(*fn)(e)
+		}
+	}
 }
 
 // AuditState is the state of the audit log, with the rows of this transaction. It is

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+
+	"mtguard/security/auditlog"
 )
 
 // Revision numbers the states of a store, from 0 for an empty one.
@@ -18,6 +20,7 @@ type Store struct {
 	writer, reader *pool
 	sealer         atomic.Pointer[Sealer]
 	auditFault     atomic.Pointer[error]
+	onAudit        atomic.Pointer[func(auditlog.Entry)]
 	running        sync.WaitGroup // transactions and snapshots
 
 	mu       sync.Mutex

@@ -29,6 +29,7 @@ type Tx struct {
 	audit      *auditlog.State // nil until it is asked for
 	auditTop   int64           // the last row's place, once the log has grown
 	auditGrown bool
+	audited    []auditlog.Entry // this transaction's, if somebody wants to know
 	onceNow    int64
 
 	live map[*bounded]int64 // rows, once they were counted
@@ -57,6 +58,7 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (Revision, error
 	if !tx.changed {
 		return tx.before, nil
 	}
+	tx.tellAudit()
 	s.publish(tx.before + 1)
 	return tx.before + 1, nil
 }
