@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -207,54 +206,4 @@ func (n *Node) publishIncident(i control.IncidentInfo) {
 		i.Subject, i.Evidence, i.Action = n.scrub(i.Subject), n.scrub(i.Evidence), n.scrub(i.Action)
 		return i
 	})
-}
-
-// scrub hides the addresses in a text the way the log does.
-func (n *Node) scrub(text string) string { return scrub(text, n.hide) }
-
-// scrub writes every address and prefix in a text as hide does. A prefix that is no longer than what hide shows stays.
-func scrub(text string, hide func(netip.Addr) string) string {
-	var out strings.Builder
-	for len(text) > 0 {
-		end := strings.IndexFunc(text, func(r rune) bool { return !addressRune(r) })
-		if end < 0 {
-			end = len(text)
-		}
-		out.WriteString(hideWord(text[:end], hide))
-		text = text[end:]
-		next := strings.IndexFunc(text, addressRune)
-		if next < 0 {
-			next = len(text)
-		}
-		out.WriteString(text[:next])
-		text = text[next:]
-	}
-	return out.String()
-}
-
-func addressRune(r rune) bool {
-	return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F' || r == '.' || r == ':' || r == '/'
-}
-
-// hideWord hides a word that is an address, a prefix, or one of these with a port or punctuation.
-func hideWord(word string, hide func(netip.Addr) string) string {
-	bare := strings.Trim(word, ".:/")
-	if strings.HasPrefix(word, "::") {
-		bare = strings.TrimRight(word, "./")
-	}
-	if strings.HasSuffix(word, "::") {
-		bare = strings.TrimLeft(word, "./")
-	}
-	at := strings.Index(word, bare)
-	hidden := bare
-	if a, err := netip.ParseAddr(bare); err == nil {
-		hidden = hide(a.Unmap())
-	} else if p, err := netip.ParsePrefix(bare); err == nil {
-		if shown, err := netip.ParsePrefix(hide(p.Addr().Unmap())); err != nil || shown.Bits() < p.Bits() {
-			hidden = hide(p.Addr().Unmap())
-		}
-	} else if ap, err := netip.ParseAddrPort(bare); err == nil {
-		hidden = hide(ap.Addr().Unmap())
-	}
-	return word[:at] + hidden + word[at+len(bare):]
 }
