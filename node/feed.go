@@ -127,12 +127,12 @@ func newSampler(n *Node) *sampler { return &sampler{n: n, last: time.Now(), was:
 func (n *Node) read() reading {
 	c := &n.stats
 	r := reading{controls: make(map[string][2]uint64)}
-	// Connections that are open first: one that ends meanwhile is counted twice and not lost, and the next reading has it right.
-	r.accepted = uint64(max(c.Open.Load(), 0)) + c.Connections.All()
-	r.covered = uint64(max(c.CoverOpen.Load(), 0)) + c.Connections.Load(stats.OutcomeCovered) + c.Connections.Load(stats.OutcomeLimited)
+	flow := c.Flow()
+	r.accepted = flow.Accepted
+	r.covered = flow.Covered() + uint64(max(flow.In[stats.StateCovered]+flow.In[stats.StateSilent], 0))
 	_, r.served, _ = c.AllHandshakes()
 	n.sessions.Meter()
-	r.up, r.down = n.stats.Relayed()
+	r.up, r.down = c.Relayed()
 	c.EachControl(func(name string, d *stats.Control) {
 		var sums [2]uint64
 		for i, mode := range []stats.Mode{stats.ModeEnforce, stats.ModeMonitor} {
