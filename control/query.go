@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"mtguard/control/store"
+	"mtguard/control/threat"
 	"mtguard/security/keys"
+	"mtguard/security/policy"
 	"mtguard/security/usage"
 )
 
@@ -350,12 +352,24 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 		}
 		rotation = earlier(rotation, p.takesOver(u, metadata(u.keys)))
 	}
+	s.Enforcing, s.Monitoring = p.modes(now)
 	p.mu.Unlock()
 	s.NextRotation, s.Crypto, s.Audit = maybe(rotation), p.cryptoStatus(), p.auditBrief()
 	p.parts.Node(&s)
 	err := p.view(ctx, func(tx *store.Tx) error {
 		if state, err := tx.AuditState(); err == nil {
 			s.AuditRows = state.Rows()
+		}
+		open, err := tx.Incidents(store.IncidentFilter{Open: true, Limit: store.MaxIncidents})
+		if err != nil {
+			return err
+		}
+		gravest := threat.Severity(0)
+		for _, n := range open {
+			gravest = max(gravest, incidentInfo(n).Severity)
+		}
+		if s.Incidents = len(open); len(open) > 0 {
+			s.Gravest = gravest.String()
 		}
 		if text, err := tx.Setting(settingBackup); err == nil {
 			if at, err := time.Parse(time.RFC3339, string(text)); err == nil {
@@ -365,6 +379,22 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 		return nil
 	})
 	return s, explain(err)
+}
+
+// modes counts the controls that can be switched, by their mode. The caller holds mu.
+func (p *Plane) modes(now time.Time) (enforcing, monitoring int) {
+	for _, name := range policy.Controls() {
+		if policy.MemoryBound(name) {
+			continue
+		}
+		switch c := p.effective.Control(name); {
+		case c.Mode == policy.Monitor, c.Mode == policy.Enforce && now.Before(p.glass):
+			monitoring++
+		case c.Mode == policy.Enforce:
+			enforcing++
+		}
+	}
+	return enforcing, monitoring
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -146,6 +146,10 @@ type Status struct {
 	Glass        *time.Time     `json:"glass,omitempty" doc:"it is broken: until then nothing is enforced that can be switched"`
 	LastBackup   *time.Time     `json:"last_backup,omitempty"`
 	Audit        *AuditBrief    `json:"audit,omitempty" doc:"left out before the first one"`
+	Enforcing    int            `json:"enforcing" doc:"controls in mode enforce, also for a share; not those that bound memory"`
+	Monitoring   int            `json:"monitoring" doc:"controls in mode monitor"`
+	Incidents    int            `json:"incidents" doc:"that are not closed"`
+	Gravest      string         `json:"gravest,omitempty" doc:"severity of the gravest of them"`
 	MasterKey    string         `json:"master_key" doc:"where it came from, and its id"`
 	Crypto       CryptoStatus   `json:"crypto"`
 	ConfigError  string         `json:"config_error,omitempty" doc:"the last reload was refused"`

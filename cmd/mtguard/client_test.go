@@ -23,6 +23,7 @@ import (
 	"mtguard/control"
 	"mtguard/control/admin"
 	"mtguard/security/access"
+	"mtguard/telemetry/live"
 )
 
 // fakePlane answers what a test wants. Methods that no test needs are missing, and panic.
@@ -33,6 +34,8 @@ type fakePlane struct {
 	status  control.Status
 	refusal error
 	result  control.Result
+	hub     *live.Hub
+	found   []control.IncidentInfo
 
 	rules      []control.RuleInfo
 	lists      []control.ListInfo
@@ -93,6 +96,14 @@ func (p *fakePlane) Key(_ context.Context, id string) (control.KeyInfo, error) {
 }
 
 func (p *fakePlane) Status(context.Context) (control.Status, error) { return p.status, p.refusal }
+
+func (p *fakePlane) Events(_ context.Context, _ control.Actor, q live.Query) (*live.View, error) {
+	return p.hub.View(q)
+}
+
+func (p *fakePlane) Incidents(context.Context, control.IncidentFilter) ([]control.IncidentInfo, int64, error) {
+	return p.found, 0, p.refusal
+}
 
 func (p *fakePlane) done() int {
 	p.mu.Lock()

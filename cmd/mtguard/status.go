@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtguard/control"
+	"mtguard/control/threat"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -52,6 +53,8 @@ func (c *call) showStatus(s control.Status) error {
 		{"connections", fmt.Sprintf("%d open; %s since the start", s.Connections, plural(int(s.Sessions), "session"))},
 		{"keys", keyCounts(s)},
 		{"rotation", rotation},
+		{"controls", fmt.Sprintf("%d enforcing, %d monitoring", s.Enforcing, s.Monitoring)},
+		{"incidents", incidentText(s)},
 		{"audit log", fmt.Sprintf("%s, %d of them signed", plural(int(s.AuditRows), "row"), s.AuditSigned)},
 		{"audit", auditText(s)},
 		{"backup", orElse(when(s.LastBackup, s.Now), "none yet: mtguard backup create")},
@@ -62,7 +65,41 @@ func (c *call) showStatus(s control.Status) error {
 	for _, warning := range warnings(s) {
 		rows = append(rows, []string{"WARN", warning})
 	}
+	if _, err := fmt.Fprintf(c.app.stdout, "%s\n\n", cleanLines(statusBrief(s))); err != nil {
+		return err
+	}
 	return table(c.app.stdout, nil, rows)
+}
+
+// statusBrief is what most people want to know, in two lines.
+func statusBrief(s control.Status) string {
+	state, config := "serving", "config good"
+	if s.Draining {
+		state = "draining"
+	}
+	if s.ConfigError != "" {
+		config = "CONFIG REFUSED"
+	}
+	keys := "keys do not rotate by themselves"
+	if s.NextRotation != nil {
+		keys = "keys rotate next " + soon(s.NextRotation, s.Now)
+		if s.Schedule.Overlap > 0 {
+			keys += fmt.Sprintf(" with %v overlap", s.Schedule.Overlap)
+		}
+	}
+	audit := "no audit yet"
+	if s.Audit != nil {
+		audit = fmt.Sprintf("last audit %s, posture %d of 100", orElse(soon(s.Audit.Last, s.Now), "not of all yet"), s.Audit.Score)
+	}
+	return fmt.Sprintf("%s %s, %s · %s · %s\n%s enforcing, %d monitoring · %s · %s", state, plural(s.Serving, "user"), plural(int(s.Connections), "connection"),
+		keys, audit, plural(s.Enforcing, "control"), s.Monitoring, plural(s.Incidents, "incident"), config)
+}
+
+func incidentText(s control.Status) string {
+	if s.Incidents == 0 {
+		return "none open"
+	}
+	return fmt.Sprintf("%d open, the gravest %s: mtguard incident list", s.Incidents, s.Gravest)
 }
 
 func keyCounts(s control.Status) string {
@@ -105,6 +142,9 @@ func warnings(s control.Status) (list []string) {
 	}
 	if s.Audit != nil && s.Audit.High > 0 {
 		list = append(list, plural(s.Audit.High, "finding")+" of severity high or worse: mtguard audit list --severity high")
+	}
+	if s.Gravest == threat.High.String() {
+		list = append(list, "an incident of severity high is open: mtguard incident list")
 	}
 	return append(list, s.Crypto.Findings...)
 }
