@@ -124,8 +124,7 @@ func rowSource(e *auditlog.Entry, hash auditlog.Hash) report.Source {
 	if e.Outcome != auditlog.Done {
 		text += ", " + e.Outcome.String()
 	}
-	return report.Source{Of: report.OfRow, ID: strconv.FormatInt(e.Seq, 10), Hash: hash.String(), At: e.Time.UTC().Format(time.RFC3339Nano), Text: text,
-		Command: fmt.Sprintf("mtguard auditlog tail -n 1 --before %d", e.Seq+1)}
+	return report.Source{Of: report.OfRow, ID: strconv.FormatInt(e.Seq, 10), Hash: hash.String(), At: e.Time.UTC().Format(time.RFC3339Nano), Text: text}
 }
 
 // detailsOf are the details of an entry by their keys.
@@ -170,7 +169,7 @@ func (l *ledger) take(e *auditlog.Entry, source report.Source) {
 	case group == "incident":
 		id := strings.TrimPrefix(e.Object, "incident ")
 		l.moves[id] = moved{verb, source}
-		l.takeBlock(e, details, source, inside && verb == IncidentContained && details["revoked"] == "")
+		l.takeBlock(e, details, source, inside && verb == IncidentContained && details["rule"] != "")
 	case e.Action == filePolicy:
 		l.files = append(l.files, fileRow{e.Time, details, source})
 	case e.Action == BreakGlass{}.action(), e.Action == EndGlass{}.action():
@@ -314,7 +313,7 @@ func (l *ledger) readActivity(tx *store.Tx) error {
 		return err
 	}
 	l.facts.KeyEvents = counts
-	l.facts.KeyEventsOf = report.Source{Of: report.OfHistory, ID: fmt.Sprintf("%d-%d", first, last), Text: "the history of keys", Command: fmt.Sprintf("mtguard key history --before %d", last+1)}
+	l.facts.KeyEventsOf = report.Source{Of: report.OfHistory, ID: fmt.Sprintf("%d-%d", first, last), Text: "the history of keys"}
 	list, err := tx.Incidents(store.IncidentFilter{Limit: store.MaxIncidents})
 	if err != nil {
 		return err
@@ -334,7 +333,7 @@ func (l *ledger) readActivity(tx *store.Tx) error {
 // incident is one as it was at the end of the period.
 func (l *ledger) incident(n *store.Incident) report.IncidentFact {
 	x := report.IncidentFact{Incident: report.Incident{ID: n.ID, Opened: n.Opened.UTC(), Detector: n.Detector, Subject: n.Subject, Severity: "unknown", State: IncidentOpen}}
-	x.Sources = []report.Source{{Of: report.OfIncident, ID: n.ID, At: n.Opened.UTC().Format(time.RFC3339Nano), Text: n.Detector + " about " + n.Subject, Command: "mtguard incident show " + n.ID}}
+	x.Sources = []report.Source{{Of: report.OfIncident, ID: n.ID, At: n.Opened.UTC().Format(time.RFC3339Nano), Text: n.Detector + " about " + n.Subject}}
 	for _, m := range n.Moments {
 		if _, err := threat.ParseSeverity(m.Severity); err == nil && !m.At.After(l.until) {
 			x.Severity = m.Severity

@@ -206,7 +206,7 @@ func (l *ledger) policySteps(tx *store.Tx) (steps []step, complete bool, err err
 		}
 		number := strconv.FormatInt(row.Number, 10)
 		says := []report.Source{{Of: report.OfPolicy, ID: number, Hash: report.Digest(row.Document), At: row.At.UTC().Format(time.RFC3339Nano),
-			Text: "policy r" + number + ", by " + row.Actor, Command: "mtguard policy show " + number}}
+			Text: "policy r" + number + ", by " + row.Actor}}
 		says = append(says, l.policies[row.At.UnixMicro()]...)
 		steps = append(steps, step{row.At, func(s *layers) { s.policyKnown, s.policy, s.policySays = d != nil, d, says }})
 	}
@@ -239,7 +239,7 @@ func (s *layers) mode(name string, at time.Time) report.Mode {
 		m.Configured, m.Sources, m.Why = byFile, []report.Source{*s.fileSource}, "the configuration file says so"
 	default:
 		m.Configured, m.Why = usualMode, "nobody said anything of it"
-		m.Sources = append(slices.Clone(s.policySays), report.Source{Of: report.OfCode, ID: usualMode, Text: "a control of which neither the policy nor the file says anything is in monitor", Command: "mtguard policy controls"})
+		m.Sources = append(slices.Clone(s.policySays), report.Source{Of: report.OfCode, ID: usualMode, Text: "a control of which neither the policy nor the file says anything is in monitor"})
 		if s.fileSource != nil {
 			m.Sources = append(m.Sources, *s.fileSource)
 		}

@@ -98,7 +98,7 @@ func (c *composer) incidents() {
 		c.r.Limits = append(c.r.Limits, fmt.Sprintf("of %d incidents the first %d are listed", len(all), shown))
 	}
 	if len(all) == 0 {
-		all = []Source{{Of: OfIncident, ID: "list", Text: "the list of incidents", Command: "mtguard incident list"}}
+		all = []Source{{Of: OfIncident, ID: "list", Text: "the list of incidents"}}
 		c.figure("incidents that began", 0, "", all...)
 		return
 	}
@@ -242,8 +242,7 @@ func (c *composer) usage() {
 		}
 		return
 	}
-	source := Source{Of: OfUsage, ID: fmt.Sprintf("%d-%d", days.First, days.Last), Text: "usage by user and day, " + day(days.First) + " to " + day(days.Last),
-		Command: "mtguard report usage --since " + day(days.First) + " --until " + stampOfEnd(days.Last)}
+	source := Source{Of: OfUsage, ID: fmt.Sprintf("%d-%d", days.First, days.Last), Text: "usage by user and day, " + day(days.First) + " to " + day(days.Last)}
 	var up, down, sessions, active int64
 	for _, u := range c.facts.Users {
 		line := User{Name: u.Name, Created: u.Created.UTC(), Sessions: u.Sessions, Up: u.Up, Down: u.Down, Evidence: c.cite(source)}
@@ -272,13 +271,4 @@ func day(n int) string {
 		return text
 	}
 	return text[:4] + "-" + text[4:6] + "-" + text[6:]
-}
-
-// stampOfEnd is the moment at which a day is over.
-func stampOfEnd(n int) string {
-	t, err := time.Parse("20060102", strconv.Itoa(n))
-	if err != nil {
-		return day(n)
-	}
-	return t.AddDate(0, 0, 1).Format(time.RFC3339)
 }

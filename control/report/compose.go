@@ -25,6 +25,7 @@ type composer struct {
 func (c *composer) cite(sources ...Source) []string {
 	keys := make([]string, 0, len(sources))
 	for _, s := range sources {
+		s.Command = Shows(s.Of, s.ID)
 		key, known := c.keys[s]
 		if !known {
 			key = "E" + strconv.Itoa(len(c.r.Evidence)+1)
@@ -42,10 +43,9 @@ func (c *composer) cite(sources ...Source) []string {
 func (c *composer) none() Source {
 	l := c.facts.Log
 	if l.Row == 0 {
-		return Source{Of: OfCode, ID: "empty", Text: "the audit log had no row by then", Command: "mtguard auditlog tail"}
+		return Source{Of: OfCode, ID: noRows, Text: "the audit log had no row by then"}
 	}
-	return Source{Of: OfRow, ID: strconv.FormatInt(l.Row, 10), Hash: l.Hash, Text: "no row of the audit log up to this one says so",
-		Command: fmt.Sprintf("mtguard auditlog tail -n 1000 --before %d", l.Row+1)}
+	return Source{Of: OfRow, ID: strconv.FormatInt(l.Row, 10), Hash: l.Hash, Text: "no row of the audit log up to this one says so"}
 }
 
 // or are sources, or what proves that there is nothing.
@@ -97,7 +97,7 @@ func (a *Audit) source() Source {
 	if a.Problem != "" {
 		text = fmt.Sprintf("audit %d, which did not come to its end", a.Number)
 	}
-	return Source{Of: OfAudit, ID: strconv.FormatInt(a.Number, 10), Hash: a.Digest, At: stamp(a.Started), Text: text, Command: "mtguard audit history"}
+	return Source{Of: OfAudit, ID: strconv.FormatInt(a.Number, 10), Hash: a.Digest, At: stamp(a.Started), Text: text}
 }
 
 // sources are an audit and the row that holds its hash.
@@ -139,7 +139,7 @@ func findingSource(a *Audit, id string) Source {
 			text += ": " + about.Evidence
 		}
 	}
-	return Source{Of: OfFinding, ID: strconv.FormatInt(a.Number, 10) + "/" + id, Hash: a.Digest, At: stamp(a.Started), Text: text, Command: "mtguard audit show " + id}
+	return Source{Of: OfFinding, ID: strconv.FormatInt(a.Number, 10) + "/" + id, Hash: a.Digest, At: stamp(a.Started), Text: text}
 }
 
 // shownFindings is how many findings an answer names as evidence.
@@ -242,7 +242,7 @@ const (
 
 // boundSource says that a memory bound has no mode.
 func boundSource(name string) Source {
-	return Source{Of: OfCode, ID: name, Text: "a memory bound, which no policy weakens", Command: "mtguard policy controls"}
+	return Source{Of: OfCode, ID: name, Text: "a memory bound, which no policy weakens"}
 }
 
 // control says how one control was rolled out at the end of the period.
@@ -321,7 +321,7 @@ func (c *composer) compliance(items []Item) {
 		if item.Never == "" {
 			line.Result = result(line.Answers)
 		}
-		line.Evidence = c.cite(Source{Of: OfCode, ID: item.ID, Text: "profile " + c.r.Profile + ": " + item.Title, Command: "mtguard report compliance --profile " + c.r.Profile})
+		line.Evidence = c.cite(Source{Of: OfCode, ID: item.ID, Text: "profile " + c.r.Profile + ": " + item.Title})
 		for _, a := range line.Answers {
 			line.Evidence = append(line.Evidence, without(a.Evidence, line.Evidence)...)
 		}

@@ -17,7 +17,9 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -249,6 +251,52 @@ type Source struct {
 	Text    string `json:"text" doc:"what it says"`
 	Command string `json:"command,omitempty" doc:"shows it on the node"`
 }
+
+// Shows is the command that shows a source on the node; "" for one that there is not.
+func Shows(of, id string) string {
+	first, rest, _ := strings.Cut(id, "/")
+	n, _ := strconv.ParseInt(first, 10, 64)
+	from, to, _ := strings.Cut(id, "-")
+	switch of {
+	case OfAudit:
+		return fmt.Sprintf("mtguard audit history --limit 1 --before %d", n+1)
+	case OfFinding:
+		return "mtguard audit show " + rest
+	case OfRow:
+		return fmt.Sprintf("mtguard auditlog tail -n 1 --before %d", n+1)
+	case OfPolicy:
+		return "mtguard policy show " + id
+	case OfIncident:
+		if id == "list" {
+			return "mtguard incident list"
+		}
+		return "mtguard incident show " + id
+	case OfHistory:
+		last, _ := strconv.ParseInt(to, 10, 64)
+		return fmt.Sprintf("mtguard key history --before %d", last+1)
+	case OfUsage:
+		first, err1 := time.Parse("20060102", from)
+		last, err2 := time.Parse("20060102", to)
+		if err1 != nil || err2 != nil {
+			return ""
+		}
+		return fmt.Sprintf("mtguard report usage --since %s --until %s", first.Format(time.RFC3339), last.AddDate(0, 0, 1).Format(time.RFC3339))
+	case OfCode:
+		for _, profile := range Profiles() {
+			if slices.ContainsFunc(Items(profile), func(i Item) bool { return i.ID == id }) {
+				return "mtguard report compliance --profile " + profile
+			}
+		}
+		if id == noRows {
+			return "mtguard auditlog tail"
+		}
+		return "mtguard policy controls"
+	}
+	return ""
+}
+
+// noRows is the ID of the statement that the audit log had no row.
+const noRows = "empty"
 
 // Evidence is a source under the key that the report names it by.
 type Evidence struct {

@@ -36,7 +36,7 @@ var (
 const evil = "=HYPERLINK(\"http://evil.example\")<script>alert(1)</script>|`x`\n\u202e~~~\nseal,\"&amp;"
 
 func rowOf(n int, text string) Source {
-	return Source{Of: OfRow, ID: fmt.Sprint(n), Hash: auditlog.Hash{byte(n)}.String(), At: stamp(end.Add(-time.Hour)), Text: text, Command: fmt.Sprintf("mtguard auditlog tail -n 1 --before %d", n+1)}
+	return Source{Of: OfRow, ID: fmt.Sprint(n), Hash: auditlog.Hash{byte(n)}.String(), At: stamp(end.Add(-time.Hour)), Text: text}
 }
 
 // auditOf is an audit that asked everything and found some.
@@ -74,8 +74,8 @@ func world() *Facts {
 		}
 	}
 	f.Modes = append(f.Modes,
-		Mode{At: start.AddDate(0, 0, 3), Control: policy.RateAccept, Configured: "enforce 10%", Effective: "enforce 10%", Why: "the policy says so", Sources: []Source{{Of: OfPolicy, ID: "2", Hash: "ab", Text: "policy r2, by uid 0", Command: "mtguard policy show 2"}}},
-		Mode{At: start.AddDate(0, 0, 9), Control: policy.RateAccept, Configured: "enforce", Effective: "enforce", Why: "the policy says so", Sources: []Source{{Of: OfPolicy, ID: "3", Hash: "cd", Text: "policy r3, by uid 0", Command: "mtguard policy show 3"}}},
+		Mode{At: start.AddDate(0, 0, 3), Control: policy.RateAccept, Configured: "enforce 10%", Effective: "enforce 10%", Why: "the policy says so", Sources: []Source{{Of: OfPolicy, ID: "2", Hash: "ab", Text: "policy r2, by uid 0"}}},
+		Mode{At: start.AddDate(0, 0, 9), Control: policy.RateAccept, Configured: "enforce", Effective: "enforce", Why: "the policy says so", Sources: []Source{{Of: OfPolicy, ID: "3", Hash: "cd", Text: "policy r3, by uid 0"}}},
 		Mode{At: start.AddDate(0, 0, 9), Control: policy.GeoCountry, Configured: "unknown", Effective: "unknown", Why: "what the configuration file said then is not kept"})
 	f.Exceptions = []Exceptional{{Exception: Exception{ID: "e1", Controls: []string{policy.RateAccept}, Spares: evil, Owner: "uid 0", Reason: evil, From: start.AddDate(0, 0, 1), Until: end.AddDate(0, 0, 60), InForce: true}, Sources: []Source{rowOf(20, "exception.add, by uid 0")}},
 		{Exception: Exception{ID: "e2", Controls: []string{policy.ConnsUser}, Spares: "alice", Owner: "uid 0", Reason: "a tour", From: start.AddDate(0, 0, 1), Until: end.AddDate(0, 0, -1)}, Sources: []Source{rowOf(21, "exception.add, by uid 0")}}}
@@ -83,12 +83,12 @@ func world() *Facts {
 	f.Blocks = []BlockFact{{Block{At: end.AddDate(0, 0, -9), By: "uid 0", Action: "block", Target: "192.0.2.1", Count: &one, Reason: evil}, rowOf(22, "block 192.0.2.1, by uid 0")},
 		{Block{At: end.AddDate(0, 0, -8), By: "threat", Action: "threat.block", Target: "12 addresses", Count: &many}, rowOf(23, "threat.block 12 addresses, by threat")},
 		{Block{At: end.AddDate(0, 0, -7), By: "uid 0", Action: "unblock", Target: "192.0.2.1", Count: &one}, rowOf(24, "unblock 192.0.2.1, by uid 0")}}
-	f.Incidents = []IncidentFact{{Incident{ID: "i1", Opened: end.AddDate(0, 0, -8), Detector: "probe_scan", Subject: evil, Severity: "high", State: "open"}, []Source{{Of: OfIncident, ID: "i1", Text: "probe_scan", Command: "mtguard incident show i1"}}}}
+	f.Incidents = []IncidentFact{{Incident{ID: "i1", Opened: end.AddDate(0, 0, -8), Detector: "probe_scan", Subject: evil, Severity: "high", State: "open"}, []Source{{Of: OfIncident, ID: "i1", Text: "probe_scan"}}}}
 	f.Changes.Add(rowOf(20, "exception.add"))
 	f.Changes.Add(rowOf(21, "exception.add"))
 	f.Changes.Add(rowOf(22, "block"))
 	f.Refused.Add(rowOf(25, "policy.set, by uid 9, refused"))
-	f.KeyEvents, f.KeyEventsOf = map[string]int64{"active": 4, "revoked": 1}, Source{Of: OfHistory, ID: "3-9", Text: "the history of keys", Command: "mtguard key history --before 10"}
+	f.KeyEvents, f.KeyEventsOf = map[string]int64{"active": 4, "revoked": 1}, Source{Of: OfHistory, ID: "3-9", Text: "the history of keys"}
 	f.Days = Days{First: 20261028, Last: 20261125, Known: 29}
 	f.Users = []UserFact{{Name: evil, Created: start, Sessions: 3, Up: 1 << 20, Down: 5 << 30}, {Name: "bob", Created: start, Removed: end.AddDate(0, 0, -3)}}
 	return f
