@@ -66,18 +66,20 @@ func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
 		return
 	}
 	file := n.File()
+	regulars := admin.NewRegulars()
 	handler := admin.WebHandler(n.plane, admin.WebOptions{
-		SignIn: n.plane,
-		Hosts:  file.Admin.Hosts,
-		TLS:    file.Admin.CertFile != "",
-		Remote: !n.DashboardAt().Addr().Unmap().IsLoopback(),
-		Enter:  web.Enter(),
+		SignIn:   n.plane,
+		Hosts:    file.Admin.Hosts,
+		TLS:      file.Admin.CertFile != "",
+		Remote:   !n.DashboardAt().Addr().Unmap().IsLoopback(),
+		Enter:    web.Enter(),
+		Regulars: regulars,
 		Guessed: func(from netip.Addr) {
 			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: from, Control: "admin", Reason: "sign-in"})
 		},
 	}, n.log)
 	work.Go(func() {
-		o := admin.WebServeOptions{CertFile: file.Admin.CertFile, KeyFile: file.Admin.KeyFile, Log: n.log}
+		o := admin.WebServeOptions{CertFile: file.Admin.CertFile, KeyFile: file.Admin.KeyFile, Regulars: regulars, Log: n.log}
 		if err := admin.ServeWeb(ctx, n.dashboard, handler, o); err != nil {
 			n.log.Error("dashboard", "error", err)
 		}

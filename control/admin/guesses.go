@@ -57,7 +57,7 @@ func (g *guesses) wrong(from netip.Addr, now time.Time) {
 	}
 	counted := g.limiter.Check(narrow, guessLimit, now).Allowed
 	if wide.IsValid() {
-		g.limiter.Check(wide, guessLimit.Times(wideFactor), now)
+		counted = g.limiter.Check(wide, guessLimit.Times(wideFactor), now).Allowed && counted
 	}
 	if counted {
 		g.tell(from) // of those beyond the limit nobody has to be told

@@ -21,15 +21,21 @@ type WebServeOptions struct {
 	// CertFile and KeyFile are a certificate and its key in PEM, read again when they
 	// change. Both empty: plain HTTP, on loopback only.
 	CertFile, KeyFile string
-	Log               *slog.Logger
+	// Regulars, unless nil, are those whom the last eighth of the connections is kept
+	// for.
+	Regulars *Regulars
+	Log      *slog.Logger
 }
 
 const (
-	maxWebConnections = 512
-	// maxFromPrefix is how many of them one address, or one /64, may have.
-	maxFromPrefix = 128
-	maxWebHeader  = 16 << 10
-	maxStreams    = 64
+	maxWebConnections = 4096
+	keptForRegulars   = maxWebConnections / 8
+	// maxFromPrefix is how many of them one address, or one /64, may have; maxFromLoopback
+	// those of this machine, where tunnels and proxies come from.
+	maxFromPrefix   = 128
+	maxFromLoopback = 1024
+	maxWebHeader    = 16 << 10
+	maxStreams      = 64
 )
 
 // ServeWeb serves h on l until ctx ends, and closes l. It returns when no request is
@@ -49,7 +55,7 @@ func ServeWeb(ctx context.Context, l net.Listener, h http.Handler, o WebServeOpt
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
-	bounded := &boundedListener{Listener: l, from: make(map[netip.Prefix]int)}
+	bounded := &boundedListener{Listener: l, regulars: o.Regulars, from: make(map[netip.Prefix]int)}
 	serve := func() error { return server.Serve(bounded) }
 	if o.CertFile != "" {
 		pair := &certificate{certFile: o.CertFile, keyFile: o.KeyFile, log: o.Log}
@@ -85,9 +91,10 @@ func ServeWeb(ctx context.Context, l net.Listener, h http.Handler, o WebServeOpt
 // bound is closed at once.
 type boundedListener struct {
 	net.Listener
-	mu   sync.Mutex
-	open int
-	from map[netip.Prefix]int
+	regulars *Regulars
+	mu       sync.Mutex
+	open     int
+	from     map[netip.Prefix]int
 }
 
 func (b *boundedListener) Accept() (net.Conn, error) {
@@ -108,9 +115,16 @@ func (b *boundedListener) Accept() (net.Conn, error) {
 }
 
 func (b *boundedListener) take(prefix netip.Prefix) bool {
+	each, all := maxFromPrefix, maxWebConnections-keptForRegulars
+	if prefix.Addr().IsLoopback() {
+		each = maxFromLoopback
+	}
+	if b.regulars.know(prefix) {
+		all = maxWebConnections
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open >= maxWebConnections || b.from[prefix] >= maxFromPrefix {
+	if b.open >= all || b.from[prefix] >= each {
 		return false
 	}
 	b.open++
@@ -212,4 +226,50 @@ func (c *certificate) renew(now time.Time) {
 	}
 	c.pair = &pair
 	c.log.Info("the dashboard has a new certificate", "file", c.certFile)
+}
+
+// Regulars are the prefixes that somebody with a good credential has lately come
+// from. Strangers who take all the connections there are leave theirs. The nil
+// Regulars knows nobody. It may be used concurrently.
+type Regulars struct {
+	mu   sync.Mutex
+	seen map[netip.Prefix]time.Time
+}
+
+// NewRegulars returns one that knows nobody yet.
+func NewRegulars() *Regulars { return &Regulars{seen: make(map[netip.Prefix]time.Time)} }
+
+// maxRegulars is more than have sessions and tokens.
+const maxRegulars = 2000
+
+func (r *Regulars) note(from netip.Addr, now time.Time) {
+	if r == nil {
+		return
+	}
+	prefix, _, ok := ratelimit.PrefixesOf(from)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.seen[prefix]; !known && len(r.seen) >= maxRegulars {
+		oldest := prefix
+		for p, at := range r.seen {
+			if last, ok := r.seen[oldest]; !ok || at.Before(last) {
+				oldest = p
+			}
+		}
+		delete(r.seen, oldest)
+	}
+	r.seen[prefix] = now
+}
+
+func (r *Regulars) know(prefix netip.Prefix) bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, known := r.seen[prefix]
+	return known
 }

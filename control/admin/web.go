@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,6 +51,9 @@ type WebOptions struct {
 	Assets http.Handler
 	// Enter is what a stranger sees: the page to sign in with.
 	Enter http.Handler
+	// Regulars, unless nil, remembers where people and programs come from: see
+	// WebServeOptions.
+	Regulars *Regulars
 	// Guessed, unless nil, is told of credentials that were wrong. It must not block.
 	Guessed func(from netip.Addr)
 }
@@ -67,12 +71,13 @@ type web struct {
 	WebOptions
 	guesses  *guesses
 	passkeys *passkey.Passkeys
+	regulars *Regulars
 	auth     *http.ServeMux
 	now      func() time.Time
 }
 
 func newWeb(p Plane, o WebOptions, log *slog.Logger) *web {
-	s := &web{server: newServer(p, log), WebOptions: o, guesses: newGuesses(o.Guessed, log), passkeys: passkey.New(), auth: http.NewServeMux(), now: time.Now}
+	s := &web{server: newServer(p, log), WebOptions: o, guesses: newGuesses(o.Guessed, log), passkeys: passkey.New(), regulars: o.Regulars, auth: http.NewServeMux(), now: time.Now}
 	s.authRoutes()
 	return s
 }
@@ -228,6 +233,7 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 	if id.Actor.Level < access.ReadOnly || id.Session != "" && id.Host != host {
 		return caller{}, false // nothing is left to the source; or it is another name's cookie
 	}
+	s.regulars.note(from, s.now())
 	c := caller{Identity: id}
 	if s.Remote && !s.enrolled(&c, host) {
 		return caller{}, false
@@ -312,10 +318,24 @@ func (s *web) setCookie(w http.ResponseWriter, r *http.Request, t token.Token) {
 	http.SetCookie(w, c)
 }
 
-// stranger answers whoever is nobody: always the same.
+// strangersAnswer is all that whoever is nobody is ever told.
+var strangersAnswer = func() []byte {
+	b, err := json.Marshal(unauthenticated.problem("sign in first"))
+	if err != nil {
+		panic(err) // it is plain text
+	}
+	return append(b, '\n')
+}()
+
+// stranger answers whoever is nobody: always the same, and the connection is over, so
+// that nobody keeps places that others need.
 func (s *web) stranger(w http.ResponseWriter) {
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	unauthenticated.problem("sign in first").write(w)
+	h := w.Header()
+	h.Set("WWW-Authenticate", "Bearer")
+	h.Set("Content-Type", problemMedia)
+	h.Set("Connection", "close")
+	w.WriteHeader(unauthenticated.status)
+	w.Write(strangersAnswer)
 }
 
 // sameOrigin refuses what a page of another origin has a browser send.
