@@ -466,4 +466,37 @@ mutate "leaks, lineage of findings" control/lineage.go 'f.Lineage = text' '_ = t
 mutate "leaks, chain of lineage" control/lineage.go 'userID = s.FromID' '_ = userID' ./control
 mutate "leaks, bound of splits" control/store/split.go 'if err := tx.roomForSplit(); err != nil {' 'if err := error(nil); err != nil {' ./control/store/sqlite
 mutate "reports, signature over the log" control/report/seal.go '_, checkpoint, err := in.Verify(keys...)' '_, checkpoint, err := auditlog.Entry{}, auditlog.Checkpoint{}, error(nil)' ./control/report
+mutate "sign-in, digest in full" security/token/token.go 'subtle.ConstantTimeCompare(d[:], of[:]) == 1' 'subtle.ConstantTimeCompare(d[:0], of[:0]) == 1' ./security/token
+mutate "sign-in, kind of a token" security/token/token.go 'text[:kindLength] != string(kind)' 'false' ./security/token
+mutate "sign-in, token expiry" control/credentials.go '!row.Ended.IsZero() || !now.Before(row.Expires)' '!row.Ended.IsZero()' ./control
+mutate "sign-in, token revocation" control/credentials.go '!row.Ended.IsZero() || !now.Before(row.Expires)' '!now.Before(row.Expires)' ./control
+mutate "sign-in, token sources" control/credentials.go '!right || !inside ||' '!right || inside && false ||' ./control
+mutate "sign-in, ceiling of the source" control/credentials.go 'id.Actor.Level = min(id.Granted, p.Ceiling(from))' 'id.Actor.Level = id.Granted' ./control
+mutate "sign-in, idle end" control/credentials.go 'now.Sub(last) >= SessionIdle' 'false' ./control
+mutate "sign-in, end of every session" control/credentials.go 'return !now.Before(s.Expires) ||' 'return' ./control
+mutate "sign-in, clock set back" control/credentials.go 'last.After(ahead) || s.Opened.After(ahead)' 'false' ./control
+mutate "sign-in, a token that ended stays ended" control/credentials.go 'row.Ended = row.Expires //' '_ = row.Expires //' ./control
+mutate "sign-in, a code once" control/store/credential.go 'DELETE FROM sign_in_codes WHERE seq = ?' 'UPDATE sign_in_codes SET id = id WHERE seq = ?' ./control
+mutate "sign-in, a proof once" control/store/credential.go 'INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING' 'INSERT OR REPLACE INTO spent (id, until) VALUES (?, ?)' ./control
+mutate "sign-in, another cookie after a step-up" control/passkeys.go 'out.draw(&s)' 'out.draw(&s); s.Seq = 0' ./control
+mutate "sign-in, a code is no passkey" control/signin.go 'if have == nil {' 'if have == nil || true {' ./node
+mutate "sign-in, enrol only when fresh" control/passkeys.go 'id.Session == "" || !id.Fresh(p.parts.Now())' 'id.Session == ""' ./control
+mutate "sign-in, step-up" control/admin/web.go '!safe(r.Method) && !id.Fresh(s.now())' 'false' ./control/admin
+mutate "sign-in, host" control/admin/web.go 'case s.named(name):' 'case name != "":' ./control/admin
+mutate "sign-in, cookie of another name" control/admin/web.go 'id.Session != "" && id.Host != host' 'false' ./control/admin
+mutate "sign-in, cross-origin" control/admin/web.go 'http.Handler { return protected(next) }' 'http.Handler { return next }' ./control/admin
+mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin
+mutate "sign-in, slow guesses" control/admin/web.go 'if s.guesses.may(from, s.now()) {' 'if true {' ./control/admin
+mutate "sign-in, one answer for strangers" control/admin/auth.go 's.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })' '' ./control/admin
+mutate "sign-in, enrolment before exposure" control/admin/web.go 'if s.Remote && !s.enrolled(&c, host) {' 'if false {' ./control/admin
+mutate "sign-in, scopes" control/admin/scopes.go 'case c != nil && !r.within(c.Scopes):' 'case false:' ./control/admin
+mutate "sign-in, codes over the socket only" control/admin/tokens.go 'if callerOf(ctx) != nil {' 'if false {' ./control/admin
+mutate "two people, not the same" control/approvals.go 'if row.Person == personOf(by) {' 'if false {' ./control
+mutate "two people, unplugged" control/approvals.go 'slices.Contains(p.TwoPerson(), class)' 'slices.Contains(nil, class)' ./control
+mutate "two people, once" control/approvals.go 'case row.State != approvalPending:' 'case false:' ./control
+mutate "two people, expiry" control/approvals.go 'case !x.now.Before(row.Expires) || row.Asked.After(x.now.Add(clockSlack)):' 'case false:' ./control
+mutate "passkey, purpose of a challenge" control/passkey/passkey.go '!hmac.Equal(challenge[nonceSize+8:], p.mac(head, purpose, subject, party))' 'len(p.mac(head, purpose, subject, party)) == 0' ./control/passkey
+mutate "passkey, age of a challenge" control/passkey/passkey.go 'now.After(until) || until.Sub(now) > Life+time.Minute' 'now.IsZero()' ./control/passkey
+mutate "passkey, copies" control/passkey/passkey.go 'if shown.Authenticator.CloneWarning {' 'if false {' ./control/passkey
+mutate "token file, only its owner" cmd/mtguard/client.go 'info.Mode().Perm()&0o077 != 0' 'false' ./cmd/mtguard
 exit $lived
