@@ -37,6 +37,9 @@ type Options struct {
 	DryRun bool
 	// Force overrides the safety rules that say so.
 	Force bool
+	// RevertAfter, unless 0, makes a change of the policy a trial: it reverts by itself
+	// unless KeepTrial keeps it. Other changes do not look at it.
+	RevertAfter Duration
 }
 
 // Result tells what a change did.
@@ -54,6 +57,7 @@ type Result struct {
 	List      *ListInfo      `json:"list,omitempty"`
 	Exception *ExceptionInfo `json:"exception,omitempty"`
 	Policy    *PolicyInfo    `json:"policy,omitempty"`
+	Trial     *TrialInfo     `json:"trial,omitempty" doc:"the change reverts by itself unless somebody keeps it"`
 	Finding   *FindingInfo   `json:"finding,omitempty"`
 	Incident  *IncidentInfo  `json:"incident,omitempty"`
 	Leak      *LeakInfo      `json:"leak,omitempty"`

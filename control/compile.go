@@ -93,6 +93,7 @@ type news struct {
 	exceptions []store.Exception
 	policy     store.PolicyRevision
 	glass      time.Time
+	trials     []trial
 	materials  map[keys.ID]keys.Secret
 	sightings  map[keys.ID][]usage.Sighting
 	trips      map[keys.ID][]usage.Sighting
@@ -392,7 +393,7 @@ func (p *Plane) takePolicies(n *news, now time.Time) error {
 		}
 	}
 	newer := n.policy.Number != p.policy.Number
-	p.policy, p.glass = n.policy, n.glass
+	p.policy, p.glass, p.trials = n.policy, n.glass, n.trials
 	if newer || first {
 		if err := p.compilePolicy(); err != nil {
 			return err

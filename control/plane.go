@@ -137,6 +137,7 @@ type Plane struct {
 	counted       map[string]int64 // hits of exceptions that the store has
 	policy        store.PolicyRevision
 	glass         time.Time
+	trials        []trial
 	regradeAt     time.Time // when a rule, an exception or the broken glass ends next
 	fileLayer     policy.Layer
 	effective     *policy.Effective

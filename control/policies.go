@@ -115,7 +115,7 @@ func (x *transaction) currentPolicy() error {
 // file's.
 func (x *transaction) putPolicy(d *policy.Document, text string) error {
 	x.p.mu.Lock()
-	file, before := x.p.fileLayer, x.p.effective
+	file, before, base := x.p.fileLayer, x.p.effective, x.p.policy.Number
 	x.p.mu.Unlock()
 	after, err := policy.Merge(file, policy.Layer{Origin: "policy", Document: d})
 	if err != nil {
@@ -149,6 +149,9 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 	info := policyInfo(row)
 	x.result.Policy = &info
 	x.result.Summary = fmt.Sprintf("policy r%d is in force: %s", row.Number, plural(len(changes), "change"))
+	if x.o.RevertAfter != 0 {
+		return x.tryOut(base, row.Number, before, after, changes)
+	}
 	return nil
 }
 
@@ -261,6 +264,9 @@ func (p *Plane) readPolicy(tx *store.Tx, n *news) error {
 		return err
 	}
 	n.policy = row
+	if n.trials, err = trialsOf(tx); err != nil {
+		return err
+	}
 	text, err := tx.Setting(settingGlass)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

@@ -65,6 +65,7 @@ func (p *Plane) tick(ctx context.Context) {
 	}
 	p.report("checkpoint", p.checkpoint(ctx, false))
 	p.report("step back", p.stepBack(ctx, now))
+	p.report("trials", p.endTrials(ctx, now))
 	if since := now.Sub(p.bundlesAt); since >= lookEvery || since < 0 {
 		p.bundlesAt = now
 		p.report("bundle", p.checkBundles(ctx, now))

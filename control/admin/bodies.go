@@ -18,7 +18,8 @@ type ChangeOptions struct {
 	IdempotencyKey string
 	DryRun         bool
 	Force          bool
-	From           netip.Addr // where whoever asks comes from, as far as is known: see control.Actor
+	RevertAfter    control.Duration // of the changes of the policy that can: see control.Options
+	From           netip.Addr       // where whoever asks comes from, as far as is known: see control.Actor
 }
 
 // UserBody makes a user. It may hold a secret, and prints without it.

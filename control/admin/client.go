@@ -119,6 +119,9 @@ func change(method, path string, body any, o ChangeOptions) (call, error) {
 	if o.Force {
 		k.query.Set("force", "true")
 	}
+	if o.RevertAfter != 0 {
+		k.query.Set("revert_after", o.RevertAfter.String())
+	}
 	if o.IdempotencyKey != "" {
 		k.header.Set("Idempotency-Key", o.IdempotencyKey)
 	}

@@ -246,6 +246,10 @@ func (p *fakePlane) CheckCrypto(_ context.Context, by control.Actor) (*advisory.
 	return testCrypto.Last, p.ask(by, "crypto check")
 }
 
+func (p *fakePlane) Trials(context.Context) ([]control.TrialInfo, error) {
+	return []control.TrialInfo{{Revision: 7, Base: 6, What: "rate.accept"}}, p.ask(control.Actor{}, "trials")
+}
+
 func (p *fakePlane) Exceptions(context.Context) ([]control.ExceptionInfo, error) {
 	return testExceptions, p.ask(control.Actor{}, "exceptions")
 }

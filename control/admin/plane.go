@@ -48,6 +48,7 @@ type Plane interface {
 	Controls(ctx context.Context) ([]control.ControlInfo, error)
 	Rollout(ctx context.Context) ([]control.RolloutStep, error)
 	Bundle(ctx context.Context) (control.BundleInfo, error)
+	Trials(ctx context.Context) ([]control.TrialInfo, error)
 	Exceptions(ctx context.Context) ([]control.ExceptionInfo, error)
 
 	Crypto(ctx context.Context) (control.CryptoInfo, error)

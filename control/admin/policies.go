@@ -85,13 +85,51 @@ func (s *server) diffPolicies(ctx context.Context, in *diffInput) (*page[control
 	return listed(values, "", err)
 }
 
-type rollBackInput struct {
+// TrialInput is a change of the policy that may revert by itself.
+type TrialInput struct {
 	ChangeInput
+	RevertAfter string `query:"revert_after" maxLength:"32" doc:"such as 10m: it reverts by itself then, unless it is kept with POST /policy/trials/{revision}/keep; left out: it stays"`
+}
+
+// try asks the plane.
+func (s *server) try(ctx context.Context, c control.Change, in *TrialInput) (*changed, error) {
+	o, err := in.options()
+	if err == nil && in.RevertAfter != "" {
+		if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {
+			err = &control.Error{Kind: control.Invalid, Text: err.Error()}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.apply(ctx, c, &in.ChangeInput, o)
+}
+
+func (s *server) listTrials(ctx context.Context, _ *struct{}) (*page[control.TrialInfo], error) {
+	trials, err := s.plane.Trials(ctx)
+	return listed(trials, "", err)
+}
+
+type trialInput struct {
+	Revision int64 `path:"revision" minimum:"1" doc:"of the policy that is on trial"`
+	ChangeInput
+}
+
+func (s *server) keepTrial(ctx context.Context, in *trialInput) (*changed, error) {
+	return s.change(ctx, control.KeepTrial{Revision: in.Revision}, &in.ChangeInput)
+}
+
+func (s *server) endTrial(ctx context.Context, in *trialInput) (*changed, error) {
+	return s.change(ctx, control.EndTrial{Revision: in.Revision}, &in.ChangeInput)
+}
+
+type rollBackInput struct {
+	TrialInput
 	Body RollBackBody
 }
 
 func (s *server) rollBackPolicy(ctx context.Context, in *rollBackInput) (*changed, error) {
-	return s.change(ctx, control.RollbackPolicy{Revision: in.Body.Revision}, &in.ChangeInput)
+	return s.try(ctx, control.RollbackPolicy{Revision: in.Body.Revision}, &in.TrialInput)
 }
 
 func (s *server) listControls(ctx context.Context, _ *struct{}) (*page[control.ControlInfo], error) {
@@ -106,13 +144,13 @@ type ControlPath struct {
 
 type setControlInput struct {
 	ControlPath
-	ChangeInput
+	TrialInput
 	Body ModeBody
 }
 
 // setControl takes no revision: it says all that the mode of a control is.
 func (s *server) setControl(ctx context.Context, in *setControlInput) (*changed, error) {
-	return s.change(ctx, control.SetMode{Control: in.Name, Mode: in.Body.Mode, Percent: in.Body.Percent}, &in.ChangeInput)
+	return s.try(ctx, control.SetMode{Control: in.Name, Mode: in.Body.Mode, Percent: in.Body.Percent}, &in.TrialInput)
 }
 
 func (s *server) getRollout(ctx context.Context, _ *struct{}) (*page[control.RolloutStep], error) {
@@ -125,8 +163,13 @@ type rolloutInput struct {
 	ChangeInput
 }
 
-func (s *server) advanceControl(ctx context.Context, in *rolloutInput) (*changed, error) {
-	return s.change(ctx, control.RolloutNext{Control: in.Name}, &in.ChangeInput)
+type advanceInput struct {
+	ControlPath
+	TrialInput
+}
+
+func (s *server) advanceControl(ctx context.Context, in *advanceInput) (*changed, error) {
+	return s.try(ctx, control.RolloutNext{Control: in.Name}, &in.TrialInput)
 }
 
 func (s *server) stepControlBack(ctx context.Context, in *rolloutInput) (*changed, error) {

@@ -93,6 +93,23 @@ func (c *Client) StepControlBack(ctx context.Context, name string, o ChangeOptio
 	return c.changeNamed(ctx, http.MethodPost, "/rollout/", "name", name, "/back", nil, o)
 }
 
+// Trials returns what reverts by itself unless somebody keeps it.
+func (c *Client) Trials(ctx context.Context) ([]control.TrialInfo, error) {
+	var page list[control.TrialInfo]
+	err := c.do(ctx, get("/policy/trials"), &page)
+	return page.Items, err
+}
+
+// KeepTrial lets the policy of that revision stay.
+func (c *Client) KeepTrial(ctx context.Context, revision int64, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/policy/trials/"+number(revision)+"/keep", nil, o)
+}
+
+// EndTrial reverts the policy of that revision at once.
+func (c *Client) EndTrial(ctx context.Context, revision int64, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodDelete, "/policy/trials/"+number(revision), nil, o)
+}
+
 // Exceptions returns all exceptions.
 func (c *Client) Exceptions(ctx context.Context) ([]control.ExceptionInfo, error) {
 	var page list[control.ExceptionInfo]

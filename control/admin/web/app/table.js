@@ -15,8 +15,8 @@ export const Rows = ({ label, columns, rows, id }) => html`<div class="table"><t
   </tr>`)}</tbody>
 </table></div>`;
 
-/** Rows of a list of the API, one page of it at a time. */
-export function Paged({ label, url, fields = {}, columns, id, size = 50, every = 0, empty, pages = true }) {
+/** Rows of a list of the API, one page of it at a time; newest turns round a list that ends with them. */
+export function Paged({ label, url, fields = {}, columns, id, size = 50, every = 0, empty, pages = true, newest }) {
   const asked = url + JSON.stringify(fields);
   const [at, set] = useState({ asked, cursors: [""] });
   const cursors = at.asked === asked ? at.cursors : [""];
@@ -26,7 +26,7 @@ export function Paged({ label, url, fields = {}, columns, id, size = 50, every =
   const answer = useGet(url, pages ? { ...fields, limit: size, cursor: cursors[cursors.length - 1] } : fields, { every });
   const move = (cursors) => set({ asked, cursors });
   return html`<${Answer} of=${answer}>${(page) => {
-    const rows = page.items;
+    const rows = newest ? page.items.toReversed() : page.items;
     if (rows.length === 0 && cursors.length === 1 && !page.next_cursor) return html`<${Empty}>${empty}<//>`;
     const first = (cursors.length - 1) * size + 1;
     return html`<${Rows} label=${label} columns=${columns} rows=${rows} id=${id} />

@@ -92,7 +92,7 @@ function Log() {
   return html`<${Panel} id="log" title=${t("log")} className="flush" actions=${html`<${Button} disabled=${report?.on} onClick=${verify}>${t("log.verify")}<//><${Button} onClick=${download}>${t("log.export")}<//>`}>
     <div role="status">${report?.r && html`<p class="note">${report.r.ok ? html`<${Tag} tone="ok">${t("log.whole")}<//> ${t("log.rows", { n: report.r.rows, signed: report.r.witnessed })}` : html`<${Tag} tone="bad">${t("log.broken")}<//> <${Said}>${report.r.problem}<//>`}</p>`}</div>
     <${Failure} error=${report?.error} />
-    <${Paged} label=${t("log")} url="/auditlog" size=${20} every=${30} id=${(r) => r.seq} empty=${t("key.none")} columns=${[
+    <${Paged} label=${t("log")} url="/auditlog" newest size=${20} every=${30} id=${(r) => r.seq} empty=${t("key.none")} columns=${[
       { title: t("time"), cell: (r) => html`<${Time} at=${r.time} />` },
       { title: t("log.action"), main: true, cell: (r) => html`<${Code} plain>${r.action}<//> ${r.object && html`<${Name}>${r.object}<//>`}` },
       { title: t("by"), cell: (r) => html`<${Name}>${r.actor}<//>` },
