@@ -1,11 +1,52 @@
-// What was, for the charts: from the node's history, and what came since the page is open.
+// What was, for the charts: of the last quarter of an hour second by second as it comes, of
+// longer from the node's history.
+import { useMemo } from "./html.js";
 import { useGet } from "./api.js";
+import { useTold } from "./ui.js";
+import { samples } from "./live.js";
+import { t } from "./i18n.js";
 
 /** Ranges of the charts, in seconds. */
 export const ranges = [["15m", 900], ["1h", 3600], ["24h", 86400], ["7d", 7 * 86400], ["90d", 90 * 86400]];
 
-/** The history of some measures: {times, of(name)}; null until there is any. */
-export function useHistory(range, names) {
-  const answer = useGet("/stats/series", { range, of: names.join(",") }, { every: range === "15m" ? 5 : 60 });
-  return { none: answer.error?.status === 404, loading: answer.loading, error: answer.error, times: [], of: () => [] };
+// What a line is made of: the name in a sample, and the columns of the history that add up to it.
+const lines = {
+  served: ["served"], refused: ["refused"], would: ["would_refuse"], up: ["bytes_up"], down: ["bytes_down"],
+};
+
+/** {times, of(name), marks}: rates per second of the names above. */
+export function useHistory(range) {
+  useTold("sample");
+  const live = range === "15m";
+  const seconds = ranges.find(([name]) => name === range)[1];
+  const every = Math.max(60, seconds / 300);
+  // Rounded, so that the same question is asked until the answer would be another.
+  const to = Math.ceil(Date.now() / 1000 / every) * every;
+  const at = (s) => new Date(s * 1000).toISOString();
+  const answer = useGet(live ? null : "/stats/series", { name: Object.values(lines).flat().join(","), from: at(to - seconds), to: at(to) });
+  const policies = useGet("/policy/history", { limit: 20 });
+  const incidents = useGet("/incidents", { limit: 50 });
+  const keys = useGet("/keys/history", { limit: 50 });
+  const marks = useMemo(() => [
+    ...(policies.data?.items || []).map((p) => [p.at, t("mark.policy", { revision: "r" + p.revision })]),
+    ...(incidents.data?.items || []).map((i) => [i.opened, t("mark.incident", { what: i.detector })]),
+    ...(keys.data?.items || []).filter((k) => k.to === "active").map((k) => [k.time, t("mark.key", { user: k.user || k.key })]),
+  ].map(([time, label]) => ({ at: Date.parse(time) / 1000, label })).filter((m) => m.at > to - seconds).sort((a, b) => a.at - b.at), [policies.data, incidents.data, keys.data, to]);
+  const count = samples.length;
+  const last = samples[count - 1]?.at;
+  return useMemo(() => {
+    if (live) return { marks, times: samples.map((s) => s.at), of: (name) => samples.map((s) => s[name]) };
+    const series = answer.data?.items || [];
+    const times = [...new Set(series.flatMap((s) => s.points.map((p) => Date.parse(p.at) / 1000)))].sort((a, b) => a - b);
+    return { marks, times, error: answer.error, of: (name) => {
+      const sums = new Map();
+      for (const s of series.filter((one) => lines[name].includes(one.name))) {
+        for (const p of s.points) {
+          const when = Date.parse(p.at) / 1000;
+          sums.set(when, (sums.get(when) || 0) + p.value / s.step);
+        }
+      }
+      return times.map((when) => sums.get(when) ?? null);
+    } };
+  }, [live, live ? last : answer.data, marks, answer.error]);
 }

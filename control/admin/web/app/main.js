@@ -10,6 +10,7 @@ import { wear, theme, changeTheme } from "./theme.js";
 import { whoAmI, me, signOut, StepUp } from "./session.js";
 import { pause, isPaused, useGet } from "./api.js";
 import { tell } from "./bus.js";
+import { listen } from "./live.js";
 import { Trials } from "./trials.js";
 import { Links } from "./pages/links.js";
 
@@ -79,6 +80,7 @@ async function start() {
   wear();
   await Promise.all([speak(preferred()), whoAmI()]);
   render(html`<${App} />`, document.getElementById("app"));
+  listen();
 }
 
 start().catch((error) => render(html`<${Failure} error=${error} />`, document.getElementById("app")));

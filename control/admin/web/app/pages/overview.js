@@ -1,12 +1,13 @@
 // The node at a glance.
 import { html, useState, useMemo } from "../html.js";
 import { useGet } from "../api.js";
-import { Heading, Panel, Tile, Answer, Tabs, Empty, State, Code, Said, Time, Tag } from "../ui.js";
+import { Heading, Panel, Tile, Answer, Tabs, Empty, State, Code, Said, Time, Tag, Failure, useTold } from "../ui.js";
 import { Chart } from "../chart.js";
 import { ranges, useHistory } from "../history.js";
 import { t, number, bytes } from "../i18n.js";
 import { to } from "../router.js";
 import { setting, keep } from "../bus.js";
+import { samples } from "../live.js";
 
 export function Overview() {
   const status = useGet("/status", {}, { every: 5 });
@@ -32,9 +33,12 @@ function Warnings({ status: s }) {
 const sum = (controls, field) => controls.reduce((n, c) => n + c[field], 0);
 
 function Tiles({ status: s, controls }) {
+  useTold("sample");
+  const now = samples[samples.length - 1];
   const audit = s.audit;
   return html`<ul class="tiles">
-    <${Tile} label=${t("tile.connections")} value=${number(s.connections)} note=${t("tile.sessions", { n: s.sessions })} />
+    <${Tile} label=${t("tile.connections")} value=${number(now?.open ?? s.connections)} note=${t("tile.sessions", { n: s.sessions })} />
+    ${now && html`<${Tile} label=${t("tile.handshakes")} value=${number(now.served, 1)} note=${t("tile.persecond")} />`}
     <${Tile} label=${t("tile.users")} value=${number(s.serving)} note=${t("tile.users.of", { n: s.users })} href=${to("users")} />
     <${Tile} label=${t("tile.blocked")} value=${controls ? number(sum(controls, "refused")) : "…"} note=${t("tile.since", { n: controls?.filter((c) => c.mode === "enforce" && !c.always).length ?? 0 })} href=${to("policy")} />
     <${Tile} label=${t("tile.would")} value=${controls ? number(sum(controls, "would_refuse")) : "…"} note=${t("tile.monitoring", { n: controls?.filter((c) => c.mode === "monitor").length ?? 0 })} href=${to("policy")} />
@@ -43,19 +47,19 @@ function Tiles({ status: s, controls }) {
 }
 
 function Charts() {
-  const [range, setRange] = useState(setting("range", "1h"));
+  const [range, setRange] = useState(setting("range", "15m"));
   const choose = (r) => (keep("range", r), setRange(r));
-  const history = useHistory(range, ["handshakes", "blocked", "would", "up", "down"]);
+  const history = useHistory(range);
   const decided = useMemo(() => [
-    { label: t("series.handshakes"), colour: "accent", dash: "solid", values: history.of("handshakes") },
-    { label: t("series.blocked"), colour: "bad", dash: "dash", values: history.of("blocked") },
+    { label: t("series.handshakes"), colour: "accent", dash: "solid", values: history.of("served") },
+    { label: t("series.blocked"), colour: "bad", dash: "dash", values: history.of("refused") },
     { label: t("series.would"), colour: "warn", dash: "dot", values: history.of("would") },
-  ], [history.times]);
+  ], [history]);
   const traffic = useMemo(() => [
     { label: t("series.down"), colour: "accent", values: history.of("down"), fill: true },
     { label: t("series.up"), colour: "ok", dash: "dash", values: history.of("up") },
-  ], [history.times]);
-  const note = history.error && !history.none ? history.error.message : t("chart.none");
+  ], [history]);
+  const note = history.error && history.error.status !== 404 ? html`<${Failure} error=${history.error} />` : t("chart.none");
   return html`<section class="panel">
     <${Chart} title=${t("chart.decided")} times=${history.times} series=${decided} marks=${history.marks} note=${note}
       actions=${html`<${Tabs} label=${t("chart.range")} of=${ranges.map(([r]) => [r, t("range." + r)])} value=${range} onChange=${choose} />`} />
