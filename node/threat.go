@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -96,7 +95,7 @@ func (r responder) Respond(ctx context.Context, response threat.Response) (spare
 			spared = append(spared, prefix)
 		}
 	}
-	return spared, errors.Join(err, r.n.plane.NoteIncidents(ctx, response.Notes)) // the blocks first: they are urgent
+	return spared, err
 }
 
 // tellIncident tells the receivers of alerts. Addresses are cut as in the log, and evidence, which may name some, is left to incident show.

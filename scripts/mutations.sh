@@ -499,4 +499,10 @@ mutate "passkey, purpose of a challenge" control/passkey/passkey.go '!hmac.Equal
 mutate "passkey, age of a challenge" control/passkey/passkey.go 'now.After(until) || until.Sub(now) > Life+time.Minute' 'now.IsZero()' ./control/passkey
 mutate "passkey, copies" control/passkey/passkey.go 'if shown.Authenticator.CloneWarning {' 'if false {' ./control/passkey
 mutate "token file, only its owner" cmd/mtguard/client.go 'info.Mode().Perm()&0o077 != 0' 'false' ./cmd/mtguard
+mutate "threat, door refuses a network before the store answers" control/threat/ladder.go 'g.shut(prefix, f.Time.Add(suspectFor)) // until the block is in force' '' ./control/threat
+mutate "threat, door refuses an address before the store answers" control/threat/ladder.go 'stage = guard.Shown // until the block is in force' '' ./control/threat
+mutate "threat, blocks wait for no note" control/threat/engine.go 'work.Go(func() { g.write(responding) })' '' ./control/threat
+mutate "threat, stage ends when the rule is in force" control/threat/engine.go 'g.shut(b.Prefix, time.Time{})' '_ = b' ./control/threat
+mutate "threat, networks at the door" proxy/guard/suspects.go '|| s.shut(c.Addr.Addr(), c.At)) {' '|| false) {' ./proxy/guard ./control/threat
+mutate "threat, lone replays" control/threat/keys.go 'replayMost   = 1.4' 'replayMost   = 0.4' ./control/threat
 exit $lived

@@ -39,15 +39,15 @@ func TestABlockThatIsNotInForceIsNoneToWaitFor(t *testing.T) {
 			c.after(w)
 			w.at = w.at.Add(time.Second)
 			w.attack(attacker)
+			if got := w.suspects.Stage(attacker, w.at); got != guard.Shown {
+				t.Errorf("stage %d", got)
+			}
 			b := w.blocks()
 			if len(b) != 1 || b[0].Prefix != prefixOf(attacker) {
 				t.Fatalf("blocks %+v", b)
 			}
 			if c.mode == policy.Enforce && b[0].For != 10*time.Minute {
 				t.Errorf("blocked for %v: the block that was none counts as an offence", b[0].For)
-			}
-			if got := w.suspects.Stage(attacker, w.at); got != guard.Shown {
-				t.Errorf("stage %d", got)
 			}
 		})
 	}

@@ -320,7 +320,8 @@ func (c *corpus) node(t *testing.T) (*world, *verdicts) {
 				v.wrong[h.actor.name+": "+b.Reason]++
 			}
 		}
-		w.flush(context.Background())
+		w.flushBlocks(context.Background())
+		w.flushNotes(context.Background())
 	}
 	return w, v
 }

@@ -44,7 +44,8 @@ type Response struct {
 }
 
 // Responder does what an Engine has decided. Respond returns the prefixes it did not block because somebody is there, and when it returns the
-// others are in force. It is called from one goroutine at a time.
+// others are in force for good; until then the Suspects refuse them. It is called with blocks or with notes, each from one goroutine at a time:
+// a block waits for no note.
 type Responder interface {
 	Respond(ctx context.Context, r Response) (spared []netip.Prefix, err error)
 }
@@ -104,6 +105,7 @@ func (g *Engine) Run(ctx context.Context, events <-chan event.Event) {
 	defer work.Wait()
 	defer stop()
 	work.Go(func() { g.respond(responding) })
+	work.Go(func() { g.write(responding) })
 	for {
 		select {
 		case e, ok := <-events:
@@ -163,11 +165,28 @@ func (g *Engine) take(s *policy.Snapshot, f Finding) {
 // settle is how long a block waits for others, so that they are made together.
 const settle = 20 * time.Millisecond
 
-// noteEvery is how often incidents are written that no block came with.
+// noteEvery is how often incidents are written.
 const noteEvery = 2 * time.Second
 
-// respond has what was decided done, until ctx ends.
+// respond has blocks made, until ctx ends.
 func (g *Engine) respond(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settle):
+		}
+		g.flushBlocks(ctx)
+	}
+}
+
+// write has notes written, until ctx ends.
+func (g *Engine) write(ctx context.Context) {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
 	for {
@@ -175,28 +194,36 @@ func (g *Engine) respond(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-g.wake:
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(settle):
-			}
+			g.flushNotes(ctx)
 		}
-		g.flush(ctx)
 	}
 }
 
-// flush has done what waits. What failed is not tried again: whoever goes on is found again.
-func (g *Engine) flush(ctx context.Context) {
+// flushNotes has what was found written down. What failed is not tried again: whoever goes on is found again.
+func (g *Engine) flushNotes(ctx context.Context) {
+	var r Response
 	g.mu.Lock()
-	r := Response{Blocks: g.blocks}
 	for _, n := range g.notes {
 		r.Notes = append(r.Notes, *n)
 	}
-	g.blocks = nil
 	clear(g.notes)
 	g.mu.Unlock()
-	if len(r.Blocks)+len(r.Notes) == 0 || g.o.Responder == nil {
+	if len(r.Notes) == 0 || g.o.Responder == nil {
+		return
+	}
+	if _, err := g.o.Responder.Respond(ctx, r); err != nil && ctx.Err() == nil {
+		g.o.Log.Error("incidents are not written down", "notes", len(r.Notes), "error", err)
+	}
+}
+
+// flushBlocks has the blocks made that wait. Of one that is not made the stage stays that holds since the decision, and ends as such stages do:
+// whoever goes on is found again.
+func (g *Engine) flushBlocks(ctx context.Context) {
+	g.mu.Lock()
+	r := Response{Blocks: g.blocks}
+	g.blocks = nil
+	g.mu.Unlock()
+	if len(r.Blocks) == 0 || g.o.Responder == nil {
 		return
 	}
 	spared, err := g.o.Responder.Respond(ctx, r)
@@ -212,6 +239,11 @@ func (g *Engine) flush(ctx context.Context) {
 		}
 		return
 	}
+	now := time.Now()
+	for _, b := range r.Blocks {
+		g.count.took(now.Sub(b.decided))
+		g.shut(b.Prefix, time.Time{}) // what is in force now can be taken back by an operator
+	}
 	g.count.spared[sparedShared] += uint64(len(spared))
 	for _, p := range spared {
 		g.undo(p)
@@ -219,8 +251,17 @@ func (g *Engine) flush(ctx context.Context) {
 			g.o.Suspects.Set(p.Addr(), guard.Throttled, g.now.Add(suspectFor))
 		}
 	}
-	now := time.Now()
-	for _, b := range r.Blocks {
-		g.count.took(now.Sub(b.decided))
+}
+
+// shut has the door refuse a prefix until a time, or with the zero time not any more.
+func (g *Engine) shut(p netip.Prefix, until time.Time) {
+	switch {
+	case g.o.Suspects == nil:
+	case p != prefixOf(p.Addr()):
+		g.o.Suspects.ShutNetwork(p, until)
+	case until.IsZero():
+		g.o.Suspects.Set(p.Addr(), guard.Trusted, until)
+	default:
+		g.o.Suspects.Set(p.Addr(), guard.Shown, until)
 	}
 }

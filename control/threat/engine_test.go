@@ -90,7 +90,8 @@ func (w *world) uses(from netip.Addr, user string) {
 
 // blocks has done what waits, and returns all blocks so far.
 func (w *world) blocks() []Block {
-	w.flush(context.Background())
+	w.flushBlocks(context.Background())
+	w.flushNotes(context.Background())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.done.Blocks
@@ -405,4 +406,29 @@ func TestMetricsTellWhatStatusTells(t *testing.T) {
 		}
 	}
 	stats.NewCollector(new(stats.Counters), w.Families()...)
+}
+
+// TestOneReplayIsNoFinding: a network that sends one hello twice, in each of many homes and again an hour later, is nobody's attack. Two within minutes are,
+// and a few more than that are a block.
+func TestOneReplayIsNoFinding(t *testing.T) {
+	w := newWorld(t, policy.Enforce, nil, Detectors(Known{})...)
+	replays := func(from netip.Addr, key string) {
+		w.Observe(event.Event{Time: w.at, Kind: event.HandshakeFailed, Addr: from, Reason: "replay", Key: key, User: "u", Received: 517})
+	}
+	for range 24 {
+		for i := range 200 {
+			replays(nth(i<<8), fmt.Sprint("k", i))
+		}
+		w.at = w.at.Add(time.Hour)
+	}
+	if st := w.Status(); st.Findings["replay"] != 0 || st.SuspectsNow != 0 || len(w.blocks()) != 0 || len(w.done.Notes) != 0 {
+		t.Fatalf("4800 lone replays: %+v", st)
+	}
+	for range 8 {
+		replays(attacker, "k")
+		w.at = w.at.Add(10 * time.Second)
+	}
+	if b := w.blocks(); len(b) != 1 || b[0].Detector != "replay" {
+		t.Errorf("somebody who replays all the time: %+v", b)
+	}
 }

@@ -215,6 +215,7 @@ func (g *Engine) spread(f Finding, enforced bool) {
 	if f.Addr.Is6() && f.Time.Sub(g.began) >= guard.Lately && !g.o.Network(f.Addr) {
 		action = fmt.Sprintf("blocked for %v", networkTerm)
 		if enforced {
+			g.shut(prefix, f.Time.Add(suspectFor)) // until the block is in force
 			g.order(Block{Prefix: prefix, For: networkTerm, Detector: f.Detector, Reason: "network: " + f.Evidence})
 		} else {
 			action = "would be " + action

@@ -29,7 +29,7 @@ type Standing struct {
 	Failed         uint64            `json:"failed" doc:"blocks that could not be made"`
 	SuspectsNow    int               `json:"suspects_now" doc:"addresses with a score that counts"`
 	BlockedNow     int               `json:"blocked_now" doc:"that would be, in monitor"`
-	BlockMicros    float64           `json:"block_micros" doc:"mean time from the decision until a block is in force"`
+	BlockMicros    float64           `json:"block_micros" doc:"mean time from the decision until a block is in the store; the door refuses its addresses from the decision on"`
 	BlockMaxMicros int64             `json:"block_max_micros"`
 	BlockP99Micros int64             `json:"block_p99_micros" doc:"of the last 1024 blocks"`
 }
@@ -148,7 +148,7 @@ func (g *Engine) Families() []stats.Family {
 			Collect: func(emit func(float64, ...string)) { read(func(c *counts) { emit(float64(c.failed)) }) },
 		},
 		{
-			Name: "threat_block_seconds_max", Help: "The longest time from a decision until the block was in force.",
+			Name: "threat_block_seconds_max", Help: "The longest time from a decision until the block was in the store; the door refuses from the decision on.",
 			Collect: func(emit func(float64, ...string)) { read(func(c *counts) { emit(c.slowest.Seconds()) }) },
 		},
 	}

@@ -3,7 +3,9 @@ package guard
 import (
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mtguard/security/access"
@@ -46,7 +48,18 @@ type Suspects struct {
 	locks    [stripes]sync.Mutex
 	suspects []suspectSet
 	regulars []regularSet
+	// networks are shut for a moment, until a rule is in force; nil: none is. changing guards who replaces them.
+	networks atomic.Pointer[[]shutNetwork]
+	changing sync.Mutex
 }
+
+type shutNetwork struct {
+	prefix netip.Prefix
+	until  time.Time
+}
+
+// mostNetworks bounds the networks that are shut at a time: each costs every connection a look.
+const mostNetworks = 64
 
 const (
 	stripes = 64
@@ -87,7 +100,7 @@ func (s *Suspects) Check(c *Conn) Verdict {
 		return Verdict{}
 	}
 	v := c.barredBy(access.ByThreat, ReasonBlocked)
-	if v.Action == Allow && s.Stage(c.Addr.Addr(), c.At) == Shown {
+	if v.Action == Allow && (s.Stage(c.Addr.Addr(), c.At) == Shown || s.shut(c.Addr.Addr(), c.At)) {
 		v = Verdict{Action: Mask, Reason: ReasonSuspect}
 	}
 	if v.Action != Allow && s.Regular(c.Addr.Addr(), c.At) {
@@ -174,6 +187,39 @@ func (s *Suspects) Set(addr netip.Addr, stage Stage, until time.Time) {
 		*x = suspect{}
 	}
 	x.tag, x.until, x.stage = tag, until.UnixNano(), stage
+}
+
+// ShutNetwork has the connections of a network masked until a time, as the stage Shown does with those of an address; the zero time ends that. It
+// bridges the time until a rule is in force: of more than 64 networks the one goes whose time is over first.
+func (s *Suspects) ShutNetwork(prefix netip.Prefix, until time.Time) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	var kept []shutNetwork
+	if list := s.networks.Load(); list != nil {
+		kept = slices.DeleteFunc(slices.Clone(*list), func(n shutNetwork) bool { return n.prefix == prefix })
+	}
+	if !until.IsZero() {
+		kept = append(kept, shutNetwork{prefix, until})
+	}
+	if len(kept) > mostNetworks {
+		slices.SortStableFunc(kept, func(a, b shutNetwork) int { return b.until.Compare(a.until) })
+		kept = kept[:mostNetworks]
+	}
+	if len(kept) == 0 {
+		s.networks.Store(nil)
+		return
+	}
+	s.networks.Store(&kept)
+}
+
+// shut reports whether the network of an address is.
+func (s *Suspects) shut(addr netip.Addr, now time.Time) bool {
+	list := s.networks.Load()
+	if list == nil {
+		return false
+	}
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(*list, func(n shutNetwork) bool { return now.Before(n.until) && n.prefix.Contains(addr) })
 }
 
 // Stage is that of an address at now.

@@ -150,3 +150,34 @@ func TestWhoIsLetInIsRemembered(t *testing.T) {
 		t.Error("who came is forgotten too early, too late, or taken for another")
 	}
 }
+
+// TestANetworkIsShutForAWhile: its strangers, not who came lately; of too many the one is let go whose time is over first.
+func TestANetworkIsShutForAWhile(t *testing.T) {
+	s, at := NewSuspects(64), time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	network := netip.MustParsePrefix("2001:db8:7::/48")
+	stranger, regular := netip.MustParseAddr("2001:db8:7:1::1"), netip.MustParseAddr("2001:db8:7:2::1")
+	refused := func(a netip.Addr, at time.Time) bool {
+		v := s.Check(&Conn{Addr: netip.AddrPortFrom(a, 1), At: at})
+		if v.Action != Allow && (v.Action != Mask || v.Reason != ReasonSuspect) {
+			t.Errorf("%v: %+v", a, v)
+		}
+		return v.Action != Allow
+	}
+	s.Came(regular, at)
+	s.ShutNetwork(network, at.Add(time.Minute))
+	if !refused(stranger, at) || refused(regular, at) || refused(netip.MustParseAddr("2001:db8:8::1"), at) || refused(stranger, at.Add(time.Minute)) {
+		t.Error("others are refused than the network's strangers, for another time")
+	}
+	for i := range mostNetworks {
+		s.ShutNetwork(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 2, byte(i)}), 48), at.Add(time.Hour))
+	}
+	if refused(stranger, at) || !refused(netip.AddrFrom16([16]byte{0x20, 2, 5, 15: 1}), at) || len(*s.networks.Load()) != mostNetworks {
+		t.Error("the wrong one is let go")
+	}
+	for i := range mostNetworks {
+		s.ShutNetwork(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 2, byte(i)}), 48), time.Time{})
+	}
+	if s.networks.Load() != nil {
+		t.Error("what was opened again costs connections a look")
+	}
+}
