@@ -77,6 +77,7 @@ type Node struct {
 	engine     relay.Engine
 	auth       *auth.Authenticator
 	memory     *replayMemory
+	offences   *offences
 	watcher    *watcher
 	recorder   *preview.Recorder // nil when it could not be opened
 	sessions   auth.Sessions
@@ -274,6 +275,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.record(background, &work)
 	n.guardThreats(background, &work)
 	n.feed(background, &work)
+	work.Go(func() { n.offences.run(background) })
 	n.serveManagement(background, &work)
 	n.serveDashboard(background, &work)
 	n.servePages(background, &work)
@@ -303,6 +305,7 @@ func (n *Node) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	work.Go(n.memory.save) // whoever stops us may not let the drain end
+	work.Go(n.offences.save)
 	work.Go(n.totals.save)
 	n.drain()
 	serving.Wait()

@@ -33,6 +33,8 @@ func (n *Node) newThreat() {
 		Network: func(addr netip.Addr) bool { return n.auth.Knows(addr) },
 		Log:     n.log,
 	}, threat.Detectors(threat.Known{Where: n.whereIs, Used: n.lastUsed})...)
+	n.offences = &offences{n: n}
+	n.offences.open(n.threat, n.started)
 }
 
 // whereIs is the country and the AS number of an address, as far as there are files of them.

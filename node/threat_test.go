@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +16,10 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/alert"
+	"mtguard/control/threat"
 	"mtguard/security/access"
 	"mtguard/security/policy"
+	"mtguard/telemetry/event"
 	"mtguard/tgsim"
 )
 
@@ -240,4 +243,74 @@ func TestAnAttackIsAnIncident(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "somebody is told of the end", func() bool { _, ok := was(alert.Resolved); return ok })
+}
+
+// TestARestartForgetsNoOffence: the second block of an address is the longer one, though the process was another.
+func TestARestartForgetsNoOffence(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	blocked := func() control.RuleInfo {
+		t.Helper()
+		for begin := time.Now(); ; {
+			rules, _, err := s.node.plane.Rules(t.Context(), control.RuleFilter{Source: "automatic"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rules {
+				if r.Until != nil && r.Until.After(time.Now()) {
+					return r
+				}
+			}
+			if time.Since(begin) > 30*time.Second {
+				t.Fatalf("no block: %+v", s.node.threat.Status())
+			}
+			s.scan("198.51.100.7", 1)
+		}
+	}
+	first := blocked()
+	if got := first.Until.Sub(first.Created); got != 10*time.Minute {
+		t.Fatalf("first blocked for %v", got)
+	}
+	s.halt()
+	if info, err := os.Stat(s.state(offencesFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v; want mode 0600", info, err)
+	}
+	s.boot(testLog(t))
+	if st := s.node.threat.Status(); st.BlockedNow != 1 {
+		t.Errorf("after a restart %d are known to be blocked", st.BlockedNow)
+	}
+	if _, err := s.node.plane.Apply(t.Context(), operator, control.Unblock{Target: "198.51.100.7"}, control.Options{Reason: "nobody waits for ten minutes here"}); err != nil {
+		t.Fatal(err)
+	}
+	// The same an hour ago, so that its block is over.
+	ago := threat.NewEngine(threat.Options{Policy: s.node.live.Load}, threat.Detectors(threat.Known{})...)
+	for i := range 40 {
+		ago.Observe(event.Event{Time: time.Now().Add(time.Duration(i)*time.Second - time.Hour), Kind: event.HandshakeFailed, Addr: netip.MustParseAddr("198.51.100.7"),
+			Reason: []string{"malformed", "server_name", "bad_secret", "clock"}[i%4], Received: 517})
+	}
+	if st := ago.Status(); st.Blocked != 1 {
+		t.Fatalf("an hour ago: %+v", st)
+	}
+	s.halt()
+	if err := s.node.dir.Replace(offencesFile, ago.Save); err != nil {
+		t.Fatal(err)
+	}
+	s.boot(testLog(t))
+	second := blocked()
+	if got := second.Until.Sub(second.Created); got != time.Hour {
+		t.Errorf("the second time blocked for %v, want an hour", got)
+	}
+	s.halt()
+	// What nobody can read is said, and begins anew.
+	if err := os.WriteFile(s.state(offencesFile), []byte("mtguard threat memory 1\nrubbish"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, text := logged()
+	s.boot(log)
+	if st := s.node.threat.Status(); st.BlockedNow != 0 {
+		t.Errorf("of a broken memory %d are blocked", st.BlockedNow)
+	}
+	s.halt()
+	if !strings.Contains(text.String(), "memory of threats not read") {
+		t.Errorf("the log does not say it:\n%s", text)
+	}
 }

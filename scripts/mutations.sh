@@ -505,4 +505,7 @@ mutate "threat, blocks wait for no note" control/threat/engine.go 'work.Go(func(
 mutate "threat, stage ends when the rule is in force" control/threat/engine.go 'g.shut(b.Prefix, time.Time{})' '_ = b' ./control/threat
 mutate "threat, networks at the door" proxy/guard/suspects.go '|| s.shut(c.Addr.Addr(), c.At)) {' '|| false) {' ./proxy/guard ./control/threat
 mutate "threat, lone replays" control/threat/keys.go 'replayMost   = 1.4' 'replayMost   = 0.4' ./control/threat
+mutate "threat, offences over a restart" node/threat.go 'n.offences.open(n.threat, n.started)' '' ./node
+mutate "threat, memory that was altered" control/threat/memory.go 'case sha256.Sum256(body[sha256.Size:]) != [sha256.Size]byte(body):' 'case false:' ./control/threat
+mutate "threat, usual bytes over a restart" control/threat/memory.go 'd.week[i] = u.usual()' '_ = i' ./control/threat
 exit $lived

@@ -205,8 +205,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 			}
 		}
 	}
-	if changes != 47 {
-	if changes != 41 {
+	if changes != 48 {
 		t.Errorf("%d operations change something", changes)
 	}
 }

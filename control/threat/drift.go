@@ -25,7 +25,8 @@ type usual struct {
 }
 
 type drifting struct {
-	hour     int64 // since 1970
+	id       uint64 // the secret's, to be remembered by; 0: it cannot be
+	hour     int64  // since 1970
 	up, down float64
 	size     usual // against the week
 	share    usual // of the upload
@@ -55,6 +56,9 @@ func (d *drift) Observe(e event.Event) (list []Finding) {
 	}
 	now := milli(&e)
 	x := d.keys.get(d.keys.secretAt(e.Key), now)
+	if x.id == 0 {
+		x.id = numberOf(e.Key)
+	}
 	if hour := e.Time.Unix() / 3600; hour != x.hour {
 		if x.hour != 0 && x.up+x.down > 0 {
 			list = d.close(x, &e, now)

@@ -87,12 +87,17 @@ func rungOf(score float32) rung {
 	return noted
 }
 
-// term is how long the next block of this standing holds.
-func (x *standing) term(now int64, longest time.Duration) time.Duration {
+// forgive takes off an offence for each week without one.
+func (x *standing) forgive(now int64) {
 	for x.offences > 0 && now-x.last > forgive.Milliseconds() {
 		x.offences--
 		x.last += forgive.Milliseconds()
 	}
+}
+
+// term is how long the next block of this standing holds.
+func (x *standing) term(now int64, longest time.Duration) time.Duration {
+	x.forgive(now)
 	return min(terms[min(int(x.offences), len(terms)-1)], longest)
 }
 
