@@ -187,7 +187,9 @@ func (s *web) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	id, ok := s.identify(r)
 	switch {
-	case ok && id.Session != "" && !id.mustEnrol && s.Assets != nil:
+	case ok && id.Session != "" && !id.mustEnrol && s.Assets == nil:
+		noPath.problem("this node has no pages; the API is below %s", apiPath).write(w)
+	case ok && id.Session != "" && !id.mustEnrol:
 		s.Assets.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
 	case r.URL.Path == "/" && s.Enter != nil && s.mayCome(r):
 		http.Redirect(w, r, enterPath, http.StatusSeeOther)
