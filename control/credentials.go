@@ -42,6 +42,7 @@ type Identity struct {
 	Session string       // ID, of a browser
 	Via     string       // "token", "code" or "passkey"
 	Scopes  []string     // what a program is bound to; none: nothing
+	Bound   bool         // a program is bound to addresses
 	Host    string       // that the browser signed in at
 	Opened  time.Time
 	Expires time.Time
@@ -200,21 +201,42 @@ func (p *Plane) Authenticate(t token.Token, from netip.Addr) (id Identity, ok bo
 	return id, true
 }
 
+// Good reports whether t is still good from an address, without being a use of it.
+func (p *Plane) Good(t token.Token, from netip.Addr) bool {
+	now := p.parts.Now()
+	c := &p.credentials
+	c.mu.RLock()
+	program, browser := c.tokens[t.ID()], c.sessions[t.ID()]
+	c.mu.RUnlock()
+	switch {
+	case t.Kind() == token.API && program != nil:
+		return program.good(t, from, now)
+	case t.Kind() == token.Session && browser != nil:
+		return digestOf(browser.Hash).Is(t) && !browser.over(now)
+	}
+	return false
+}
+
 // digestOf is a hash of the store.
 func digestOf(hash []byte) (d token.Digest) {
 	copy(d[:], hash)
 	return d
 }
 
-func (p *Plane) program(row *liveToken, t token.Token, from netip.Addr, now time.Time) (Identity, bool) {
+// good reports whether t is the token, and may be used from there now.
+func (row *liveToken) good(t token.Token, from netip.Addr, now time.Time) bool {
 	right := digestOf(row.Hash).Is(t)
 	inside := len(row.From) == 0 || slices.ContainsFunc(row.From, func(p netip.Prefix) bool { return p.Contains(from) })
-	if !right || !inside || !row.Ended.IsZero() || !now.Before(row.Expires) {
+	return right && inside && row.Ended.IsZero() && now.Before(row.Expires)
+}
+
+func (p *Plane) program(row *liveToken, t token.Token, from netip.Addr, now time.Time) (Identity, bool) {
+	if !row.good(t, from, now) {
 		return Identity{}, false
 	}
 	row.used.note(now, from)
 	return Identity{
-		Actor: Actor{Name: "token " + row.Name, Person: row.Person}, Person: row.Person, Granted: row.Level, Token: row.ID, Via: "token", Scopes: row.Scopes,
+		Actor: Actor{Name: "token " + row.Name, Person: row.Person}, Person: row.Person, Granted: row.Level, Token: row.ID, Via: "token", Scopes: row.Scopes, Bound: len(row.From) > 0,
 		Opened: row.Created, Expires: row.Expires,
 	}, true
 }

@@ -468,9 +468,9 @@ mutate "leaks, bound of splits" control/store/split.go 'if err := tx.roomForSpli
 mutate "reports, signature over the log" control/report/seal.go '_, checkpoint, err := in.Verify(keys...)' '_, checkpoint, err := auditlog.Entry{}, auditlog.Checkpoint{}, error(nil)' ./control/report
 mutate "sign-in, digest in full" security/token/token.go 'subtle.ConstantTimeCompare(d[:], of[:]) == 1' 'subtle.ConstantTimeCompare(d[:0], of[:0]) == 1' ./security/token
 mutate "sign-in, kind of a token" security/token/token.go 'text[:kindLength] != string(kind)' 'false' ./security/token
-mutate "sign-in, token expiry" control/credentials.go '!row.Ended.IsZero() || !now.Before(row.Expires)' '!row.Ended.IsZero()' ./control
-mutate "sign-in, token revocation" control/credentials.go '!row.Ended.IsZero() || !now.Before(row.Expires)' '!now.Before(row.Expires)' ./control
-mutate "sign-in, token sources" control/credentials.go '!right || !inside ||' '!right || inside && false ||' ./control
+mutate "sign-in, token expiry" control/credentials.go 'row.Ended.IsZero() && now.Before(row.Expires)' 'row.Ended.IsZero()' ./control
+mutate "sign-in, token revocation" control/credentials.go 'row.Ended.IsZero() && now.Before(row.Expires)' 'now.Before(row.Expires)' ./control
+mutate "sign-in, token sources" control/credentials.go 'right && inside &&' 'right &&  (inside || true) &&' ./control
 mutate "sign-in, ceiling of the source" control/credentials.go 'id.Actor.Level = min(id.Granted, p.Ceiling(from))' 'id.Actor.Level = id.Granted' ./control
 mutate "sign-in, idle end" control/credentials.go 'now.Sub(last) >= SessionIdle' 'false' ./control
 mutate "sign-in, end of every session" control/credentials.go 'return !now.Before(s.Expires) ||' 'return' ./control

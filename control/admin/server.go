@@ -60,7 +60,7 @@ func newServer(p Plane, log *slog.Logger) *server {
 		heartbeat: heartbeat, eventPace: eventPace, eventPatience: eventPatience,
 	}
 	config := huma.DefaultConfig("mtguard", "1")
-	config.Info.Description = "Management of a node. A Unix socket serves it; who asks is known by the socket."
+	config.Info.Description = "Management of a node. A Unix socket serves it, where who asks is known by the socket; and, behind sign-in, TCP: doc/admin.md."
 	// No pages with scripts from elsewhere, no links to schemas that echo the Host header.
 	config.DocsPath, config.OpenAPIPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
 	config.RejectUnknownQueryParameters = true // a mistyped dry_run must not change anything

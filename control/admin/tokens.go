@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"mtguard/control"
 	"mtguard/security/access"
@@ -28,12 +29,13 @@ type createTokenInput struct {
 	Body TokenBody
 }
 
-// createToken refuses whoever is bound to scopes, or to sources: what he made would
-// not be.
+// createToken refuses a program that is bound to scopes or sources, whose tokens would
+// not be, and one whose tokens would outlive its own.
 func (s *server) createToken(ctx context.Context, in *createTokenInput) (*changed, error) {
 	b := &in.Body
-	if c := callerOf(ctx); c != nil && len(c.Scopes) > 0 {
-		return nil, kinds[control.Denied].problem("a token with scopes makes no tokens")
+	who := callerOf(ctx)
+	if who != nil && (len(who.Scopes) > 0 || who.Bound) {
+		return nil, kinds[control.Denied].problem("a token that is bound to scopes or sources makes no tokens")
 	}
 	known := s.scopes()
 	for _, scope := range b.Scopes {
@@ -45,6 +47,9 @@ func (s *server) createToken(ctx context.Context, in *createTokenInput) (*change
 	c := control.CreateToken{Name: b.Name, Level: b.Level, Scopes: b.Scopes, From: b.From}
 	if b.For != nil {
 		c.For = *b.For
+	}
+	if who != nil && who.Token != "" && (c.For == 0 || time.Now().Add(time.Duration(c.For)).After(who.Expires)) {
+		return nil, kinds[control.Denied].problem("a token makes none that would outlive it: it is good until %s; say for how long", who.Expires.UTC().Format(time.RFC3339))
 	}
 	return s.change(ctx, c, &in.ChangeInput)
 }

@@ -22,6 +22,7 @@ import (
 type SignIn interface {
 	Known(t token.Token) bool
 	Authenticate(t token.Token, from netip.Addr) (control.Identity, bool)
+	Good(t token.Token, from netip.Addr) bool
 	Enter(ctx context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error)
 	Leave(ctx context.Context, id control.Identity) error
 	FindPasskey(host, person string, raw []byte) (passkey.Credential, bool)
@@ -176,7 +177,28 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 		s.stranger(w)
 		return
 	}
-	s.mux.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
+	ctx, end := context.WithCancel(withIdentity(r.Context(), id))
+	defer end()
+	defer s.watch(id, end).Stop()
+	s.mux.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// lookAgain is how long a request, such as a stream of events, may go on after its
+// credential has ended.
+const lookAgain = 5 * time.Second
+
+// watch ends a request whose credential is not good any more. Stop ends the watch.
+func (s *web) watch(c caller, end func()) *time.Timer {
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() { // not before timer is set
+		if !s.SignIn.Good(c.shown, c.Actor.From) {
+			end()
+			return
+		}
+		timer.Reset(lookAgain)
+	})
+	timer.Reset(lookAgain)
+	return timer
 }
 
 // servePage serves the dashboard to a person who has signed in.
@@ -236,7 +258,7 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 		return caller{}, false // nothing is left to the source; or it is another name's cookie
 	}
 	s.regulars.note(from, s.now())
-	c := caller{Identity: id}
+	c := caller{Identity: id, shown: t}
 	if s.Remote && !s.enrolled(&c, host) {
 		return caller{}, false
 	}
@@ -262,6 +284,7 @@ func (s *web) enrolled(c *caller, host string) bool {
 // caller is who sends a request over TCP.
 type caller struct {
 	control.Identity
+	shown     token.Token
 	stepUp    bool // has less than he could have until he shows his passkey again
 	mustEnrol bool // has to make a passkey before anything else
 }

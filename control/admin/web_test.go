@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mtguard/control"
@@ -45,6 +46,11 @@ func (f *fakeSignIn) Authenticate(t token.Token, from netip.Addr) (control.Ident
 	id, ok := f.ids[t.Reveal()]
 	id.Actor.From, id.Actor.Level = from, min(id.Granted, f.ceiling)
 	return id, ok
+}
+
+func (f *fakeSignIn) Good(t token.Token, _ netip.Addr) bool {
+	_, ok := f.ids[t.Reveal()]
+	return ok
 }
 
 func (f *fakeSignIn) Enter(_ context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error) {
@@ -123,7 +129,7 @@ func newSite(t *testing.T, o WebOptions) *site {
 // token makes one that is good.
 func (s *site) token(level access.Level, scopes ...string) string {
 	t := token.New(token.API)
-	s.signIn.ids[t.Reveal()] = control.Identity{Actor: control.Actor{Name: "token x", Person: "x"}, Granted: level, Token: t.ID(), Via: "token", Scopes: scopes}
+	s.signIn.ids[t.Reveal()] = control.Identity{Actor: control.Actor{Name: "token x", Person: "x"}, Granted: level, Token: t.ID(), Via: "token", Scopes: scopes, Expires: s.now.Add(365 * 24 * time.Hour)}
 	return "Authorization: Bearer " + t.Reveal()
 }
 
@@ -557,5 +563,56 @@ func TestWhatAProgramSendsAboutItsAddress(t *testing.T) {
 	w := s.ask(http.MethodPost, apiPath+"/users", `{"name":"x"}`, s.token(access.Admin), "From: 192.0.2.9:1", "Mtguard-From: 203.0.113.1", "X-Forwarded-For: 203.0.113.2")
 	if w.Code != http.StatusOK || s.plane.by.From.String() != "192.0.2.9" {
 		t.Errorf("%d, asked from %v", w.Code, s.plane.by.From)
+	}
+}
+
+// TestARequestEndsWithItsCredential: a stream does not outlive the session it is of.
+func TestARequestEndsWithItsCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, WebOptions{})
+		who := s.session(access.Superuser, true)
+		begun := time.Now()
+		s.plane.during = func(ctx context.Context) {
+			time.Sleep(time.Minute)
+			if ctx.Err() != nil {
+				t.Error("a request whose session is good is ended")
+			}
+			clear(s.signIn.ids)
+			<-ctx.Done()
+		}
+		s.ask(http.MethodPost, apiPath+"/users", `{"name":"x"}`, who)
+		if took := time.Since(begun); took < time.Minute || took > time.Minute+2*lookAgain {
+			t.Errorf("it is ended after %v", took)
+		}
+	})
+}
+
+// TestTokensMakeNoStrongerTokens: what is bound, or ends, makes nothing that is not, or
+// ends later.
+func TestTokensMakeNoStrongerTokens(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	make := func(change func(*control.Identity), life string) int {
+		t.Helper()
+		tok := token.New(token.API)
+		id := control.Identity{Actor: control.Actor{Name: "token x"}, Granted: access.Superuser, Token: tok.ID(), Via: "token", Expires: time.Now().Add(24 * time.Hour)}
+		change(&id)
+		s.signIn.ids[tok.Reveal()] = id
+		return s.ask(http.MethodPost, apiPath+"/tokens", `{"name":"y","level":"admin"`+life+`}`, "Authorization: Bearer "+tok.Reveal()).Code
+	}
+	as := func(*control.Identity) {}
+	for name, c := range map[string]struct {
+		change func(*control.Identity)
+		life   string
+		want   int
+	}{
+		"a shorter one":     {as, `,"for":"1h"`, http.StatusOK},
+		"a longer one":      {as, `,"for":"2d"`, http.StatusForbidden},
+		"one of 90 days":    {as, "", http.StatusForbidden},
+		"bound to a scope":  {func(i *control.Identity) { i.Scopes = []string{"tokens"} }, `,"for":"1h"`, http.StatusForbidden},
+		"bound to a source": {func(i *control.Identity) { i.Bound = true }, `,"for":"1h"`, http.StatusForbidden},
+	} {
+		if got := make(c.change, c.life); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
 	}
 }
