@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mtguard/control/advisory"
 	"mtguard/control/audit"
 	"mtguard/control/preview"
 	"mtguard/control/store"
@@ -35,7 +36,36 @@ func (b *bench) surrounded() *audit.HostFacts {
 		Site: func(context.Context) (*audit.SiteFacts, error) { return &audit.SiteFacts{}, nil },
 	}
 	b.recorded()
+	b.parts.Watch = looked{b.clock(), nil}
 	return host
+}
+
+// looked is a watch that found so much in the program.
+type looked struct {
+	at    time.Time
+	found []advisory.ModuleScan
+}
+
+func (l looked) Standing(c *CryptoInfo) {
+	c.Last = &advisory.Outcome{Time: l.at, Scan: &advisory.ScanReport{Modules: l.found}}
+}
+
+func (looked) Check(context.Context) (*advisory.Outcome, error) { return nil, errors.New("not here") }
+
+// TestVulnerabilitiesAreFindings: one whose code is in the program; not one whose code the linker left out, and nothing is known where nobody looked.
+func TestVulnerabilitiesAreFindings(t *testing.T) {
+	b := newBench(t)
+	b.surrounded()
+	b.parts.Watch = looked{b.clock(), []advisory.ModuleScan{{Path: "stdlib", Version: "go1.26.0", Class: advisory.Reachable, Vulnerabilities: []advisory.Vulnerability{
+		{ID: "GO-1", Class: advisory.Reachable, Fixed: "go1.26.1"}, {ID: "GO-2", Class: advisory.Unreachable},
+	}}}}
+	if r := b.audit("care.vulnerable"); strings.Join(subjects(r), "; ") != "care.vulnerable: stdlib GO-1" || r.Findings[0].Unknown {
+		t.Errorf("%+v", r.Findings)
+	}
+	b.parts.Watch = nil
+	if r := b.audit("care.vulnerable"); len(r.Findings) != 2 || !r.Findings[0].Unknown || r.Findings[0].Subject != "program" { // the one of before stays, since nobody looked
+		t.Errorf("where nobody looked: %+v", r.Findings)
+	}
 }
 
 func (b *bench) audit(only ...string) AuditResult {

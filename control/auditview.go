@@ -490,6 +490,7 @@ func (v *auditView) Care(ctx context.Context) (*audit.CareFacts, error) {
 			}
 		}
 	}
+	v.scan(f)
 	err = p.store.View(ctx, func(tx *store.Tx) error {
 		text, err := tx.Setting(settingBackup)
 		if errors.Is(err, store.ErrNotFound) {

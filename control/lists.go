@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -178,6 +179,7 @@ func (c SetList) apply(x *transaction) error {
 	x.detail("origin", row.Origin)
 	x.detail("level", row.Level)
 	x.result.Summary = fmt.Sprintf("list %s gives its addresses the ceiling %v", row.Name, row.Level)
+	x.result.Summary += x.watched(access.PrefixMatch(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), row.Level)
 	info := listInfo(row)
 	x.result.List = &info
 	return nil

@@ -507,5 +507,8 @@ mutate "threat, networks at the door" proxy/guard/suspects.go '|| s.shut(c.Addr.
 mutate "threat, lone replays" control/threat/keys.go 'replayMost   = 1.4' 'replayMost   = 0.4' ./control/threat
 mutate "threat, offences over a restart" node/threat.go 'n.offences.open(n.threat, n.started)' '' ./node
 mutate "threat, memory that was altered" control/threat/memory.go 'case sha256.Sum256(body[sha256.Size:]) != [sha256.Size]byte(body):' 'case false:' ./control/threat
-mutate "threat, usual bytes over a restart" control/threat/memory.go 'd.week[i] = u.usual()' '_ = i' ./control/threat
+mutate "threat, usual bytes over a restart" control/threat/memory.go 'd.keys.secretAt(fmt.Sprintf("%016x", k.ID))' 'd.keys.secretAt(fmt.Sprint(k.ID))' ./control/threat
+mutate "audit, vulnerabilities" control/auditscan.go 'f.Vulnerable = append(f.Vulnerable,' '_ = append(f.Vulnerable,' ./control
+mutate "audit, vulnerabilities that nobody looked for" control/audit/care.go 'case f.Unscanned != nil:' 'case false:' ./control/audit
+mutate "lists, hint that nobody feels one" control/lists.go 'x.result.Summary += x.watched(access.PrefixMatch(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), row.Level)' '_ = netip.Addr{}' ./cmd/mtguard
 exit $lived

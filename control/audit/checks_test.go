@@ -78,6 +78,11 @@ var planted = []struct {
 	{"care.backup", "backup", true, 0, func(w *world) { w.care.LastBackup, w.care.FirstRow = time.Time{}, time.Time{} }},
 	{"care.auditlog", "audit log", false, 0, func(w *world) { w.care.LogProblem = "row 7 was edited" }},
 	{"care.auditlog", "audit log", true, 0, func(w *world) { w.care.Unverified = errTest }},
+	{"care.vulnerable", "golang.org/x/crypto GO-2026-0001", false, 0, func(w *world) {
+		w.care.Vulnerable = []Vulnerable{{Module: "golang.org/x/crypto", Version: "v0.40.0", ID: "GO-2026-0001", Summary: "a planted one", Fixed: "v0.41.0"}}
+	}},
+	{"care.vulnerable", "program", true, 0, func(w *world) { w.care.Unscanned = errTest }},
+	{"care.vulnerable", "program", true, 0, func(w *world) { w.care.Scanned = w.care.Scanned.Add(-1) }},
 	{"care.unsigned", "audit log", false, 0, func(w *world) { w.care.Rows++ }},
 
 	{"host.files", "state directory /var/lib/mtguard", false, 0, func(w *world) { w.host.Files[0].Mode = 0o710 }},

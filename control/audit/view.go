@@ -220,7 +220,14 @@ type CareFacts struct {
 	LogProblem string    // what is wrong with the log; "" when its chain holds
 	FirstRow   time.Time // when the store began
 	Unverified error     // why the log could not be verified
+	// Of the last check of the program for known vulnerabilities: those whose code is in it, when it was, and why nothing is known.
+	Vulnerable []Vulnerable
+	Scanned    time.Time
+	Unscanned  error
 }
+
+// Vulnerable is a known vulnerability whose code is in the program.
+type Vulnerable struct{ Module, Version, ID, Summary, Fixed string }
 
 // memo asks a view for each kind of facts once.
 type memo struct {

@@ -96,6 +96,6 @@ func healthy() *world {
 			FakeTLS: true, Address: "www.example.com:443", Name: "www.example.com", Measured: now.Add(-6 * time.Hour), Tried: now, Group: "X25519MLKEM768", Hybrid: true,
 			Flight: 1000, Names: []netip.Addr{there, here}, Own: []netip.Addr{here}, DCs: []DC{{"1", 5, 5}, {"2", 0, 4}},
 		},
-		care: &CareFacts{LastBackup: now.Add(-7 * day), Rows: 5000, Signed: 3000, FirstRow: now.Add(-900 * day)},
+		care: &CareFacts{LastBackup: now.Add(-7 * day), Rows: 5000, Signed: 3000, FirstRow: now.Add(-900 * day), Scanned: now.Add(-31 * day)},
 	}
 }
