@@ -115,7 +115,7 @@ func everyCommand(cmd *cobra.Command) []*cobra.Command {
 func TestAMistypedCommandNamesTheNearest(t *testing.T) {
 	a := &app{stdout: io.Discard, stderr: io.Discard}
 	for word, want := range map[string]string{
-		"lnik": "link", "usr": "user", "stauts": "stats, status", "keys": "key", "back": "backup, block", "S": "seal, stats, status", "demonstration": "", "banana": "",
+		"lnik": "link, leak", "usr": "user", "stauts": "stats, status", "keys": "key", "back": "backup, block", "S": "seal, session, stats", "demonstration": "", "banana": "",
 		"rum": "run", "oepn": "open", strings.Repeat("x", 1<<16): "",
 	} {
 		if got := strings.Join(nearest(word, a.root().Commands()), ", "); got != want {

@@ -22,8 +22,8 @@ import (
 	"mtguard/control/preview"
 	"mtguard/control/threat"
 	"mtguard/security/access"
-	"mtguard/telemetry/stats"
 	"mtguard/telemetry/live"
+	"mtguard/telemetry/stats"
 )
 
 // fakePlane answers what it was given and remembers what it was asked.

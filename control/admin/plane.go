@@ -8,8 +8,8 @@ import (
 	"mtguard/control/advisory"
 	"mtguard/control/alert"
 	"mtguard/control/threat"
-	"mtguard/telemetry/stats"
 	"mtguard/telemetry/live"
+	"mtguard/telemetry/stats"
 )
 
 // Plane is what the API needs of the control plane: *control.Plane.
