@@ -226,11 +226,10 @@ func quoteLines(s string) string {
 func unquoteLines(s string) (string, error) {
 	var b strings.Builder
 	for _, line := range strings.Split(s, "\nseal,") {
-		inner, ok := strings.CutPrefix(line, `"`)
-		if inner, ok = strings.CutSuffix(inner, `"`); !ok {
+		if len(line) < 2 || line[0] != '"' || line[len(line)-1] != '"' {
 			return "", errNoSeal
 		}
-		b.WriteString(strings.ReplaceAll(inner, `""`, `"`) + "\n")
+		b.WriteString(strings.ReplaceAll(line[1:len(line)-1], `""`, `"`) + "\n")
 	}
 	return b.String(), nil
 }
