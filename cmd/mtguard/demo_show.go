@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"mtguard/control"
 )
 
 // demoShow prints a demonstration, as lines or as JSON. The first error of the writer stays in
@@ -75,7 +77,9 @@ func (s *demoShow) start(o demoOptions) {
 			Proxy   string `json:"proxy"`
 			Link    string `json:"link"`
 			Metrics string `json:"metrics"`
-		}{true, "start", s.w.proxy(), s.w.link, metrics})
+			Server  string `json:"server"`
+			Crowd   int    `json:"crowd"`
+		}{true, "start", s.w.proxy(), s.w.link, metrics, s.w.node.AdminSocket(), len(s.w.others)})
 		return
 	}
 	ends := "with Ctrl-C"
@@ -89,10 +93,14 @@ func (s *demoShow) start(o demoOptions) {
 		{"attackers", fmt.Sprintf("%d, with %d kinds of attack; they record the sessions of %q", o.attackers, len(s.w.probes), demoTapped)},
 		{"strangers", "see a simulated web site; try: curl -k https://" + s.w.proxy() + "/"},
 		{"metrics", metrics},
+		{"crowd", fmt.Sprintf("%d more users, of whom only sums are told; once a minute an attack", len(s.w.others))},
 		{"limit", demoRate + " new connections from an address; monitored: \"over limit\" would be refused"},
 		{"ends", ends},
 	} {
 		s.printf("  %s %s\n", s.paint(paintQuiet, cell(10, row[0])), row[1])
+	}
+	if socket := s.w.node.AdminSocket(); socket != "" {
+		s.printf("\nLook at it from another terminal:\n  export MTGUARD_CLI_SERVER=%s\n  mtguard top; mtguard events -f; mtguard incident list; mtguard status\n", socket)
 	}
 	s.printf("\nLink of %s:\n%s\n\n", s.w.users[0].name, s.w.link)
 	s.printf("%s\n", s.paint(paintHead, strings.TrimRight(demoColumns("time", "who", "does", "the proxy", "and gets"), " ")))
@@ -139,6 +147,15 @@ func (s *demoShow) line(i demoItem) {
 	// Padded before painting: escape sequences have no width.
 	does, proxy := cell(19, does), cell(demoProxyWidth, i.Proxy)
 	s.printf("%s  %s %s %s %s\n", s.paint(paintQuiet, s.since(end)), cell(11, i.Who), does, s.paint(code, proxy), gets)
+}
+
+// attack prints that one comes.
+func (s *demoShow) attack(a demoAttackLine) {
+	if s.json != nil {
+		s.encode(a)
+		return
+	}
+	s.printf("%s  %s\n", s.paint(paintQuiet, s.since(a.Time)), s.paint(paintMasked, fmt.Sprintf("ATTACK %s: %s, from %s", a.Attack, a.About, a.From)))
 }
 
 // demoGot says at more length what seen says in a table.
@@ -194,7 +211,10 @@ func (s *demoShow) end(t *demoTally, problems []string) {
 			Users    []*demoUserRow   `json:"users"`
 			Attacks  []*demoAttackRow `json:"attacks"`
 			NotTried []string         `json:"not_tried,omitempty"`
-		}{true, "summary", len(problems) == 0, problems, sums, t.users, rows, t.notTried()})
+			Crowd    int64            `json:"crowd_acts"`
+
+			Incidents []control.IncidentInfo `json:"incidents"`
+		}{true, "summary", len(problems) == 0, problems, sums, t.users, rows, t.notTried(), t.w.acted.acts.Load(), t.found})
 		return
 	}
 	s.printf("\n%s\n", s.paint(paintHead, cell(12, "USER")+cell(22, "TRANSPORT")+cell(12, "TO")+"SESSIONS   ACTS       DOWN         UP   ERRORS"))
@@ -242,6 +262,12 @@ func (s *demoShow) closing(t *demoTally, sums demoSums, rows []*demoAttackRow, p
 	s.printf("\nIn all %v.\n", sums)
 	if compared > 0 {
 		s.printf("%d kinds of attack were also tried on the web site itself: the proxy gave the same.\n", compared)
+	}
+	if n := len(s.w.others); n > 0 {
+		s.printf("The crowd of %d did %d things more.\n", n, s.w.acted.acts.Load())
+	}
+	for _, i := range t.found {
+		s.printf("The node found: %s, %s, about %s (%s).\n", i.Detector, i.Severity, clean(i.Subject), clean(i.Action))
 	}
 	if missed := t.notTried(); len(missed) > 0 {
 		s.printf("%d kinds of attack had no turn; a longer --for or more --attackers shows them.\n", len(missed))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mtguard/control"
 	"mtguard/security/policy"
 	"mtguard/telemetry/event"
 	"mtguard/telemetry/stats"
@@ -74,6 +75,7 @@ type demoTally struct {
 	covered  int64
 	recent   map[netip.Addr][]event.Event
 	sessions map[string]event.Event // the last Authenticated of a user
+	found    []control.IncidentInfo // at the end
 }
 
 func newDemoTally(w *demoWorld) *demoTally {
@@ -219,6 +221,9 @@ func (t *demoTally) problems(early bool) (list []string) {
 		case !row.served && !early && row.User != demoTapped:
 			list = append(list, row.User+" was never served")
 		}
+	}
+	if n := t.w.acted.failed.Load(); n > 0 {
+		list = append(list, fmt.Sprintf("the crowd had %d errors, the last: %v", n, *t.w.acted.last.Load()))
 	}
 	for _, row := range t.attackRows() {
 		switch {

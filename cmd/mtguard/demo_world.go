@@ -46,6 +46,8 @@ type demoWorld struct {
 	options demoOptions
 	users   []demoUser
 	tapped  demoUser
+	others  []demoUser // without lines
+	acted   demoCrowd  // by them
 	dcs     []*tgsim.DC
 	site    *tgsim.Cover
 	dir     string
@@ -116,6 +118,10 @@ func (w *demoWorld) people() {
 		habit := demoHabits[i%len(demoHabits)]
 		w.users = append(w.users, demoUser{name, demoKey(), habit.transport, habit.dc})
 	}
+	for i := range w.options.crowd {
+		habit := demoHabits[i%len(demoHabits)]
+		w.others = append(w.others, demoUser{fmt.Sprintf("guest-%d", i+1), demoKey(), habit.transport, habit.dc})
+	}
 	w.tapped = demoUser{demoTapped, demoKey(), tgsim.FakeTLS, 2}
 }
 
@@ -160,6 +166,7 @@ listen = ["127.0.0.1:0"]
 transports = ["faketls", "secure", "classic"]
 handshake_timeout = %q
 drain_timeout = "500ms"
+proxy_protocol_from = ["%s/32"]
 [cover]
 domains = [%q]
 fall_back_to = %q
@@ -169,8 +176,8 @@ new_per_prefix = %q
 listen = "127.0.0.1:0"
 [state]
 dir = %q
-`, w.handshake.String(), demoDomain, w.site.Addr(), demoRate, w.dir)
-	for _, u := range append(w.users[:len(w.users):len(w.users)], w.tapped) {
+`, w.handshake.String(), demoBalancer, demoDomain, w.site.Addr(), demoRate, w.dir)
+	for _, u := range slices.Concat(w.users, []demoUser{w.tapped}, w.others) {
 		fmt.Fprintf(&b, "[[user]]\nname = %q\nsecret = %q\n", u.name, hex.EncodeToString(u.key))
 	}
 	// Every number a client may ask for without the mark of a test leads to us.
