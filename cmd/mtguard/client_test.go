@@ -98,7 +98,10 @@ func (p *fakePlane) Key(_ context.Context, id string) (control.KeyInfo, error) {
 func (p *fakePlane) Status(context.Context) (control.Status, error) { return p.status, p.refusal }
 
 func (p *fakePlane) Events(_ context.Context, _ control.Actor, q live.Query) (*live.View, error) {
-	return p.hub.View(q)
+	p.mu.Lock()
+	hub := p.hub
+	p.mu.Unlock()
+	return hub.View(q)
 }
 
 func (p *fakePlane) Incidents(context.Context, control.IncidentFilter) ([]control.IncidentInfo, int64, error) {

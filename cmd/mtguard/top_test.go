@@ -25,7 +25,8 @@ func watchedNode(t *testing.T) (*fakePlane, string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
-	work.Go(func() { plane.hub.Run(ctx, func(ctx context.Context) { <-ctx.Done() }) })
+	hub := plane.hub
+	work.Go(func() { hub.Run(ctx, func(ctx context.Context) { <-ctx.Done() }) })
 	socket := plane.node(t)
 	t.Cleanup(func() { stop(); work.Wait() }) // before the server closes
 	return plane, socket
