@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"mtguard/control/admin"
 	"mtguard/control/passkey/softkey"
 	"mtguard/security/access"
+	"mtguard/tgsim"
 )
 
 // browser asks a node's dashboard, and keeps its cookies as a browser does.
@@ -325,4 +327,32 @@ func TestTwoPeopleEnforce(t *testing.T) {
 	if !found {
 		t.Error("the audit log does not say who approved it")
 	}
+}
+
+func TestClientsOfTheProxyAreEnded(t *testing.T) {
+	s := start(t, "", withDashboard)
+	client := admin.NewClient(s.node.AdminSocket(), 10*time.Second)
+	defer client.Close()
+	conn := s.dial(s.client(tgsim.FakeTLS))
+	items, err := client.Clients(t.Context(), control.ClientFilter{User: "alice", From: netip.MustParsePrefix("127.0.0.0/8")})
+	if err != nil || len(items) != 1 || items[0].User != "alice" || items[0].From != "127.0.0.1" || items[0].Up == 0 {
+		t.Fatalf("%+v, %v", items, err)
+	}
+	if others, err := client.Clients(t.Context(), control.ClientFilter{From: netip.MustParsePrefix("192.0.2.0/24")}); err != nil || len(others) != 0 {
+		t.Errorf("from elsewhere: %+v, %v", others, err)
+	}
+	result, err := client.EndClients(t.Context(), admin.EndClientsBody{User: "bob"}, admin.ChangeOptions{})
+	if err != nil || result.Closed != 0 || conn.Ping([]byte("still")) != nil {
+		t.Errorf("another user's: %+v, %v", result, err)
+	}
+	if result, err = client.EndClients(t.Context(), admin.EndClientsBody{User: "alice"}, admin.ChangeOptions{DryRun: true}); err != nil || result.Closed != 1 || conn.Ping([]byte("still")) != nil {
+		t.Errorf("a dry run: %+v, %v", result, err)
+	}
+	if result, err = client.EndClients(t.Context(), admin.EndClientsBody{User: "alice"}, admin.ChangeOptions{}); err != nil || result.Closed != 1 {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if conn.Ping([]byte("gone")) == nil {
+		t.Error("the session goes on")
+	}
+	s.dial(s.client(tgsim.FakeTLS)) // nobody is kept out
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/security/keys"
 )
 
 func (a *app) sessionCommand() *cobra.Command {
@@ -14,9 +17,10 @@ func (a *app) sessionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "session",
 		GroupID: groupAdmins,
-		Short:   "See and end the sessions of browsers",
-		Long: `See and end the sessions of browsers that are signed in to the dashboard. A session ends
-by itself after half an hour without a request, and after twelve hours anyhow.`,
+		Short:   "See and end the sessions of browsers, and of clients of the proxy",
+		Long: `See and end the sessions of browsers that are signed in to the dashboard, and, with
+--clients, of clients of the proxy. A browser's ends by itself after half an hour
+without a request, and after twelve hours anyhow.`,
 		Example: `  mtguard session list
   mtguard session kill --user nadia --reason "lost laptop"`,
 		Args: noSubcommand,
@@ -28,14 +32,61 @@ by itself after half an hour without a request, and after twelve hours anyhow.`,
 	return cmd
 }
 
+// clientFlags choose sessions of clients.
+type clientFlags struct {
+	clients    bool
+	user, addr string
+}
+
+func (f *clientFlags) flags(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.clients, "clients", false, "of clients of the proxy, not of browsers")
+	flags.StringVar(&f.user, "user", "", "all of this `NAME`")
+	flags.StringVar(&f.addr, "addr", "", "all from this `CIDR`")
+}
+
+func (f *clientFlags) prefix() (p netip.Prefix, err error) {
+	if f.addr != "" {
+		if p, err = prefixFlag(f.addr); err != nil {
+			return p, wrongFlag("addr", err)
+		}
+	}
+	return p, nil
+}
+
+func (c *call) listClients(f clientFlags, limit int) error {
+	from, err := f.prefix()
+	if err != nil {
+		return err
+	}
+	items, err := c.client.Clients(c.ctx, control.ClientFilter{User: f.user, From: from, Limit: limit})
+	if err != nil {
+		return err
+	}
+	return answer(c, items, func() error {
+		var rows [][]string
+		for _, s := range items {
+			rows = append(rows, []string{s.User, s.From, s.Level.String(), shortID(keys.ID(s.Key)), soon(&s.Since, c.now), sizeText(s.Up), sizeText(s.Down)})
+		}
+		return table(c.app.stdout, []string{"USER", "FROM", "LEVEL", "KEY", "SINCE", "UP", "DOWN"}, rows)
+	})
+}
+
 func (a *app) sessionListCommand(o *nodeFlags) *cobra.Command {
-	return &cobra.Command{
+	var f clientFlags
+	var limit int
+	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the browsers that are signed in",
+		Short: "List the browsers that are signed in, or clients of the proxy",
 		Example: `  mtguard session list
-  mtguard session list --json`,
+  mtguard session list --clients --user nadia`,
 		Args: atMost(0),
 		RunE: a.asks(o, func(c *call) error {
+			if f.clients {
+				return c.listClients(f, limit)
+			}
+			if f.user != "" || f.addr != "" {
+				return &usageError{errors.New("--user and --addr choose among clients"), "add --clients"}
+			}
 			items, err := c.client.BrowserSessions(c.ctx)
 			if err != nil {
 				return err
@@ -49,39 +100,49 @@ func (a *app) sessionListCommand(o *nodeFlags) *cobra.Command {
 			})
 		}),
 	}
+	f.flags(cmd.Flags())
+	cmd.Flags().IntVar(&limit, "limit", 50, "of clients at most `N`, those that moved most")
+	return cmd
 }
 
 func (a *app) sessionKillCommand(o *nodeFlags) *cobra.Command {
-	var person, addr string
+	var f clientFlags
 	cmd := &cobra.Command{
 		Use:   "kill [ID]",
-		Short: "Sign browsers out: one, all of a person, or all from a prefix",
+		Short: "Sign browsers out, or end sessions of clients: one, all of somebody, or all from a prefix",
+		Long: `Sign browsers out: one, all of a person, or all from a prefix. With --clients it ends
+sessions of clients of the proxy, who may come again: "mtguard user disable" and
+"mtguard block" keep them out.`,
 		Example: `  mtguard session kill k3v5xq7w2m4a6b2c
   mtguard session kill --user nadia
-  mtguard session kill --addr 198.51.100.0/24`,
+  mtguard session kill --clients --addr 198.51.100.0/24`,
 		Args:              atMost(1),
 		ValidArgsFunction: a.sessionIDs(o),
 		RunE: a.asks(o, func(c *call) error {
-			if (len(c.args) == 1) == (person != "" || addr != "") {
+			if (len(c.args) == 1) == (f.user != "" || f.addr != "") || f.clients && len(c.args) == 1 {
 				return &usageError{errors.New("say which session, or whose, or from where"), "an ID; or --user, --addr or both"}
 			}
 			if len(c.args) == 1 {
 				return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.EndSession(c.ctx, c.args[0], o) }))
 			}
-			body := admin.EndSessionsBody{Person: person}
-			if addr != "" {
-				p, err := prefixFlag(addr)
-				if err != nil {
-					return wrongFlag("addr", err)
-				}
-				body.From = &p
+			from, err := f.prefix()
+			if err != nil {
+				return err
 			}
+			var in *netip.Prefix
+			if from.IsValid() {
+				in = &from
+			}
+			if f.clients {
+				body := admin.EndClientsBody{User: f.user, From: in}
+				return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.EndClients(c.ctx, body, o) }))
+			}
+			body := admin.EndSessionsBody{Person: f.user, From: in}
 			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.EndSessions(c.ctx, body, o) }))
 		}),
 	}
 	o.change(cmd.Flags())
-	cmd.Flags().StringVar(&person, "user", "", "all of this `PERSON`")
-	cmd.Flags().StringVar(&addr, "addr", "", "all from this `CIDR`")
+	f.flags(cmd.Flags())
 	return cmd
 }
 

@@ -376,6 +376,10 @@ func (p *fakePlane) Passkeys(context.Context) ([]control.PasskeyInfo, error) {
 	return []control.PasskeyInfo{{ID: "p1", Name: "laptop", Person: "nadia", Host: "localhost"}}, p.ask(control.Actor{}, "passkeys")
 }
 
+func (p *fakePlane) Clients(_ context.Context, f control.ClientFilter) ([]control.ClientInfo, bool, error) {
+	return []control.ClientInfo{{User: "nadia"}}, false, p.ask(control.Actor{}, f)
+}
+
 func (p *fakePlane) Approvals(_ context.Context, after int64, limit int) ([]control.ApprovalInfo, int64, error) {
 	return []control.ApprovalInfo{{ID: "w1", Class: "kek", State: "pending"}}, 7, p.ask(control.Actor{}, [2]int64{after, int64(limit)})
 }

@@ -71,6 +71,7 @@ type Plane interface {
 
 	Tokens(ctx context.Context) ([]control.TokenInfo, error)
 	BrowserSessions(ctx context.Context) ([]control.SessionInfo, error)
+	Clients(ctx context.Context, f control.ClientFilter) (items []control.ClientInfo, more bool, err error)
 	Passkeys(ctx context.Context) ([]control.PasskeyInfo, error)
 	Approvals(ctx context.Context, after int64, limit int) (items []control.ApprovalInfo, next int64, err error)
 	Approve(ctx context.Context, by control.Actor, id string, o control.Options) (control.Result, error)

@@ -137,6 +137,8 @@ var routes = []route{
 	{http.MethodGet, "/sessions", reads, "list-sessions", "List the browsers that are signed in", typed((*server).listSessions)},
 	{http.MethodDelete, "/sessions/{id}", operates, "end-session", "Sign a browser out", typed((*server).endSession)},
 	{http.MethodPost, "/sessions/end", operates, "end-sessions", "Sign out all browsers of a person, or from a prefix", typed((*server).endSessions)},
+	{http.MethodGet, "/clients", operates, "list-clients", "List the sessions of clients of the proxy, those that moved most first", typed((*server).listClients)},
+	{http.MethodPost, "/clients/end", operates, "end-clients", "End the sessions of clients of a user, or from a prefix; they may come again", typed((*server).endClients)},
 	{http.MethodPost, "/sign-in-codes", owns, "make-code", "Make a code that signs a person in once; over the Unix socket only", typed((*server).makeCode)},
 	{http.MethodGet, "/passkeys", reads, "list-passkeys", "List the passkeys that people sign in with", typed((*server).listPasskeys)},
 	{http.MethodDelete, "/passkeys/{id}", owns, "remove-passkey", "Take a passkey out, and sign out whom it signed in", typed((*server).removePasskey)},

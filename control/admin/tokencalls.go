@@ -78,3 +78,19 @@ func (c *Client) Approve(ctx context.Context, id string, o ChangeOptions) (contr
 func (c *Client) RefuseApproval(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
 	return c.changeNamed(ctx, http.MethodPost, "/approvals/", "approval", id, "/refuse", nil, o)
 }
+
+// Clients lists sessions of clients of the proxy, those that moved most first.
+func (c *Client) Clients(ctx context.Context, f control.ClientFilter) ([]control.ClientInfo, error) {
+	var page list[control.ClientInfo]
+	from := ""
+	if f.From.IsValid() {
+		from = f.From.String()
+	}
+	err := c.do(ctx, get("/clients", "limit", number(f.Limit), "user", f.User, "from", from), &page)
+	return page.Items, err
+}
+
+// EndClients ends sessions of clients of the proxy.
+func (c *Client) EndClients(ctx context.Context, body EndClientsBody, o ChangeOptions) (control.Result, error) {
+	return c.change(ctx, http.MethodPost, "/clients/end", body, o)
+}

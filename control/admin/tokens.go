@@ -172,3 +172,41 @@ func (s *server) approve(ctx context.Context, in *approvalInput) (*changed, erro
 func (s *server) refuseApproval(ctx context.Context, in *approvalInput) (*changed, error) {
 	return s.change(ctx, control.RefuseApproval{ID: in.ID}, &in.ChangeInput)
 }
+
+type clientsInput struct {
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"how many at most"`
+	User  string `query:"user" maxLength:"64" doc:"only those of this user"`
+	From  string `query:"from" maxLength:"64" doc:"only those from this prefix"`
+}
+
+func (s *server) listClients(ctx context.Context, in *clientsInput) (*page[control.ClientInfo], error) {
+	f := control.ClientFilter{User: in.User, Limit: in.Limit}
+	if in.From != "" {
+		p, err := netip.ParsePrefix(in.From)
+		if err != nil {
+			return nil, malformed.problem("from is no prefix of addresses")
+		}
+		f.From = p.Masked()
+	}
+	items, _, err := s.plane.Clients(ctx, f)
+	return listed(items, "", err)
+}
+
+// EndClientsBody says whose sessions end.
+type EndClientsBody struct {
+	User string        `json:"user,omitempty" maxLength:"64"`
+	From *netip.Prefix `json:"from,omitempty" doc:"a prefix of addresses"`
+}
+
+type endClientsInput struct {
+	ChangeInput
+	Body EndClientsBody
+}
+
+func (s *server) endClients(ctx context.Context, in *endClientsInput) (*changed, error) {
+	c := control.EndClients{User: in.Body.User}
+	if in.Body.From != nil {
+		c.From = in.Body.From.Masked()
+	}
+	return s.change(ctx, c, &in.ChangeInput)
+}
