@@ -79,8 +79,9 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 	return p.carryOut(&transaction{p: p, ctx: ctx, by: by, o: o, now: p.parts.Now()}, c)
 }
 
+// carryOut is Apply, for a change that somebody may have approved.
 func (p *Plane) carryOut(x *transaction, c Change) (Result, error) {
-	ctx, by, o := x.ctx, x.by, x.o
+	by := x.by
 	if by.Level < c.least() {
 		err := &Error{Kind: Denied, Text: fmt.Sprintf("%s needs the level %v, and %s has %v", c.action(), c.least(), by.Name, by.Level)}
 		return Result{}, p.refuse(x, c, err)
@@ -88,6 +89,13 @@ func (p *Plane) carryOut(x *transaction, c Change) (Result, error) {
 	if class := p.waits(x, c); class != "" {
 		return p.hold(x, c, class)
 	}
+	result, err := p.commit(x, c)
+	p.rotated(c, x.o, err)
+	return result, err
+}
+
+func (p *Plane) commit(x *transaction, c Change) (Result, error) {
+	ctx, o := x.ctx, x.o
 	if _, ok := c.(keysetChange); ok {
 		p.keysets.Lock()
 		defer p.keysets.Unlock()

@@ -204,12 +204,16 @@ func (p *Plane) NoteIncidents(ctx context.Context, notes []threat.Note) error {
 		return nil
 	}
 	var news []IncidentInfo
+	var begun []store.Incident
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
-		news = nil
+		news, begun = nil, nil
 		for _, note := range notes {
 			n, worse, err := putNote(tx, note)
 			if err != nil {
 				return err
+			}
+			if n.Count == int64(note.Count) {
+				begun = append(begun, n)
 			}
 			if !worse {
 				continue
@@ -226,6 +230,9 @@ func (p *Plane) NoteIncidents(ctx context.Context, notes []threat.Note) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, n := range begun {
+		p.tally.add(1, incidentsMetric, n.Detector, n.Severity)
 	}
 	for _, info := range news {
 		p.tellIncident(ctx, &info)

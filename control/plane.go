@@ -119,6 +119,7 @@ type Plane struct {
 	blocking    sync.Mutex // held by Blocked; guards blocked. Taken before mu
 	blocked     blockedState
 	credentials credentials
+	tally       tally // what Families shows
 
 	mu            sync.Mutex // guards what follows
 	base          policy.Snapshot

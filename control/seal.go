@@ -63,6 +63,7 @@ func (p *Plane) Seal(ctx context.Context, by Actor, r SealRequest) ([]byte, erro
 		return nil, err
 	}
 	blob, err := aead.Seal(nil, suite, key, sealPurpose, r.Plaintext, r.Context)
+	p.sealed(suite.String(), "seal", len(r.Plaintext), err)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +92,7 @@ func (p *Plane) Open(ctx context.Context, by Actor, r OpenRequest) ([]byte, erro
 		return k, ok
 	}
 	plaintext, err := aead.Open(nil, lookup, sealPurpose, r.Sealed, r.Context)
+	p.sealed(suiteOf(r.Sealed), "open", len(plaintext), err)
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Text: "it cannot be opened: it was altered, or sealed with a key that is not here or revoked, or for another context"}
 	}

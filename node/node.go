@@ -83,7 +83,9 @@ type Node struct {
 	sessions   auth.Sessions
 	stats      stats.Counters
 	bus        *event.Bus
+	guesses    [2]stats.Counter // at the admin socket, at pages
 	totals     *totals
+	chronicle  *chronicle // nil when its file could not be opened
 	serving    atomic.Bool
 	pressure   pressure
 	load24     loadWatch
@@ -153,6 +155,7 @@ func (n *Node) build(file *config.File) (err error) {
 	}
 	n.wire(file)
 	n.openTotals()
+	n.openHistory()
 	return n.listen(file)
 }
 
@@ -228,6 +231,9 @@ func (n *Node) Close() {
 	if n.recorder != nil {
 		n.recorder.Close()
 	}
+	if n.chronicle != nil {
+		n.chronicle.h.Close()
+	}
 	if err := n.state.store.Close(); err != nil {
 		n.log.Error("store", "error", err)
 	}
@@ -273,6 +279,9 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.watchLoad(background) })
 	work.Go(func() { n.plane.RunAudits(background) })
 	n.record(background, &work)
+	if n.chronicle != nil {
+		work.Go(func() { n.chronicle.run(background) })
+	}
 	n.guardThreats(background, &work)
 	n.feed(background, &work)
 	work.Go(func() { n.offences.run(background) })

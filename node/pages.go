@@ -38,6 +38,7 @@ func (n *Node) servePages(ctx context.Context, work *sync.WaitGroup) {
 		},
 		BehindProxy: file.Pages.CertFile == "",
 		Guessed: func(client netip.Addr) {
+			n.guesses[1].Inc()
 			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: client, Control: "pages", Reason: "page"})
 		},
 		Log: n.log,

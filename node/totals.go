@@ -56,7 +56,7 @@ func (n *Node) openTotals() {
 
 // families are the metrics whose values live elsewhere than in n.stats.
 func (n *Node) families() []stats.Family {
-	return slices.Concat(n.watcher.families(), n.alerts.Metrics(), n.threat.Families(), []stats.Family{
+	return slices.Concat(n.watcher.families(), n.alerts.Metrics(), n.threat.Families(), n.plane.Families(), n.ownFamilies(), []stats.Family{
 		buildInfo(), stats.EventDrops(n.bus.Dropped), stats.AuditFindings(n.auditCounts), stats.AuditLastSuccess(n.lastAudit)})
 }
 

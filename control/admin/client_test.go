@@ -19,6 +19,7 @@ import (
 	"mtguard/control"
 	"mtguard/security/access"
 	"mtguard/security/keys"
+	"mtguard/telemetry/history"
 )
 
 // TestEveryCallOfTheClientReachesThePlane goes over a real socket and back.
@@ -79,6 +80,9 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		{"leak", func() (any, error) { return c.Leak(ctx, "anna") }, testLeakReport, "anna"},
 		{"incident", func() (any, error) { return c.Incident(ctx, "i1") }, testIncident, "i1"},
 		{"stats", func() (any, error) { return c.Stats(ctx, "relay_*") }, testStats, asksStats("relay_*")},
+		{"series", func() (any, error) {
+			return c.Series(ctx, history.Query{Names: []string{"accepted", "refused:*"}, From: time.Unix(1_790_000_000, 0).UTC(), To: time.Unix(1_790_003_600, 0).UTC(), Step: 2 * time.Minute})
+		}, testSeries, history.Query{Names: []string{"accepted", "refused:*"}, From: time.Unix(1_790_000_000, 0).UTC(), To: time.Unix(1_790_003_600, 0).UTC(), Step: 2 * time.Minute}},
 		{"policy", func() (any, error) { return c.Policy(ctx, 7) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(7)},
 		{"policy in force", func() (any, error) { return c.Policy(ctx, control.PolicyInForce) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(-1)},
 		{"policy before any", func() (any, error) { return c.Policy(ctx, 0) }, control.PolicyInfo{Revision: 7, Preset: "community", Document: "schema = 1\n"}, asksPolicy(0)},

@@ -23,6 +23,7 @@ import (
 	"mtguard/control/threat"
 	"mtguard/security/access"
 	"mtguard/telemetry/live"
+	"mtguard/telemetry/history"
 	"mtguard/telemetry/stats"
 )
 
@@ -196,6 +197,12 @@ type asksStats string
 func (p *fakePlane) Stats(_ context.Context, pattern string) ([]stats.Value, error) {
 	return testStats, p.ask(control.Actor{}, asksStats(pattern))
 }
+
+func (p *fakePlane) Series(_ context.Context, q history.Query) ([]history.Series, error) {
+	return testSeries, p.ask(control.Actor{}, q)
+}
+
+var testSeries = []history.Series{{Name: "accepted", Unit: "count", By: "sum", Step: 60, Points: []history.Point{{At: time.Unix(1_790_000_000, 0).UTC(), Value: 7}}}}
 
 var testStats = []stats.Value{
 	{Name: "mtguard_relay_bytes_total", Labels: map[string]string{"direction": "up"}, Type: "counter", Unit: "bytes", Help: "Bytes.", Value: 12},

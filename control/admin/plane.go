@@ -9,6 +9,7 @@ import (
 	"mtguard/control/alert"
 	"mtguard/control/threat"
 	"mtguard/telemetry/live"
+	"mtguard/telemetry/history"
 	"mtguard/telemetry/stats"
 )
 
@@ -39,6 +40,7 @@ type Plane interface {
 	Incident(ctx context.Context, id string) (control.IncidentInfo, error)
 
 	Stats(ctx context.Context, pattern string) ([]stats.Value, error)
+	Series(ctx context.Context, q history.Query) ([]history.Series, error)
 
 	Policy(ctx context.Context, revision int64) (control.PolicyInfo, error)
 	PolicyHistory(ctx context.Context, before int64, limit int) ([]control.PolicyInfo, error)

@@ -78,6 +78,7 @@ var routes = []route{
 	{http.MethodPost, "/incidents/{id}/{to}", operates, "move-incident", "Take an incident to another state: acknowledged, contained, resolved or false-positive", typed((*server).moveIncident)},
 
 	{http.MethodGet, "/stats", reads, "get-stats", "The node's numbers, as they are scraped from it", typed((*server).getStats)},
+	{http.MethodGet, "/stats/series", reads, "get-series", "What numbers of the node were over time, up to 90 days back", typed((*server).getSeries)},
 
 	{http.MethodGet, "/policy", reads, "get-policy", "The policy in force, or an earlier revision", typed((*server).getPolicy)},
 	{http.MethodPut, "/policy", owns, "set-policy", "Replace the policy", typed((*server).setPolicy, revised)},

@@ -176,3 +176,11 @@ func (d *adminGuess) Observe(e event.Event) []Finding {
 	}
 	return []Finding{{Time: e.Time, Detector: d.Name(), User: e.User, Points: 12, Evidence: fmt.Sprintf("%.0f requests that the level does not allow", level)}}
 }
+
+// Names are the names of all detectors.
+func Names() (names []string) {
+	for _, d := range Detectors(Known{}) {
+		names = append(names, d.Name())
+	}
+	return names
+}
