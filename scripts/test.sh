@@ -4,6 +4,16 @@ set -eu
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
 
+# The dashboard is looked at in a real browser, with a face that has Persian letters.
+if ! command -v "${CHROMIUM:-chromium}" >/dev/null 2>&1; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-core >/dev/null || true
+	fi
+	if ! command -v "${CHROMIUM:-chromium}" >/dev/null 2>&1; then
+		echo "skipped: the tests of the dashboard in a browser, which need chromium (apt install chromium, or CHROMIUM=path)"
+	fi
+fi
+
 (cd bench && $GO vet ./... && $GO test ./...)
 # The tests in a browser skip themselves without one.
 if ! command -v chromium >/dev/null; then

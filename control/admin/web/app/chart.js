@@ -21,9 +21,9 @@ const dashes = { solid: [], dash: [7, 4], dot: [2, 3] };
 
 /**
  * series: {label, colour: a variable of the style sheet, dash: solid, dash or dot, values, fill}; times are
- * seconds since 1970; marks: {at, label}; format writes a value.
+ * seconds since 1970; marks: {at, label}; format writes a value, tick one beside the axis.
  */
-export function Chart({ title, times, series, marks = [], format = (v) => number(v, 1), actions, note }) {
+export function Chart({ title, times, series, marks = [], format = (v) => number(v, 1), tick = format, actions, note }) {
   const box = useRef();
   const plot = useRef();
   const id = useId();
@@ -68,8 +68,8 @@ export function Chart({ title, times, series, marks = [], format = (v) => number
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 1) * 1.08] } },
       axes: [
-        { ...axis, space: 90, values: (_, all) => all.map((s) => clock(s, long ? "day" : seconds ? "clocksecond" : "clock")) },
-        { ...axis, size: 64, values: (_, all) => all.map((v) => format(v)) },
+        { ...axis, space: 90, size: 34, values: (_, all) => all.map((s) => clock(s, long ? "day" : seconds ? "clocksecond" : "clock")) },
+        { ...axis, size: 64, values: (_, all) => all.map((v) => tick(v)) },
       ],
       hooks: { draw: [draw], setCursor: [(u) => setAt(u.cursor.idx ?? null)] },
     }, [times, ...series.map((s) => s.values)], element);

@@ -9,21 +9,20 @@ import { t } from "./i18n.js";
 /** Ranges of the charts, in seconds. */
 export const ranges = [["15m", 900], ["1h", 3600], ["24h", 86400], ["7d", 7 * 86400], ["90d", 90 * 86400]];
 
-// What a line is made of: the name in a sample, and the columns of the history that add up to it.
-const lines = {
-  served: ["served"], refused: ["refused"], would: ["would_refuse"], up: ["bytes_up"], down: ["bytes_down"],
-};
+// What a line is made of: the name in a sample, and the series of the history that add up to it.
+const lines = { served: "served", refused: "refused", would: "would_refuse:", up: "bytes_up", down: "bytes_down" };
+const asked = "served,refused,would_refuse:*,bytes_up,bytes_down";
 
 /** {times, of(name), marks}: rates per second of the names above. */
 export function useHistory(range) {
   useTold("sample");
   const live = range === "15m";
   const seconds = ranges.find(([name]) => name === range)[1];
-  const every = Math.max(60, seconds / 300);
+  const every = Math.ceil(seconds / 240 / 60) * 60; // seconds that a point stands for
   // Rounded, so that the same question is asked until the answer would be another.
   const to = Math.ceil(Date.now() / 1000 / every) * every;
   const at = (s) => new Date(s * 1000).toISOString();
-  const answer = useGet(live ? null : "/stats/series", { name: Object.values(lines).flat().join(","), from: at(to - seconds), to: at(to) });
+  const answer = useGet(live ? null : "/stats/series", { name: asked, from: at(to - seconds), to: at(to), step: every });
   const policies = useGet("/policy/history", { limit: 20 });
   const incidents = useGet("/incidents", { limit: 50 });
   const keys = useGet("/keys/history", { limit: 50 });
@@ -40,7 +39,7 @@ export function useHistory(range) {
     const times = [...new Set(series.flatMap((s) => s.points.map((p) => Date.parse(p.at) / 1000)))].sort((a, b) => a - b);
     return { marks, times, error: answer.error, of: (name) => {
       const sums = new Map();
-      for (const s of series.filter((one) => lines[name].includes(one.name))) {
+      for (const s of series.filter((one) => one.name === lines[name] || (lines[name].endsWith(":") && one.name.startsWith(lines[name])))) {
         for (const p of s.points) {
           const when = Date.parse(p.at) / 1000;
           sums.set(when, (sums.get(when) || 0) + p.value / s.step);

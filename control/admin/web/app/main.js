@@ -24,7 +24,7 @@ function App() {
   useEffect(() => {
     document.title = t(page ? "page." + page.name : "page.none") + " · mtguard";
     // Who goes to another page hears its name; who has just come is not moved.
-    if (arrived.current) main.current.querySelector("h1")?.focus({ preventScroll: true });
+    if (arrived.current) (main.current.querySelector("h1") || main.current).focus({ preventScroll: true });
     if (arrived.current) scrollTo(0, 0);
     arrived.current = true;
   }, [route.page, route.args.join("/"), language()]);
@@ -74,7 +74,7 @@ function Top() {
 
 const Nav = ({ page }) => html`<nav class="side" aria-label=${t("pages")}><ul>
   ${pages.map((p) => html`<li key=${p.name}><a href=${to(p.name)} aria-current=${p.name === page ? "page" : undefined}><${Icon} name=${p.name} />${t("page." + p.name)}</a></li>`)}
-</ul></nav>`;
+</ul>${me()?.person && html`<p class="narrow-only"><bdi>${me().person}</bdi> <${Button} onClick=${signOut}>${t("signout")}<//></p>`}</nav>`;
 
 async function start() {
   wear();
@@ -83,4 +83,5 @@ async function start() {
   listen();
 }
 
+document.getElementById("app").replaceChildren(); // it said what to do without scripts
 start().catch((error) => render(html`<${Failure} error=${error} />`, document.getElementById("app")));

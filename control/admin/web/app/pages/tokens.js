@@ -1,10 +1,11 @@
 // Who may manage the node: tokens, sessions, passkeys, and changes that wait for a second person.
 import { html, useState } from "../html.js";
 import { useGet, path } from "../api.js";
-import { Heading, Panel, Name, Code, State, Level, Time, Button, Tag, Copy, Failure } from "../ui.js";
+import { Heading, Panel, Name, Code, State, Level, Time, Button, Tag, Copy, Count, Failure } from "../ui.js";
 import { Paged } from "../table.js";
 import { Dialog, Field, propose } from "../dialog.js";
 import { t, word, list } from "../i18n.js";
+import { to } from "../router.js";
 import { me, enrol } from "../session.js";
 
 const tokenLevels = ["read_only", "admin", "superuser"];
@@ -28,7 +29,7 @@ export function Tokens() {
   });
   return html`<${Heading} title=${t("page.tokens")}><${Button} onClick=${() => setEnrolling(true)}>${t("passkey.add")}<//><${Button} kind="primary" onClick=${create}>${t("token.add")}<//><//>
     <${Approvals} />
-    <${Panel} id="tokens" title=${t("tokens")} className="flush"><${Paged} label=${t("tokens")} url="/tokens" id=${(k) => k.id} empty=${t("key.none")} columns=${[
+    <${Panel} id="tokens" title=${t("tokens")} className="flush"><${Paged} label=${t("tokens")} url="/tokens" pages=${false} id=${(k) => k.id} empty=${t("key.none")} columns=${[
       { title: t("user.name"), main: true, cell: (k) => html`<${Name}>${k.name}<//><span class="sub"><${Code}>${k.id}<//></span>` },
       { title: t("level"), cell: (k) => html`<${Level} of=${k.level} />${k.scopes?.length ? html`<span class="sub"><${Code} plain>${k.scopes.join(" ")}<//></span>` : ""}` },
       { title: t("state"), cell: (k) => html`<${State} of=${k.state} />` },
@@ -37,7 +38,7 @@ export function Tokens() {
       { title: t("key.used"), cell: (k) => html`<${Time} at=${k.last_used} />` },
       { title: "", cell: (k) => k.state === "ok" && html`<${Button} kind="danger-text" label=${t("token.revoke") + ": " + k.name} onClick=${() => end("token.revoke", path`/tokens/${k.id}`)}>${t("key.revoke")}<//>` },
     ]} /><//>
-    <${Panel} id="sessions" title=${t("sessions")} className="flush"><${Paged} label=${t("sessions")} url="/sessions" every=${30} id=${(s) => s.id} empty=${t("key.none")} columns=${[
+    <${Panel} id="sessions" title=${t("sessions")} className="flush"><${Paged} label=${t("sessions")} url="/sessions" pages=${false} every=${30} id=${(s) => s.id} empty=${t("key.none")} columns=${[
       { title: t("session.person"), main: true, cell: (s) => html`<${Name}>${s.person}<//>${s.current || s.id === me()?.session ? html` <${Tag} tone="info">${t("session.this")}<//>` : ""}<span class="sub"><${Name}>${s.agent}<//></span>` },
       { title: t("level"), cell: (s) => html`<${Level} of=${s.level} />` },
       { title: t("session.via"), cell: (s) => word("via.", s.via) },
@@ -46,7 +47,8 @@ export function Tokens() {
       { title: t("until"), cell: (s) => html`<${Time} at=${s.expires} />` },
       { title: "", cell: (s) => html`<${Button} kind="danger-text" label=${t("session.end") + ": " + s.person} onClick=${() => end("session.end", path`/sessions/${s.id}`)}>${t("session.end")}<//>` },
     ]} /><//>
-    <${Panel} id="passkeys" title=${t("passkeys")} className="flush"><${Paged} label=${t("passkeys")} url="/passkeys" id=${(k) => k.id} empty=${t("passkeys.none")} columns=${[
+    <${Clients} />
+    <${Panel} id="passkeys" title=${t("passkeys")} className="flush"><${Paged} label=${t("passkeys")} url="/passkeys" pages=${false} id=${(k) => k.id} empty=${t("passkeys.none")} columns=${[
       { title: t("user.name"), main: true, cell: (k) => html`<${Name}>${k.name}<//>` },
       { title: t("session.person"), cell: (k) => html`<${Name}>${k.person}<//>` },
       { title: t("level"), cell: (k) => html`<${Level} of=${k.level} />` },
@@ -56,6 +58,22 @@ export function Tokens() {
     ]} /><//>
     ${secret && html`<${Dialog} title=${t("token.secret")} onClose=${() => show(null)}><div class="dialog-body"><p>${t("token.secret.note")}</p><p class="address"><${Code}>${secret}<//></p></div><footer><${Copy} text=${secret} /><${Button} kind="primary" onClick=${() => show(null)}>${t("do.close")}<//></footer><//>`}
     ${enrolling && html`<${Enrol} onClose=${() => setEnrolling(false)} />`}`;
+}
+
+/** Who is connected through the proxy, and the way to put somebody off. */
+function Clients() {
+  const putOff = (c) => propose({
+    title: t("client.end"), verb: t("session.end"), danger: true, reason: "required", note: t("client.note"),
+    make: () => ({ method: "POST", url: "/clients/end", body: { user: c.user } }),
+  });
+  return html`<${Panel} id="clients" title=${t("clients")} className="flush"><${Paged} label=${t("clients")} url="/clients" every=${15} id=${(c) => c.user + c.from + c.since} empty=${t("clients.none")} columns=${[
+    { title: t("user"), main: true, cell: (c) => html`<a href=${to("users", [c.user])}><${Name}>${c.user}<//></a>` },
+    { title: t("address"), cell: (c) => html`<${Code}>${c.from}<//>` },
+    { title: t("level"), cell: (c) => html`<${Level} of=${c.level} />` },
+    { title: t("user.created"), cell: (c) => html`<${Time} at=${c.since} />` },
+    { title: t("user.traffic"), num: true, cell: (c) => html`<${Count} n=${(c.up || 0) + (c.down || 0)} of="bytes" />` },
+    { title: "", cell: (c) => html`<${Button} kind="danger-text" label=${t("client.end") + ": " + c.user} onClick=${() => putOff(c)}>${t("session.end")}<//>` },
+  ]} /><//>`;
 }
 
 const fewWords = (text) => (text || "").split(/[\s,]+/).filter(Boolean);
