@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +18,8 @@ import (
 	"mtguard/security/access"
 )
 
-// chromium is a tab of a browser with a device that holds passkeys.
-type chromium struct {
+// keyedTab is a tab of a browser with a device that holds passkeys.
+type keyedTab struct {
 	t   *testing.T
 	ctx context.Context
 
@@ -29,12 +28,9 @@ type chromium struct {
 }
 
 // openChromium starts a browser; without one the test is skipped.
-func openChromium(t *testing.T) *chromium {
+func openChromium(t *testing.T) *keyedTab {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("skipped: there is no chromium; make test installs it when it runs as root on Debian")
-	}
+	path := chromium(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
@@ -48,8 +44,8 @@ func openChromium(t *testing.T) *chromium {
 	t.Cleanup(stop)
 	tab, closeTab := chromedp.NewContext(browser)
 	t.Cleanup(closeTab)
-	c := &chromium{t: t, ctx: tab}
-	err = chromedp.Listen(tab, func(event any) {
+	c := &keyedTab{t: t, ctx: tab}
+	err := chromedp.Listen(tab, func(event any) {
 		if e, ok := event.(*cdplog.EventEntryAdded); ok && e.Entry.Level == cdplog.EntryLevelError {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -75,7 +71,7 @@ func openChromium(t *testing.T) *chromium {
 	return c
 }
 
-func (c *chromium) do(steps ...chromedp.Action[chromedp.Void]) {
+func (c *keyedTab) do(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
 	if err := chromedp.Do(c.ctx, steps...); err != nil {
 		c.t.Fatal(err)
@@ -83,7 +79,7 @@ func (c *chromium) do(steps ...chromedp.Action[chromedp.Void]) {
 }
 
 // text evaluates an expression, or what a promise gives.
-func (c *chromium) text(script string) string {
+func (c *keyedTab) text(script string) string {
 	c.t.Helper()
 	text, err := chromedp.Run(c.ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -93,7 +89,7 @@ func (c *chromium) text(script string) string {
 }
 
 // until waits until an expression is true.
-func (c *chromium) until(what, script string) {
+func (c *keyedTab) until(what, script string) {
 	c.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		ok, err := chromedp.Run(c.ctx, chromedp.Evaluate[bool](script)) // fails while a page is on its way
@@ -108,12 +104,12 @@ func (c *chromium) until(what, script string) {
 }
 
 // post sends JSON as the page would, and returns the status and the answer.
-func (c *chromium) post(path, body string) string {
+func (c *keyedTab) post(path, body string) string {
 	c.t.Helper()
 	return c.text(fmt.Sprintf(`fetch(%q, {method: "POST", headers: {"Content-Type": "application/json"}, body: %q}).then(async r => r.status + " " + await r.text())`, path, body))
 }
 
-func (c *chromium) me() string {
+func (c *keyedTab) me() string {
 	c.t.Helper()
 	return c.text(`fetch("/auth/me").then(async r => r.status + " " + await r.text())`)
 }

@@ -22,8 +22,8 @@ import (
 	"mtguard/control/preview"
 	"mtguard/control/threat"
 	"mtguard/security/access"
-	"mtguard/telemetry/live"
 	"mtguard/telemetry/history"
+	"mtguard/telemetry/live"
 	"mtguard/telemetry/stats"
 )
 

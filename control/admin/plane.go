@@ -8,8 +8,8 @@ import (
 	"mtguard/control/advisory"
 	"mtguard/control/alert"
 	"mtguard/control/threat"
-	"mtguard/telemetry/live"
 	"mtguard/telemetry/history"
+	"mtguard/telemetry/live"
 	"mtguard/telemetry/stats"
 )
 

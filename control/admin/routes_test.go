@@ -11,8 +11,8 @@ import (
 
 	"mtguard/control"
 	"mtguard/security/access"
-	"mtguard/telemetry/live"
 	"mtguard/telemetry/history"
+	"mtguard/telemetry/live"
 )
 
 // samples is one good request of every operation, with the level it takes and what
