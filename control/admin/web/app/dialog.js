@@ -5,14 +5,14 @@ import { Button, Failure, Said, Icon } from "./ui.js";
 import { t, number } from "./i18n.js";
 import { tell, hear } from "./bus.js";
 
-/** A dialog over the page. The browser keeps the focus inside, and gives it back. */
+/** A dialog over the page. The browser keeps the focus inside; afterwards it is where it was. */
 export function Dialog({ title, onClose, children, wide }) {
   const ref = useRef();
   const id = useId();
   useEffect(() => {
-    const dialog = ref.current;
-    dialog.showModal();
-    return () => dialog.close();
+    const before = document.activeElement;
+    ref.current.showModal();
+    return () => before.isConnected && setTimeout(() => document.querySelector("dialog[open]") || before.focus());
   }, []);
   return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${(event) => (event.preventDefault(), onClose())}>
     <header><h2 id=${id}>${title}</h2><${Button} kind="bare" onClick=${onClose} label=${t("do.close")}><${Icon} name="close" /><//></header>
