@@ -369,7 +369,9 @@ func TestASessionIsFreshForAWhile(t *testing.T) {
 	if !ok || id.Fresh(b.clock()) {
 		t.Fatalf("after five minutes it is %+v, %v", id, ok)
 	}
-	if _, _, err := b.Enrol(t.Context(), id, "x", passkey.Proof{}); err == nil {
+	unused := b.proof(p, key, id.Session, "nadia")
+	unused.Credential.Raw = []byte("another one") // as if it had been made, and checked
+	if _, _, err := b.Enrol(t.Context(), id, "x", unused); err == nil {
 		t.Error("a session that is not fresh enrols a passkey")
 	}
 	proof := b.proof(p, key, id.Session, "nadia")

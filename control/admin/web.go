@@ -179,7 +179,7 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, end := context.WithCancel(withIdentity(r.Context(), id))
 	defer end()
-	defer s.watch(id, end).Stop()
+	defer s.watch(ctx, id, end).Stop()
 	s.mux.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -187,15 +187,18 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 // credential has ended.
 const lookAgain = 5 * time.Second
 
-// watch ends a request whose credential is not good any more. Stop ends the watch.
-func (s *web) watch(c caller, end func()) *time.Timer {
+// watch ends a request, which has ctx, when its credential is not good any more. Stop
+// ends the watch, and the end of ctx does.
+func (s *web) watch(ctx context.Context, c caller, end func()) *time.Timer {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() { // not before timer is set
-		if !s.SignIn.Good(c.shown, c.Actor.From) {
+		switch {
+		case ctx.Err() != nil:
+		case !s.SignIn.Good(c.shown, c.Actor.From):
 			end()
-			return
+		default:
+			timer.Reset(lookAgain)
 		}
-		timer.Reset(lookAgain)
 	})
 	timer.Reset(lookAgain)
 	return timer

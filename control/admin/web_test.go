@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,7 @@ type fakeSignIn struct {
 	entered  []control.Where
 	codes    map[string]control.Identity
 	asked    int // Authenticate
+	ended    atomic.Bool
 }
 
 func (f *fakeSignIn) Known(t token.Token) bool {
@@ -50,7 +52,7 @@ func (f *fakeSignIn) Authenticate(t token.Token, from netip.Addr) (control.Ident
 
 func (f *fakeSignIn) Good(t token.Token, _ netip.Addr) bool {
 	_, ok := f.ids[t.Reveal()]
-	return ok
+	return ok && !f.ended.Load()
 }
 
 func (f *fakeSignIn) Enter(_ context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error) {
@@ -577,7 +579,7 @@ func TestARequestEndsWithItsCredential(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Error("a request whose session is good is ended")
 			}
-			clear(s.signIn.ids)
+			s.signIn.ended.Store(true)
 			<-ctx.Done()
 		}
 		s.ask(http.MethodPost, apiPath+"/users", `{"name":"x"}`, who)
