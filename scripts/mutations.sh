@@ -511,4 +511,31 @@ mutate "threat, usual bytes over a restart" control/threat/memory.go 'd.keys.sec
 mutate "audit, vulnerabilities" control/auditscan.go 'f.Vulnerable = append(f.Vulnerable,' '_ = append(f.Vulnerable,' ./control
 mutate "audit, vulnerabilities that nobody looked for" control/audit/care.go 'case f.Unscanned != nil:' 'case false:' ./control/audit
 mutate "lists, hint that nobody feels one" control/lists.go 'x.result.Summary += x.watched(access.PrefixMatch(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), row.Level)' '_ = netip.Addr{}' ./cmd/mtguard
+# The seed's 5.2: what people see as it happens.
+mutate "viewers, resuming after another process" telemetry/live/hub.go 'err == nil && epoch == h.epoch && number <= h.number' 'err == nil && len(epoch) >= 0 && number <= h.number' ./telemetry/live
+mutate "viewers, resuming behind the ring" telemetry/live/hub.go 'if v.lost() > v.at {' 'if false {' ./telemetry/live
+mutate "viewers, a bound on who lags" telemetry/live/view.go 'return n > mostBehind' 'return false' ./telemetry/live
+mutate "viewers, what goes while it is read" telemetry/live/view.go 'lost := v.lost() > max(v.at, v.told)' 'lost := false' ./telemetry/live
+mutate "viewers, a bound on viewers" telemetry/live/hub.go 'case h.viewers >= h.most:' 'case false:' ./telemetry/live
+mutate "viewers, a bound on what is kept" telemetry/live/ring.go 'if len(r.events) < r.depth {' 'if true {' ./telemetry/live
+mutate "viewers, nothing flows for nobody" telemetry/live/hub.go 'for h.await(ctx, func() bool { return h.thirsty > 0 }, 0) {' 'for ctx.Err() == nil {' ./telemetry/live
+mutate "viewers, a pause is a gap" telemetry/live/hub.go 'h.rings[flow].lose(h.number, time.Now())' '' ./telemetry/live
+mutate "viewers, words for nobody" telemetry/live/hub.go 'e.number, e.ID = h.number, h.id(h.number)' 'e.number, e.ID, _ = h.number, h.id(h.number), show()' ./telemetry/live
+mutate "viewers, streams end with the node" telemetry/live/view.go 'case h.finished || v.past && v.at >= v.last:' 'case v.past && v.at >= v.last:' ./telemetry/live
+mutate "events, a stalled reader" control/admin/events.go 'o.connection.SetWriteDeadline(time.Now().Add(o.patience))' 'o.connection.SetWriteDeadline(time.Time{})' ./control/admin
+mutate "events, heartbeat" control/admin/events.go 'o.piece = append(o.piece, ":\n\n"...)' '' ./control/admin
+mutate "events, the audit log is for admins" control/events.go 'case slices.Contains(q.Kinds, live.Audit):' 'case false:' ./node
+mutate "events, the audit log unasked" control/events.go 'return k == live.Audit })' 'return false })' ./node
+mutate "events, addresses of decisions" node/feed.go 'j.Addr = n.hide(e.Addr)' 'j.Addr = e.Addr.String()' ./node
+mutate "events, addresses of changes" node/feed.go 'Object: n.scrub(e.Object)' 'Object: e.Object' ./node
+mutate "events, addresses of incidents" node/feed.go 'n.scrub(i.Subject), n.scrub(i.Evidence), n.scrub(i.Action)' 'n.scrub(i.Subject), i.Evidence, n.scrub(i.Action)' ./node
+mutate "events, host bits of a prefix" node/scrub.go 'return p.Masked().String()' 'return word' ./node
+mutate "events, a bound on decisions" node/feed.go 'if h.left < 1 {' 'if false {' ./node
+mutate "events, what was skipped" node/feed.go 'h.skipped++' '' ./node
+mutate "events, rates by the time that passed" node/feed.go 'return float64(is-was) / took' 'return float64(is - was)' ./node
+mutate "feed, unplugged" node/node.go 'n.feed(background, &work)' 'go n.events.Run(background, func(c context.Context) { <-c.Done() })' ./node
+mutate "events, rows that were not kept" control/store/tx.go 'tx.tellAudit()' '' ./node ./control/store/sqlite
+mutate "top, the terminal is left" cmd/mtguard/top.go 'defer leave()' '_ = leave' ./cmd/mtguard
+mutate "top, the terminal's mode" cmd/mtguard/top_terminal.go 'term.Restore(int(t.in.Fd()), state)' '' ./cmd/mtguard
+mutate "top, escape sequences of others" cmd/mtguard/top_screen.go 'lines[i] = cut(clean(line), columns)' 'lines[i] = cut(line, columns)' ./cmd/mtguard
 exit $lived

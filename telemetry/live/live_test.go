@@ -232,6 +232,22 @@ func TestASlowViewerIsCutOff(t *testing.T) {
 	}
 }
 
+// Who still reads what was there when he came, and loses some of it, is told so and goes on.
+func TestThePastMayGoWhileItIsRead(t *testing.T) {
+	h := NewHub(Options{})
+	publish(h, Block, depths[rare])
+	v := view(t, h, Query{Kinds: []Kind{Block}, Since: h.began})
+	publish(h, Block, 10)
+	events, err := read(t, v)
+	if err != nil || len(events) != 1+depths[rare] || missing(t, events[0]) != Lost {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	publish(h, Block, 10)
+	if events, err := read(t, v); err != nil || len(events) != 10 {
+		t.Errorf("then: %d events, %v", len(events), err)
+	}
+}
+
 func TestViewersAreBounded(t *testing.T) {
 	h := NewHub(Options{MaxViewers: 2})
 	first := view(t, h, Query{})

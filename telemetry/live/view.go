@@ -7,7 +7,7 @@ import (
 
 const (
 	// usualBatch is how many events Next returns at most.
-	usualBatch = 64
+	usualBatch = 256
 	// mostBehind is how many events a viewer may be behind once he has read what was there when he came. Decisions come in some tens a
 	// second, so that is a good half of a minute.
 	mostBehind = 2000
@@ -56,8 +56,13 @@ func (v *View) take() (events []*Event, wait <-chan struct{}, err error) {
 		v.gap = nil
 		return events, nil, nil
 	}
-	if v.lost() > max(v.at, v.told) || v.behind(h) {
+	lost := v.lost() > max(v.at, v.told)
+	switch {
+	case v.behind(h), lost && v.at >= v.last:
 		return []*Event{gap(Slow, time.Now())}, nil, ErrSlow
+	case lost: // of what was there when he came: he is no slower than anybody
+		v.told = v.lost()
+		return []*Event{gap(Lost, time.Now())}, nil, nil
 	}
 	events = v.read(h)
 	switch {
