@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mtguard/control/alert"
 	"mtguard/control/store"
 	"mtguard/control/threat"
 	"mtguard/security/access"
@@ -361,6 +362,20 @@ func (p *Plane) sweepIncidents(ctx context.Context, now time.Time) error {
 		return err
 	})
 	return err
+}
+
+// Message is what receivers are told of an incident: its subject as it stands here, and no evidence.
+func (i IncidentInfo) Message() alert.Message {
+	severity := map[threat.Severity]alert.Severity{threat.Low: alert.Low, threat.Medium: alert.Medium, threat.High: alert.High}[i.Severity]
+	m := alert.Message{
+		About: "incident " + i.ID, Kind: alert.KindIncident, Status: alert.Status(strings.ReplaceAll(i.State, "-", "_")), Code: i.Detector, Severity: severity,
+		Title: i.Detector + ": " + i.Subject, Detail: fmt.Sprintf("%d findings; %s", i.Count, i.Action), Fix: "mtguard incident show " + i.ID,
+		Since: i.Opened, Until: i.Closed,
+	}
+	if text := LineageText(i.Lineage); text != "" {
+		m.Detail += "; " + text
+	}
+	return m
 }
 
 func incidentInfo(n store.Incident) IncidentInfo {

@@ -2,14 +2,11 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"mtguard/control"
-	"mtguard/control/alert"
 	"mtguard/control/threat"
 	"mtguard/proxy/guard"
 	"mtguard/security/access"
@@ -104,19 +101,10 @@ func (r responder) Respond(ctx context.Context, response threat.Response) (spare
 // tellIncident tells the receivers of alerts. Addresses are cut as in the log, and evidence, which may name some, is left to incident show.
 func (n *Node) tellIncident(ctx context.Context, i control.IncidentInfo) {
 	n.publishIncident(i)
-	subject := i.Subject
-	if prefix, err := netip.ParsePrefix(subject); err == nil && n.File().Log.Address != "full" {
-		subject = hider("")(prefix.Addr())
+	if prefix, err := netip.ParsePrefix(i.Subject); err == nil && n.File().Log.Address != "full" {
+		i.Subject = hider("")(prefix.Addr())
 	}
-	severity := map[threat.Severity]alert.Severity{threat.Low: alert.Low, threat.Medium: alert.Medium, threat.High: alert.High}[i.Severity]
-	m := alert.Message{
-		About: "incident " + i.ID, Kind: alert.KindIncident, Status: alert.Status(strings.ReplaceAll(i.State, "-", "_")), Code: i.Detector, Severity: severity,
-		Title: i.Detector + ": " + subject, Detail: fmt.Sprintf("%d findings; %s", i.Count, i.Action), Fix: "mtguard incident show " + i.ID,
-		Since: i.Opened, Until: i.Closed,
-	}
-	if text := control.LineageText(i.Lineage); text != "" {
-		m.Detail += "; " + text
-	}
+	m := i.Message()
 	if err := n.alerts.Notify(ctx, m); err != nil {
 		n.log.Error("nobody is told of an incident", "incident", i.ID, "error", err)
 	}

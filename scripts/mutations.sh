@@ -522,7 +522,7 @@ mutate "viewers, nothing flows for nobody" telemetry/live/hub.go 'for h.await(ct
 mutate "viewers, a pause is a gap" telemetry/live/hub.go 'h.rings[flow].lose(h.number, time.Now())' '' ./telemetry/live
 mutate "viewers, words for nobody" telemetry/live/hub.go 'e.number, e.ID = h.number, h.id(h.number)' 'e.number, e.ID, _ = h.number, h.id(h.number), show()' ./telemetry/live
 mutate "viewers, streams end with the node" telemetry/live/view.go 'case h.finished || v.past && v.at >= v.last:' 'case v.past && v.at >= v.last:' ./telemetry/live
-mutate "events, a stalled reader" control/admin/events.go 'o.connection.SetWriteDeadline(time.Now().Add(o.patience))' 'o.connection.SetWriteDeadline(time.Time{})' ./control/admin
+mutate "events, a stalled reader" control/admin/events.go 'a.stalled = s.eventPatience' '_ = a' ./control/admin
 mutate "events, heartbeat" control/admin/events.go 'o.piece = append(o.piece, ":\n\n"...)' '' ./control/admin
 mutate "events, the audit log is for admins" control/events.go 'case slices.Contains(q.Kinds, live.Audit):' 'case false:' ./node
 mutate "events, the audit log unasked" control/events.go 'return k == live.Audit })' 'return false })' ./node

@@ -13,6 +13,7 @@ import (
 
 	"mtguard/control"
 	"mtguard/control/admin"
+	"mtguard/control/alert"
 	"mtguard/telemetry/live"
 )
 
@@ -21,7 +22,11 @@ type eventFlags struct {
 	kinds  []string
 	since  time.Duration
 	follow bool
+	scheme string // schemeOCSF, or empty
 }
+
+// schemeOCSF is a schema that programs of others know.
+const schemeOCSF = "ocsf"
 
 func (a *app) eventsCommand() *cobra.Command {
 	o, f := new(nodeFlags), new(eventFlags)
@@ -47,6 +52,8 @@ With -f, what comes is printed until Ctrl-C, also across a restart of the node.`
 	cmd.Flags().StringSliceVar(&f.kinds, "kind", nil, "only of these `KINDS`: "+strings.Join(kindWords(), ", "))
 	cmd.Flags().DurationVar(&f.since, "since", 0, "begin so `LONG` ago")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on until Ctrl-C")
+	cmd.Flags().StringVar(&f.scheme, "format", "", "incidents alone, as JSON lines of `SCHEMA`: ocsf")
+	completeFlag(cmd, "format", words(schemeOCSF))
 	completeFlag(cmd, "kind", words(kindWords()...))
 	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
 	return cmd
@@ -66,6 +73,13 @@ func (f *eventFlags) query(now time.Time) (q admin.EventQuery, err error) {
 			return q, &usageError{fmt.Errorf("--kind %q is none", word), "one or more of " + strings.Join(kindWords(), ", ")}
 		}
 		q.Kinds = append(q.Kinds, live.Kind(word))
+	}
+	switch f.scheme {
+	case "":
+	case schemeOCSF:
+		q.Kinds = []live.Kind{live.Incident}
+	default:
+		return q, &usageError{fmt.Errorf("--format %q is none", f.scheme), schemeOCSF}
 	}
 	switch {
 	case f.since < 0:
@@ -104,7 +118,11 @@ func (c *call) events(f *eventFlags) error {
 			if e.Kind == live.Sample && len(f.kinds) == 0 {
 				continue
 			}
-			if c.format == formJSON && !f.follow {
+			if f.scheme == schemeOCSF {
+				if err := c.showOCSF(e); err != nil {
+					return err
+				}
+			} else if c.format == formJSON && !f.follow {
 				kept = append(kept, e)
 			} else if err := c.showEvent(e); err != nil {
 				return err
@@ -112,7 +130,7 @@ func (c *call) events(f *eventFlags) error {
 		}
 		switch {
 		case broken == nil && !f.follow:
-			if c.format == formJSON {
+			if c.format == formJSON && f.scheme == "" {
 				return printJSON(c.app, c.cmd, kept...)
 			}
 			return nil
@@ -143,6 +161,26 @@ func (c *call) showEvent(e admin.WatchedEvent) error {
 	}
 	_, err = fmt.Fprintf(c.app.stdout, "%s  %-8s  %s\n", e.Time.Local().Format("2006-01-02 15:04:05"), clean(string(e.Kind)), clean(text))
 	return err
+}
+
+// showOCSF prints an incident as what is made for it in that schema. A gap is told beside it.
+func (c *call) showOCSF(e admin.WatchedEvent) error {
+	if e.Kind != live.Incident {
+		text, err := eventText(e)
+		c.app.note(text)
+		return err
+	}
+	var i control.IncidentInfo
+	if err := json.Unmarshal(e.Data, &i); err != nil {
+		return errors.New("an event cannot be read: is the node of this version?")
+	}
+	m := i.Message()
+	m.ID, m.At = e.ID, e.Time
+	item, err := alert.OCSF(m)
+	if err != nil {
+		return err
+	}
+	return printLines(c.app, item)
 }
 
 // eventText says in a line what an event is about.

@@ -107,7 +107,10 @@ func (s *server) watchEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer view.Close()
-	out := &eventWriter{w: w, connection: http.NewResponseController(w), patience: s.eventPatience}
+	if a, ok := w.(*answer); ok {
+		a.stalled = s.eventPatience
+	}
+	out := &eventWriter{w: w, connection: http.NewResponseController(w)}
 	media := linesMedia
 	if !strings.Contains(r.Header.Get("Accept"), linesMedia) {
 		media, out.named = eventMedia, true
@@ -150,11 +153,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// eventWriter writes pieces of a stream, each within its time.
+// eventWriter writes pieces of a stream, each within the time that the answer below it gives a reader.
 type eventWriter struct {
 	w          io.Writer
 	connection *http.ResponseController
-	patience   time.Duration
 	named      bool // server-sent events, not lines
 	piece      []byte
 }
@@ -198,6 +200,5 @@ func (o *eventWriter) send() error {
 			return err
 		}
 	}
-	o.connection.SetWriteDeadline(time.Now().Add(o.patience)) // what is no connection has no deadline and is not slow
 	return o.connection.Flush()
 }

@@ -123,7 +123,7 @@ func TestAStreamHasAHeartbeat(t *testing.T) {
 // A reader who takes nothing is cut off when his time is over, and gives his place back; others are not kept.
 func TestAStalledReaderHarmsNobody(t *testing.T) {
 	hub, s, _ := feed(t, live.Options{})
-	s.eventPatience, s.stalled = 100*time.Millisecond, 100*time.Millisecond
+	s.eventPatience, s.stalled = 100*time.Millisecond, time.Hour // the latter is for answers that end
 	path := serve(t, s.handler(), quiet(t))
 	c, err := net.Dial("unix", path)
 	if err != nil {

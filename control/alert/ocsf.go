@@ -75,6 +75,14 @@ type findingInfo struct {
 	} `json:"analytic"`
 }
 
+// OCSF returns a message as receivers with the format ocsf get it, to be encoded as JSON. What is wrong with the message is an error.
+func OCSF(m Message) (any, error) {
+	if err := m.settle(m.At); err != nil {
+		return nil, err
+	}
+	return ocsf(m), nil
+}
+
 // ocsf maps a message to the class that is made for it: incidents to Incident Finding,
 // everything else to Detection Finding. It is the only mapper.
 func ocsf(m Message) finding {
