@@ -38,8 +38,13 @@ func tell(hub *live.Hub, k live.Kind, data any) {
 // stream asks for events and returns the lines of the answer as they come.
 func stream(t testing.TB, path, query string, headers ...string) (*http.Response, *bufio.Scanner) {
 	t.Helper()
-	c := client(t, path)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x"+apiPath+"/events"+query, nil)
+	c, ctx := client(t, path), t.Context()
+	if _, ok := t.(*testing.T); ok { // what never comes is a failure
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 20*time.Second)
+		t.Cleanup(cancel)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://x"+apiPath+"/events"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
