@@ -135,6 +135,18 @@ func TestATrialLeavesWhatOthersChanged(t *testing.T) {
 	b.refuses(NotFound, KeepTrial{Revision: r.Trial.Revision}, Options{})
 }
 
+// TestATrialOfTwoControlsLeavesTheOneThatWasDecided: somebody sets one of them for good.
+func TestATrialOfTwoControlsLeavesTheOneThatWasDecided(t *testing.T) {
+	b := newBench(t)
+	b.apply(SetPolicy{Document: "schema = 1\n[controls.\"rate.accept\"]\nmode = \"enforce\"\npercent = 10\n[controls.\"conns.user\"]\nmode = \"enforce\"\npercent = 10\n"}, onTrial())
+	b.apply(SetMode{Control: policy.ConnsUser, Mode: "enforce", Percent: 50}, Options{Reason: "for good", Force: true})
+	if all := b.onTrial(); len(all) != 1 {
+		t.Errorf("on trial: %+v", all)
+	}
+	b.pass(10 * time.Minute)
+	b.stages("one of two", map[string]policy.Control{policy.RateAccept: inMonitor, policy.ConnsUser: forHalf})
+}
+
 // TestADocumentOnTrialRevertsWhole: not only the modes in it.
 func TestADocumentOnTrialRevertsWhole(t *testing.T) {
 	b := newBench(t)

@@ -25,9 +25,9 @@ import (
 //go:embed testdata/axe/axe.min.js
 var axe string
 
-// chromium is the browser that Debian installs. Without one these tests say so and are skipped;
+// chromiumPath is the browser that Debian installs. Without one these tests say so and are skipped;
 // scripts/test.sh installs it where it may.
-func chromium(t *testing.T) string {
+func chromiumPath(t *testing.T) string {
 	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
@@ -39,7 +39,7 @@ func chromium(t *testing.T) string {
 
 // browser is a running chromium; the context opens tabs.
 func browser(t *testing.T) context.Context {
-	path := chromium(t)
+	path := chromiumPath(t)
 	dir := filepath.Join(t.TempDir(), "profile")
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,

@@ -538,4 +538,19 @@ mutate "events, rows that were not kept" control/store/tx.go 'tx.tellAudit()' ''
 mutate "top, the terminal is left" cmd/mtguard/top.go 'defer leave()' '_ = leave' ./cmd/mtguard
 mutate "top, the terminal's mode" cmd/mtguard/top_terminal.go 'term.Restore(int(t.in.Fd()), state)' '' ./cmd/mtguard
 mutate "top, escape sequences of others" cmd/mtguard/top_screen.go 'lines[i] = cut(clean(line), columns)' 'lines[i] = cut(line, columns)' ./cmd/mtguard
+# The dashboard, and policies on trial.
+mutate "trials, end by time" control/trials.go 'return !now.Before(t.Until) || now.Before(t.Made)' 'return false' ./control
+mutate "trials, a clock set back" control/trials.go ' || now.Before(t.Made)' '' ./control
+mutate "trials, two in a row" control/trials.go 't.Base = earlier.Base' '_ = earlier.Base' ./control
+mutate "trials, what others changed" control/trials.go 'if now.Control(name).Control == step.Is {' 'if true {' ./control
+mutate "trials, over by other changes" control/trials.go 'moot := t.moot(revision, now)' 'moot := false' ./control
+mutate "trials, keep them in the store" control/policies.go 'if n.trials, err = trialsOf(tx); err != nil {' 'if _, err = trialsOf(tx); err != nil {' ./control
+mutate "trials, unplugged" control/sweep.go 'p.report("trials", p.endTrials(ctx, now))' '' ./control
+mutate "trials, bounds" control/trials.go 'long < minTrial || long > maxTrial' 'false' ./control
+mutate "trials, over the API" control/admin/policies.go 'if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {' 'if _, err = control.ParseDuration(in.RevertAfter); err != nil {' ./control/admin
+mutate "dashboard, content policy" control/admin/web/web.go 'h.Set("Content-Security-Policy", Policy)' '' ./control/admin/web
+mutate "dashboard, compression refused" control/admin/web/web.go 'return strings.Trim(q, "0.") != "" || q == ""' 'return true' ./control/admin/web
+mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
+mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(target)' 'return nil' ./control/admin/web
+mutate "users, found by name" control/query.go 'find != "" && !strings.Contains(strings.ToLower(name), find)' 'false' ./control
 exit $lived

@@ -68,7 +68,9 @@ function Proposal({ spec, onClose }) {
   const key = useRef(changeKey());
   const reasonId = useId();
   const complete = (spec.fields || []).every((f) => !f.required || values[f.name]);
-  const asked = JSON.stringify([values, force]);
+  const [proofs, setProofs] = useState(0);
+  useEffect(() => hear("stepped-up", () => setProofs((n) => n + 1)), []);
+  const asked = JSON.stringify([values, force, proofs]);
   useEffect(() => {
     if (!complete) return setDry({});
     const controller = new AbortController();
@@ -88,8 +90,9 @@ function Proposal({ spec, onClose }) {
     try {
       const result = await change(spec.make(values), { reason, force, key: key.current });
       onClose();
-      tell("toast", { text: result?.summary || spec.title, undo: spec.undo?.(result, values) });
-      spec.done?.(result, values);
+      const waits = result?.approval; // somebody else has to agree; nothing is done yet
+      tell("toast", { text: result?.summary || spec.title, undo: waits ? undefined : spec.undo?.(result, values) });
+      if (!waits) spec.done?.(result, values);
     } catch (error) {
       key.current = changeKey();
       setDoing({ error });
