@@ -143,7 +143,7 @@ func (x *transaction) tryOut(base, revision int64, before, after *policy.Effecti
 		}
 	}
 	if len(rest) == maxTrials {
-		return refused("mtguard policy keep", "%d changes wait to be kept already", maxTrials)
+		return refused("keep or undo one of them first", "%d changes wait to be kept already", maxTrials)
 	}
 	t.What = whatChanged(changes)
 	x.detail("revert_after", x.o.RevertAfter)

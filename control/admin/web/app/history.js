@@ -13,6 +13,8 @@ export const ranges = [["15m", 900], ["1h", 3600], ["24h", 86400], ["7d", 7 * 86
 const lines = { served: "served", refused: "refused", would: "would_refuse:", up: "bytes_up", down: "bytes_down" };
 const asked = "served,refused,would_refuse:*,bytes_up,bytes_down";
 
+const longestGap = 5; // seconds
+
 /** {times, of(name), marks}: rates per second of the names above. */
 export function useHistory(range) {
   useTold("sample");
@@ -34,7 +36,11 @@ export function useHistory(range) {
   const count = samples.length;
   const last = samples[count - 1]?.at;
   return useMemo(() => {
-    if (live) return { marks, times: samples.map((s) => s.at), of: (name) => samples.map((s) => s[name]) };
+    if (live) {
+      // Where nobody looked for a while the line breaks off.
+      const seconds = samples.flatMap((s, i) => (i && s.at - samples[i - 1].at > longestGap ? [{ at: s.at - 1 }, s] : [s]));
+      return { marks, times: seconds.map((s) => s.at), of: (name) => seconds.map((s) => s[name] ?? null) };
+    }
     const series = answer.data?.items || [];
     const times = [...new Set(series.flatMap((s) => s.points.map((p) => Date.parse(p.at) / 1000)))].sort((a, b) => a - b);
     return { marks, times, error: answer.error, of: (name) => {
