@@ -549,7 +549,7 @@ mutate "trials, unplugged" control/sweep.go 'p.report("trials", p.endTrials(ctx,
 mutate "trials, bounds" control/trials.go 'long < minTrial || long > maxTrial' 'false' ./control
 mutate "trials, over the API" control/admin/policies.go 'if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {' 'if _, err = control.ParseDuration(in.RevertAfter); err != nil {' ./control/admin
 mutate "dashboard, content policy" control/admin/web/web.go 'h.Set("Content-Security-Policy", Policy)' '' ./control/admin/web
-mutate "dashboard, compression refused" control/admin/web/web.go 'return strings.Trim(q, "0.") != "" || q == ""' 'return true' ./control/admin/web
+mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q, "0.")' 'strings.Trim(q, "")' ./control/admin/web
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
 mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(target)' 'return nil' ./control/admin/web
 mutate "users, found by name" control/query.go '!strings.Contains(strings.ToLower(name), find)' 'false' ./control
