@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,9 +24,9 @@ import (
 //go:embed testdata/axe/axe.min.js
 var axe string
 
-// chromiumPath is the browser that Debian installs. Without one these tests say so and are skipped;
+// chromium is the browser that Debian installs. Without one these tests say so and are skipped;
 // scripts/test.sh installs it where it may.
-func chromiumPath(t *testing.T) string {
+func chromium(t *testing.T) string {
 	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
@@ -39,7 +38,7 @@ func chromiumPath(t *testing.T) string {
 
 // browser is a running chromium; the context opens tabs.
 func browser(t *testing.T) context.Context {
-	path := chromiumPath(t)
+	path := chromium(t)
 	dir := filepath.Join(t.TempDir(), "profile")
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
@@ -77,10 +76,6 @@ type tab struct {
 	mu       sync.Mutex
 	problems []string // what the console and the policy had to say
 }
-
-// notYet are parts of the API that the dashboard does without where they are not there: the
-// answer 404 to these is no mistake of the page.
-var notYet = []string{"/api/v1/events", "/api/v1/stats/series", "/api/v1/tokens", "/api/v1/sessions", "/api/v1/passkeys", "/api/v1/approvals", "/api/v1/clients"}
 
 // open opens the dashboard in a tab of its own.
 func (d *dashboard) open(browser context.Context, l look) *tab {
@@ -123,7 +118,7 @@ func (b *tab) hear(event any) {
 	if strings.Contains(text, "status of 409") {
 		return // the node refuses what a test wants it to
 	}
-	if text == "" || strings.Contains(text, "404") && slices.ContainsFunc(notYet, func(p string) bool { return strings.Contains(text, p) }) {
+	if text == "" {
 		return
 	}
 	b.mu.Lock()

@@ -5,7 +5,7 @@ import { isPaused } from "./api.js";
 import { me } from "./session.js";
 
 const kept = 900; // seconds of samples
-const settle = 500; // milliseconds in which many events make pages look again once
+const restTime = 500; // milliseconds in which many events make pages look again once
 
 /** The node second by second: {at, open, served, refused, would, up, down}; the newest last. */
 export const samples = [];
@@ -16,7 +16,7 @@ function lookAgain() {
   timer ??= setTimeout(() => {
     timer = null;
     if (!document.hidden && !isPaused()) tell("changed");
-  }, settle);
+  }, restTime);
 }
 
 function sample(e) {
