@@ -73,6 +73,7 @@ func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
 		TLS:      file.Admin.CertFile != "",
 		Remote:   !n.DashboardAt().Addr().Unmap().IsLoopback(),
 		Enter:    web.Enter(),
+		Assets:   web.Handler(),
 		Regulars: regulars,
 		Guessed: func(from netip.Addr) {
 			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: from, Control: "admin", Reason: "sign-in"})
