@@ -5,7 +5,7 @@ import { Button, Code, useNow } from "./ui.js";
 import { t, countdown } from "./i18n.js";
 import { tell } from "./bus.js";
 
-async function settle(c, reason) {
+async function settleTrial(c, reason) {
   try {
     const result = await change(c, { reason, key: changeKey() });
     tell("toast", { text: result.summary });
@@ -21,7 +21,7 @@ export function Trials() {
   const now = useNow(items.length > 0);
   return html`${items.map((trial) => html`<section key=${trial.revision} class="trial" aria-label=${t("trial.title")}>
     <p><strong>${t("trial.left", { left: countdown(new Date(trial.until) - now) })}</strong> <${Code} plain>${trial.what}<//></p>
-    <span class="actions"><${Button} kind="primary" onClick=${() => settle({ method: "POST", url: `/policy/trials/${trial.revision}/keep` }, t("trial.kept"))}>${t("trial.keep")}<//>
-    <${Button} onClick=${() => settle({ method: "DELETE", url: `/policy/trials/${trial.revision}` }, t("trial.reverted"))}>${t("trial.revert")}<//></span>
+    <span class="actions"><${Button} kind="primary" onClick=${() => settleTrial({ method: "POST", url: `/policy/trials/${trial.revision}/keep` }, t("trial.kept"))}>${t("trial.keep")}<//>
+    <${Button} onClick=${() => settleTrial({ method: "DELETE", url: `/policy/trials/${trial.revision}` }, t("trial.reverted"))}>${t("trial.revert")}<//></span>
   </section>`)}`;
 }
