@@ -548,8 +548,9 @@ func TestAnotherPersonApproves(t *testing.T) {
 	refusedWith(Refused, nadia, id) // once
 
 	late := ask(BreakGlass{For: Duration(2 * time.Hour)}, Options{Reason: "test"})
-	b.pass(approvalLife)
+	b.jump(approvalLife)
 	refusedWith(Refused, nadia, late)
+	b.jump(-approvalLife)
 
 	back := ask(RotateMasterKey{}, Options{})
 	kek := b.master.kek

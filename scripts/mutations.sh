@@ -470,11 +470,11 @@ mutate "sign-in, digest in full" security/token/token.go 'subtle.ConstantTimeCom
 mutate "sign-in, kind of a token" security/token/token.go 'text[:kindLength] != string(kind)' 'false' ./security/token
 mutate "sign-in, token expiry" control/credentials.go 'row.Ended.IsZero() && now.Before(row.Expires)' 'row.Ended.IsZero()' ./control
 mutate "sign-in, token revocation" control/credentials.go 'row.Ended.IsZero() && now.Before(row.Expires)' 'now.Before(row.Expires)' ./control
-mutate "sign-in, token sources" control/credentials.go 'right && inside &&' 'right &&  (inside || true) &&' ./control
+mutate "sign-in, token sources" control/credentials.go 'right && inside &&' 'right && (inside || true) &&' ./control
 mutate "sign-in, ceiling of the source" control/credentials.go 'id.Actor.Level = min(id.Granted, p.Ceiling(from))' 'id.Actor.Level = id.Granted' ./control
 mutate "sign-in, idle end" control/credentials.go 'now.Sub(last) >= SessionIdle' 'false' ./control
 mutate "sign-in, end of every session" control/credentials.go 'return !now.Before(s.Expires) ||' 'return' ./control
-mutate "sign-in, clock set back" control/credentials.go 'last.After(ahead) || s.Opened.After(ahead)' 'false' ./control
+mutate "sign-in, clock set back" control/credentials.go 'ahead := now.Add(clockSlack)' 'ahead := now.Add(clockSlack + 240*time.Hour)' ./control
 mutate "sign-in, a token that ended stays ended" control/credentials.go 'row.Ended = row.Expires //' '_ = row.Expires //' ./control
 mutate "sign-in, a code once" control/store/credential.go 'DELETE FROM sign_in_codes WHERE seq = ?' 'UPDATE sign_in_codes SET id = id WHERE seq = ?' ./control
 mutate "sign-in, a proof once" control/store/credential.go 'INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING' 'INSERT OR REPLACE INTO spent (id, until) VALUES (?, ?)' ./control
@@ -492,7 +492,7 @@ mutate "sign-in, enrolment before exposure" control/admin/web.go 'if s.Remote &&
 mutate "sign-in, scopes" control/admin/scopes.go 'case c != nil && !r.within(c.Scopes):' 'case false:' ./control/admin
 mutate "sign-in, codes over the socket only" control/admin/tokens.go 'if callerOf(ctx) != nil {' 'if false {' ./control/admin
 mutate "two people, not the same" control/approvals.go 'if row.Person == personOf(by) {' 'if false {' ./control
-mutate "two people, unplugged" control/approvals.go 'slices.Contains(p.TwoPerson(), class)' 'slices.Contains(nil, class)' ./control
+mutate "two people, unplugged" control/approvals.go 'slices.Contains(p.TwoPerson(), class)' 'slices.Contains(p.TwoPerson()[:0], class)' ./control
 mutate "two people, once" control/approvals.go 'case row.State != approvalPending:' 'case false:' ./control
 mutate "two people, expiry" control/approvals.go 'case !x.now.Before(row.Expires) || row.Asked.After(x.now.Add(clockSlack)):' 'case false:' ./control
 mutate "passkey, purpose of a challenge" control/passkey/passkey.go '!hmac.Equal(challenge[nonceSize+8:], p.mac(head, purpose, subject, party))' 'len(p.mac(head, purpose, subject, party)) == 0' ./control/passkey
@@ -553,4 +553,8 @@ mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
 mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(target)' 'return nil' ./control/admin/web
 mutate "users, found by name" control/query.go '!strings.Contains(strings.ToLower(name), find)' 'false' ./control
+mutate "sign-in, requests end with their credential" control/admin/web.go 'case !s.SignIn.Good(c.shown, c.Actor.From):' 'case false:' ./control/admin
+mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
+mutate "sign-in, connections kept for regulars" control/admin/serveweb.go 'each, all := maxFromPrefix, maxWebConnections-keptForRegulars' 'each, all := maxFromPrefix, maxWebConnections' ./control/admin
+mutate "sign-in, clients are ended" control/clients.go 'x.p.parts.Sessions.Kill(match, "ended by an operator")' 'n' ./node
 exit $lived
