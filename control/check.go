@@ -131,7 +131,10 @@ type ControlInfo struct {
 	KnownAllowed uint64 `json:"known_allowed"`
 	// Of KnownAllowed, those for whom the control is enforced.
 	KnownAllowedEnforced uint64  `json:"known_allowed_enforced"`
-	CostMicros           float64 `json:"cost_micros" doc:"mean time of one judgement"`
+	CostMicros           float64 `json:"cost_micros" doc:"mean time of one judgement and what follows from it at once, of every 16th connection"`
+	CostEnforcedMicros   float64 `json:"cost_enforced_micros" doc:"of those that were enforced"`
+	CostMonitorMicros    float64 `json:"cost_monitor_micros" doc:"of those in monitor"`
+	CostSamples          uint64  `json:"cost_samples" doc:"how many were timed"`
 	Exceptions           int     `json:"exceptions,omitempty"`
 }
 

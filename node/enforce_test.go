@@ -309,6 +309,9 @@ func TestTheRolloutKnowsWhatWasDecided(t *testing.T) {
 	if c := look(); c.Allowed != 1 || c.KnownAllowed != 1 || c.KnownAllowedEnforced != 0 || c.WouldRefuse != 1 || c.KnownWould != 1 || c.Refused != 0 {
 		t.Errorf("in monitor: %+v", c)
 	}
+	if c := look(); c.CostSamples != 1 || c.CostMonitorMicros <= 0 || c.CostMicros != c.CostMonitorMicros || c.CostEnforcedMicros != 0 {
+		t.Errorf("the first connection was timed: %+v", c)
+	}
 	s.apply(control.SetMode{Control: policy.ConnsUser, Mode: "enforce"})
 	if c, err := s.client(tgsim.FakeTLS).Dial(context.Background()); err == nil {
 		c.Close()
@@ -319,6 +322,15 @@ func TestTheRolloutKnowsWhatWasDecided(t *testing.T) {
 	}
 	if c := s.node.stats.Control(policy.ConnsUser); c.Decisions(stats.VerdictMask, stats.ModeEnforce) != 1 {
 		t.Error("the metrics say something else")
+	}
+	for range 32 { // two of them are timed, give or take one
+		if c, err := s.client(tgsim.FakeTLS).Dial(context.Background()); err == nil {
+			c.Close()
+		}
+	}
+	if c := look(); c.CostSamples < 2 || c.CostEnforcedMicros <= 0 || c.CostMonitorMicros <= 0 ||
+		c.CostMicros < min(c.CostEnforcedMicros, c.CostMonitorMicros) || c.CostMicros > max(c.CostEnforcedMicros, c.CostMonitorMicros) {
+		t.Errorf("enforced beside monitor: %+v", c)
 	}
 }
 

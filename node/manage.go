@@ -172,8 +172,11 @@ func (n *Node) decisions(info *control.ControlInfo) {
 		info.KnownRefused += c.KnownDecisions(v, stats.ModeEnforce)
 		info.KnownWould += c.KnownDecisions(v, stats.ModeMonitor)
 	}
-	if times := c.Times(); times > 0 {
-		info.CostMicros = float64(c.Total().Nanoseconds()) / 1000 / float64(times)
+	micros := func(m stats.Mode) float64 { return float64(c.Cost(m).Nanoseconds()) / 1000 }
+	info.CostEnforcedMicros, info.CostMonitorMicros = micros(stats.ModeEnforce), micros(stats.ModeMonitor)
+	enforced, monitored := float64(c.Times(stats.ModeEnforce)), float64(c.Times(stats.ModeMonitor))
+	if info.CostSamples = uint64(enforced + monitored); info.CostSamples > 0 {
+		info.CostMicros = (enforced*info.CostEnforcedMicros + monitored*info.CostMonitorMicros) / (enforced + monitored)
 	}
 }
 

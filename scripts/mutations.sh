@@ -112,7 +112,11 @@ mutate "limit per address, unplugged" node/wire.go 'guard.PerAddress{},' '' ./no
 mutate "rate, narrow prefix" proxy/guard/checks.go 'limiter.Check(narrow, limit, c.At); !d.Allowed' 'limiter.Check(narrow, limit, c.At); false && !d.Allowed' ./proxy
 mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At); !d.Allowed' 'limit.Times(wideFactor), c.At); false && !d.Allowed' ./proxy
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
-mutate "enforcement" proxy/guard/pipeline.go 'if mode == policy.Enforce {' 'if false {' ./proxy
+mutate "cost of controls, unplugged" proxy/guard/pipeline.go 's.counters.Took(StatsMode(mode), time.Since(began))' '_ = began' ./proxy/guard
+mutate "cost of controls, enforced beside monitor" proxy/guard/pipeline.go 's.counters.Took(StatsMode(mode), time.Since(began))' 's.counters.Took(stats.ModeMonitor, time.Since(began))' ./proxy/guard
+mutate "cost of controls, of every 16th connection" telemetry/stats/control.go '(connection-1)*0x9E3779B97F4A7C15>>60 == 0' 'connection > 0' ./proxy/guard
+mutate "cost of controls, shown" node/manage.go 'micros(stats.ModeEnforce), micros(stats.ModeMonitor)' 'micros(stats.ModeMonitor), micros(stats.ModeMonitor)' ./node
+mutate "enforcement" proxy/guard/pipeline.go 'if v.Action != Allow && mode == policy.Enforce {' 'if false {' ./proxy
 mutate "PROXY headers from listed peers only" proxy/conn.go 'if contains(snap.ProxyProtocolFrom, x.Addr.Addr()) {' 'if len(snap.ProxyProtocolFrom) > 0 {' ./proxy
 mutate "drain, waiting" proxy/server.go 'for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() && ctx.Err() == nil {' 'for false {' ./proxy
 mutate "drain, end of the patience" proxy/server.go 'for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() && ctx.Err() == nil {' 'for s.open.Load() > int64(s.Covered.Open())+s.silent.Load() {' ./proxy
@@ -283,7 +287,7 @@ mutate "policy, bounds of memory have no mode" security/policy/judge.go 'if Memo
 mutate "rollout, percentage" security/policy/judge.go 'c.Mode == Enforce && c.partial() && ' 'false && ' ./security/policy ./proxy/guard
 mutate "rollout, percentage, a lot for each control" security/policy/judge.go 'n += copy(b[n:], control)' '_ = control' ./security/policy
 mutate "rollout, percentage over a restart" node/node.go 'n.seed = lots(n.plane.Pseudonyms())' 'n.seed[0] = byte(time.Now().UnixNano())' ./node
-mutate "rollout, candidates" proxy/guard/pipeline.go 'p.rehearse(s, c, limits, known)' '_ = known' ./proxy/guard
+mutate "rollout, candidates" proxy/guard/pipeline.go 'p.rehearse(s, c, limits, known, timed)' '_ = known' ./proxy/guard
 mutate "rollout, candidates of the policy" security/policy/apply.go 'candidates[name] = &l' '_ = l' ./security/policy
 mutate "rollout, gate, unplugged" control/policies.go 'err := x.throughTheGate(control, after.Control(control).Control); err != nil' 'err := error(nil); err != nil' ./control
 mutate "rollout, gate, time" control/rollout.go 'case been < g.GateTime:' 'case false:' ./control

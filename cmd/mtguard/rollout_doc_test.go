@@ -206,7 +206,7 @@ var varies = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?`), "TIME"},
 	{regexp.MustCompile(`\b(\d+s ago|\d+m ago|now)\b`), "AGO"},
 	{regexp.MustCompile(`\bup (\d+[hms])+`), "up AGO"},
-	{regexp.MustCompile(`\b[\d.]+ [µn]s\b`), "COST"},
+	{regexp.MustCompile(`\b[\d.]+(, [\d.]+)? [µn]s\b`), "COST"},
 	{regexp.MustCompile(`\buid \d+`), "uid N"},
 	{regexp.MustCompile(`\bin (\d+)([dhm])\b`), "in N$2"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDR"},

@@ -21,8 +21,19 @@ func BenchmarkAllStages(b *testing.B) {
 		Hello:  []Check{HelloRules{}},
 		Auth:   []Check{UserLevel{}, overload, MinTransport{}, AllowedTransports{}, SecretStrength{}, PerUser{}, PerKey{}, AddressesPerUser{}},
 	}, event.NewBus(), nil)
-	for name, mode := range map[string]policy.Mode{"off": policy.Off, "enforce": policy.Enforce} {
-		b.Run(name, func(b *testing.B) {
+	sampled := func(i uint64) uint64 { return i }
+	for _, run := range []struct {
+		name string
+		mode policy.Mode
+		id   func(i uint64) uint64 // of the connection: it decides whether judgements are timed
+	}{
+		{"off", policy.Off, sampled},
+		{"monitor", policy.Monitor, sampled},
+		{"enforce", policy.Enforce, sampled},
+		{"enforce-untimed", policy.Enforce, func(uint64) uint64 { return 0 }},
+		{"enforce-all-timed", policy.Enforce, func(uint64) uint64 { return 1 }},
+	} {
+		b.Run(run.name, func(b *testing.B) {
 			s := roomy()
 			s.Limits.ConnectionsPerPrefix, s.Limits.ConnectionsPerUser, s.Limits.ConnectionsPerKey, s.Limits.AddressesPerUser = 1<<20, 1<<20, 1<<20, 1<<20
 			s.Limits.HandshakeFailures = ratelimit.Limit{Events: 1 << 20, Per: time.Second}
@@ -30,11 +41,11 @@ func BenchmarkAllStages(b *testing.B) {
 			s.Access = table(b, rule(b, "a", "192.0.2.0/24", access.Standard), rule(b, "b", "sni:*.example.org", access.None))
 			s.Controls = make(map[string]policy.Control)
 			for _, control := range policy.Controls() {
-				s.Controls[control] = policy.Control{Mode: mode}
+				s.Controls[control] = policy.Control{Mode: run.mode}
 			}
 			b.ReportAllocs()
-			for b.Loop() {
-				c := Conn{Addr: netip.MustParseAddrPort("192.0.2.7:1"), At: at, Policy: s, Open: 1, FromAddr: 1, FromPrefix: 1}
+			for i := uint64(1); b.Loop(); i++ {
+				c := Conn{ID: run.id(i), Addr: netip.MustParseAddrPort("192.0.2.7:1"), At: at, Policy: s, Open: 1, FromAddr: 1, FromPrefix: 1}
 				c.Access = s.Access.Check(access.Query{Addr: c.Addr.Addr(), Now: at})
 				p.Admit(&c)
 				c.ServerName, c.KeyShare = "www.example.com", true

@@ -108,44 +108,56 @@ func (p *Pipeline) run(steps []step, c *Conn) Verdict {
 		return Verdict{}
 	}
 	subject, known := c.subject(), c.known()
-	last := time.Now()
+	timed := stats.Sampled(c.ID) // reading the clock would cost more than most checks
 	for i := range steps {
 		s := &steps[i]
 		mode := c.Policy.Mode(s.name, subject)
 		if mode == policy.Off {
 			continue
 		}
-		v, ok := p.judge(s, c)
+		var began time.Time
+		if timed {
+			began = time.Now()
+		}
+		v, mode := p.decide(s, c, mode, subject, known)
+		if timed {
+			s.counters.Took(StatsMode(mode), time.Since(began))
+		}
 		if limits := c.Policy.CandidateOf(s.name, c.At); limits != nil {
-			p.rehearse(s, c, limits, known)
+			p.rehearse(s, c, limits, known, timed)
 		}
-		now := time.Now() // also the start of the next check: one clock reading each
-		s.counters.Took(now.Sub(last))
-		last = now
-		if !ok {
-			continue
-		}
-		v = s.settle(v)
-		exception := ""
-		if v.Action != Allow {
-			mode, exception = c.Policy.Judge(s.name, subject, c.At)
-		}
-		s.counters.Decided(statsVerdict[v.Action], StatsMode(mode), known)
-		if v.Action == Allow {
-			continue
-		}
-		p.report(c, v, mode.String(), exception, mode == policy.Enforce)
-		if mode == policy.Enforce {
+		if v.Action != Allow && mode == policy.Enforce {
 			return v
 		}
 	}
 	return Verdict{}
 }
 
+// decide asks one check, and counts and reports what it says. The mode it returns is the one that holds for this verdict.
+func (p *Pipeline) decide(s *step, c *Conn, mode policy.Mode, subject policy.Subject, known bool) (Verdict, policy.Mode) {
+	v, ok := p.judge(s, c)
+	if !ok {
+		return Verdict{}, mode
+	}
+	v = s.settle(v)
+	exception := ""
+	if v.Action != Allow {
+		mode, exception = c.Policy.Judge(s.name, subject, c.At)
+	}
+	s.counters.Decided(statsVerdict[v.Action], StatsMode(mode), known)
+	if v.Action != Allow {
+		p.report(c, v, mode.String(), exception, mode == policy.Enforce)
+	}
+	return v, mode
+}
+
 // rehearse asks a check once more, with the control's candidate limits. Nothing comes of it but numbers and events.
-func (p *Pipeline) rehearse(s *step, c *Conn, limits *policy.Limits, known bool) {
+func (p *Pipeline) rehearse(s *step, c *Conn, limits *policy.Limits, known, timed bool) {
 	c.candidate = limits
 	defer func() { c.candidate = nil }()
+	if timed {
+		defer func(began time.Time) { s.counters.Took(stats.ModeCandidate, time.Since(began)) }(time.Now())
+	}
 	v, ok := p.judge(s, c)
 	if !ok {
 		return

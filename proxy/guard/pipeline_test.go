@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mtguard/mtproto"
@@ -280,15 +281,58 @@ func TestShareOfClientsIsSticky(t *testing.T) {
 	}
 }
 
-func TestCheckTimesAreCounted(t *testing.T) {
+// slow is a check that takes its time, and refuses.
+type slow struct{ name string }
+
+func (s slow) Name() string { return s.name }
+func (s slow) Check(*Conn) Verdict {
+	time.Sleep(3 * time.Microsecond)
+	return Verdict{Action: Mask, Reason: "r"}
+}
+
+// TestJudgementsAreTimed: of one in 16 connections, exactly and by the mode that held, while all are counted.
+func TestJudgementsAreTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // its clock moves only while the check sleeps
+		const connections, timed = 16_000, 1000
+		var counters stats.Counters
+		p := NewPipeline(Stages{Accept: []Check{slow{policy.ConnsAddr}, panics{"broken"}, TotalConnections{}}}, nil, &counters)
+		s := &policy.Snapshot{Controls: map[string]policy.Control{policy.ConnsAddr: {Mode: policy.Enforce, Percent: 50}}, Candidates: map[string]*policy.Limits{policy.ConnsAddr: {}}}
+		for i := range connections {
+			c := conn(s)
+			c.ID, c.Addr = uint64(i+1), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
+			p.Admit(c)
+		}
+		c := counters.Control(policy.ConnsAddr)
+		if n := c.Decisions(stats.VerdictMask, stats.ModeEnforce) + c.Decisions(stats.VerdictMask, stats.ModeMonitor); n != connections {
+			t.Errorf("%d judgements were counted, of %d", n, connections)
+		}
+		enforced, monitored := c.Times(stats.ModeEnforce), c.Times(stats.ModeMonitor)
+		if n := enforced + monitored; n < timed-1 || n > timed+1 || enforced < timed/3 || monitored < timed/3 {
+			t.Errorf("%d were timed enforced and %d in monitor, want %d in all", enforced, monitored, timed)
+		}
+		for m := range stats.ModeCandidate + 1 {
+			if took := c.Cost(m); took != 3*time.Microsecond {
+				t.Errorf("mode %d: %v, want 3µs", m, took)
+			}
+		}
+		if n := counters.Control(policy.ConnsTotal).Times(stats.ModeEnforce); n != monitored {
+			t.Errorf("a check behind: %d were timed, want the %d that came so far", n, monitored)
+		}
+	})
+}
+
+// TestTheFirstConnectionIsTimed, a check that panics included, and none without a number.
+func TestTheFirstConnectionIsTimed(t *testing.T) {
 	var counters stats.Counters
 	p := NewPipeline(Stages{Accept: []Check{TotalConnections{}, panics{"broken"}}}, nil, &counters)
-	for range 5 {
-		p.Admit(conn(nil))
-	}
-	for _, control := range []string{policy.ConnsTotal, "broken"} {
-		if got := counters.Control(control).Times(); got != 5 {
-			t.Errorf("%s: %d times counted, want 5", control, got)
+	for id := range uint64(2) {
+		c := conn(nil)
+		c.ID = id
+		p.Admit(c)
+		for _, control := range []string{policy.ConnsTotal, "broken"} {
+			if got := counters.Control(control).Times(stats.ModeEnforce); got != id {
+				t.Errorf("%s: %d times counted, want %d", control, got, id)
+			}
 		}
 	}
 }

@@ -36,7 +36,7 @@ func filled() (*Counters, []Family) {
 	c.Reload(true, time.Unix(1_770_000_000, 0))
 	c.Reload(false, time.Unix(1_780_000_000, 0))
 	c.Decision("conns.addr", VerdictMask, ModeMonitor)
-	c.CheckTook("conns.addr", 300*time.Nanosecond)
+	c.Control("conns.addr").Took(ModeMonitor, 300*time.Nanosecond)
 	c.Control("conns.addr").Panicked()
 	drops := func(yield func(string, uint64)) { yield("threat", 3) }
 	counts := func() map[string]int {
@@ -227,7 +227,7 @@ mtguard_sessions_open 4
 		"mtguard_upstream_connect_duration_seconds 2":        1,
 		"mtguard_cover_dials_total ok":                       1,
 		"mtguard_decisions_total conns.addr,no,monitor,mask": 1,
-		"mtguard_check_duration_seconds conns.addr":          1,
+		"mtguard_check_duration_seconds conns.addr,monitor":  1,
 	} {
 		if nonZero[series] != want {
 			t.Errorf("%s: got %v, want %v", series, nonZero[series], want)

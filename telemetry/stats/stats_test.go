@@ -121,7 +121,7 @@ func TestControlIsOnePerName(t *testing.T) {
 				for i := range names {
 					name := fmt.Sprintf("control.%d", (i+w)%names)
 					c.Decision(name, VerdictMask, ModeMonitor)
-					c.CheckTook(name, time.Microsecond)
+					c.Control(name).Took(ModeMonitor, time.Microsecond)
 					c.Control(name).Panicked()
 				}
 			})
@@ -130,8 +130,8 @@ func TestControlIsOnePerName(t *testing.T) {
 		done.Wait()
 		for i := range names {
 			s := c.Control(fmt.Sprintf("control.%d", i))
-			if s.Decisions(VerdictMask, ModeMonitor) != workers || s.Panics() != workers || s.Times() != workers {
-				t.Fatalf("control.%d: %d decisions, %d panics, %d times, want %d each", i, s.Decisions(VerdictMask, ModeMonitor), s.Panics(), s.Times(), workers)
+			if s.Decisions(VerdictMask, ModeMonitor) != workers || s.Panics() != workers || s.Times(ModeMonitor) != workers {
+				t.Fatalf("control.%d: %d decisions, %d panics, %d times, want %d each", i, s.Decisions(VerdictMask, ModeMonitor), s.Panics(), s.Times(ModeMonitor), workers)
 			}
 			if s.Decisions(VerdictMask, ModeEnforce) != 0 || s.Decisions(VerdictDeny, ModeMonitor) != 0 {
 				t.Fatalf("control.%d: a decision was counted in the wrong place", i)
@@ -171,7 +171,7 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 		"reload":     func() { c.Reload(true, time.Unix(1, 0)) },
 		"trials":     func() { c.Trials.Add(17) },
 		"decision":   func() { c.Decision("conns.addr", VerdictAllow, ModeEnforce) },
-		"control":    func() { control.Decided(VerdictAllow, ModeMonitor, true); control.Took(time.Microsecond) },
+		"control":    func() { control.Decided(VerdictAllow, ModeMonitor, true); control.Took(ModeMonitor, time.Microsecond) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations, want none", name, n)
@@ -199,7 +199,7 @@ func BenchmarkAdd(b *testing.B) {
 		"handshake": func() { c.Handshake("faketls", ResultOK, 30*time.Millisecond) },
 		"bytes":     func() { c.RelayBytes(1, 2) },
 		"decision":  func() { c.Decision("conns.addr", VerdictAllow, ModeEnforce) },
-		"control":   func() { control.Decided(VerdictAllow, ModeEnforce, true); control.Took(300) },
+		"control":   func() { control.Decided(VerdictAllow, ModeEnforce, true); control.Took(ModeEnforce, 300) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
