@@ -22,7 +22,7 @@ import (
 
 // browser asks a node's dashboard, and keeps its cookies as a browser does.
 type browser struct {
-	t       *testing.T
+	t       testing.TB
 	base    string
 	cookies map[string]string
 	bearer  string

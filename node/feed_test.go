@@ -74,7 +74,7 @@ func TestKindsOfChanges(t *testing.T) {
 
 // watching collects what a viewer sees.
 type watching struct {
-	t    *testing.T
+	t    testing.TB
 	view *live.View
 	seen []seenEvent
 }

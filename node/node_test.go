@@ -30,7 +30,7 @@ const domain = "www.example.com"
 
 // site is a node with what it needs around it: data centres and a cover site.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	dc    *tgsim.DC
 	cover *tgsim.Cover
 	path  string // of the configuration
@@ -68,7 +68,7 @@ dir = "%[4]s"
 
 // start runs a node; proxy and rest are lines for [proxy] and for the end of
 // the file.
-func start(t *testing.T, proxy, rest string) *site {
+func start(t testing.TB, proxy, rest string) *site {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &site{t: t}
@@ -116,7 +116,7 @@ func (s *site) boot(log *slog.Logger) {
 	})
 }
 
-func testLog(t *testing.T) *slog.Logger {
+func testLog(t testing.TB) *slog.Logger {
 	if testing.Verbose() {
 		return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -150,7 +150,7 @@ func (s *site) dial(c *tgsim.Client) *tgsim.Conn {
 	return conn
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
