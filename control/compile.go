@@ -284,7 +284,7 @@ func (p *Plane) arrange(u *user, n *news, now time.Time) error {
 		}
 		err := p.ring.Put(keys.Spec{
 			ID: k.ID, User: u.row.Name, Number: k.Number, State: k.State, Secret: withDomain(secret, u.row.Domain),
-			Tripwire: p.watched(k, now), Account: u.account, PseudonymKey: &p.pseudo, Since: k.Created, Imported: k.Source != store.Generated,
+			Tripwire: p.watched(k, now), Account: u.account, PseudonymKey: &p.pseudo, Latest: &p.latest, Since: k.Created, Imported: k.Source != store.Generated,
 		})
 		if err != nil {
 			return err

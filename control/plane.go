@@ -41,6 +41,7 @@ import (
 	"mtguard/security/access"
 	"mtguard/security/keys"
 	"mtguard/security/policy"
+	"mtguard/security/usage"
 	"mtguard/security/vault"
 	"mtguard/telemetry/live"
 )
@@ -152,7 +153,8 @@ type Plane struct {
 	sealKeys      []store.Key
 	ring          *keys.Ring
 	schedule      Schedule
-	pseudo        [32]byte // key of the pseudonyms of addresses
+	pseudo        [32]byte     // key of the pseudonyms of addresses
+	latest        usage.Latest // of all keys
 	due           time.Time
 	clock         clock
 	held          string

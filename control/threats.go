@@ -165,26 +165,37 @@ func (x *transaction) occupied(prefix netip.Prefix) bool {
 	x.p.mu.Lock()
 	d := x.p.table.Check(access.Query{Addr: prefix.Addr(), Now: x.now})
 	x.p.mu.Unlock()
-	return d.Pinned || x.p.Present(prefix, x.now)
+	return d.Pinned || x.p.Present(prefix, x.now) || len(x.p.lately(prefix, x.now, 1)) > 0
 }
 
 // Present reports whether somebody is connected from the prefix, or authenticated
-// within guard.Lately from the very address that it is, or the /64.
+// within guard.Lately from the very address that it is, or the /64. It is asked for each
+// finding of a flood, and of an address looks at no key and at no session. AutoBlock,
+// which is bounded, asks the keys themselves too before it blocks.
 func (p *Plane) Present(prefix netip.Prefix, now time.Time) bool {
-	inside := func(s *auth.Session) bool { return prefix.Contains(s.From().Unmap()) }
-	if len(p.parts.Sessions.List(inside, 1)) > 0 {
+	if !single(prefix) {
+		inside := func(s *auth.Session) bool { return prefix.Contains(s.From().Unmap()) }
+		return len(p.parts.Sessions.List(inside, 1)) > 0
+	}
+	if p.parts.Sessions.From(prefix.Addr()) {
 		return true
 	}
-	return len(p.lately(prefix, now, 1)) > 0
+	set := p.parts.Live.Load().Keys
+	return set.Len() > 0 && now.Sub(p.latest.Seen(set.At(0).Use().Pseudonym(prefix.Addr()))) < guard.Lately
+}
+
+// single reports whether a prefix is what of addresses one client has: an IPv4 address, or an IPv6 /64 or what is in one.
+func single(p netip.Prefix) bool {
+	return p.Addr().Is4() && p.Bits() == 32 || p.Addr().Is6() && p.Bits() >= 64
 }
 
 // lately names users who authenticated from an address or /64 within guard.Lately, at
 // most so many. Of a wider prefix nobody knows.
 func (p *Plane) lately(prefix netip.Prefix, now time.Time, most int) (users []string) {
-	addr := prefix.Addr()
-	if addr.Is4() && prefix.Bits() != 32 || addr.Is6() && prefix.Bits() < 64 {
+	if !single(prefix) {
 		return nil
 	}
+	addr := prefix.Addr()
 	set := p.parts.Live.Load().Keys
 	if set.Len() == 0 {
 		return nil

@@ -396,7 +396,7 @@ mutate "threat, suspects unplugged from the door" node/wire.go 'n.suspects,' '' 
 mutate "threat, blocks unplugged from the plane" node/threat.go 'result, err := r.n.plane.Apply(ctx, control.ThreatActor, c, control.Options{Reason: "attacks"})' 'result, err := control.Result{}, error(nil); _ = c' ./node
 mutate "threat, guard of shared addresses" control/threat/ladder.go 'case r > throttled && g.o.Regular(f.Addr, f.Time):' 'case false:' ./control/threat
 mutate "threat, guard of shared addresses at the door" proxy/guard/suspects.go 'if v.Action != Allow && s.Regular(c.Addr.Addr(), c.At) {' 'if false {' ./proxy/guard
-mutate "threat, guard of shared addresses in the plane" control/threats.go 'return len(p.lately(prefix, now, 1)) > 0' 'return false' ./control
+mutate "threat, guard of shared addresses in the plane" control/threats.go 'return d.Pinned || x.p.Present(prefix, x.now) || len(x.p.lately(prefix, x.now, 1)) > 0' 'return d.Pinned' ./control
 mutate "threat, pinned addresses" control/threat/ladder.go 'case d.Pinned:' 'case false:' ./control/threat
 mutate "threat, exceptions" control/threat/ladder.go 'case exception != "":' 'case exception == "none":' ./control/threat
 mutate "threat, budget of blocks" control/threat/ladder.go '+1 > float32(perMinute) {' '+1 < 0 {' ./control/threat
@@ -561,4 +561,7 @@ mutate "sign-in, requests end with their credential" control/admin/web.go 'case 
 mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
 mutate "sign-in, connections kept for regulars" control/admin/serveweb.go 'each, all := maxFromPrefix, maxWebConnections-keptForRegulars' 'each, all := maxFromPrefix, maxWebConnections' ./control/admin
 mutate "sign-in, clients are ended" control/clients.go 'x.p.parts.Sessions.Kill(match, "ended by an operator")' 'n' ./node
+mutate "threat, who came is known without a look at the keys" control/threats.go 'return set.Len() > 0 && now.Sub(' 'return false && now.Sub(' ./control
+mutate "threat, who is connected is known without a look at the sessions" proxy/auth/sessions.go 'sh.from[placeOf(x.From())]++' '' ./proxy/auth
+mutate "threat, restored sightings count" security/usage/sightings.go 's.latest.note(who, at)' '' ./security/usage
 exit $lived

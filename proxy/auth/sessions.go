@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -96,6 +97,7 @@ type sessionShard struct {
 	mu    sync.Mutex
 	first *Session
 	n     int
+	from  map[uint64]int32 // sessions of each placeOf
 }
 
 func (s *Sessions) shard(x *Session) *sessionShard {
@@ -118,6 +120,39 @@ func (s *Sessions) Open(x *Session) {
 	}
 	sh.first = x
 	sh.n++
+	if sh.from == nil {
+		sh.from = make(map[uint64]int32)
+	}
+	sh.from[placeOf(x.From())]++
+}
+
+// placeOf is what of addresses one client has, an IPv4 address or an IPv6 /64, as a number. What is IPv4, or nothing, lies where IPv6
+// has multicast, which nobody sends from.
+func placeOf(a netip.Addr) uint64 {
+	switch a = a.Unmap(); {
+	case a.Is4():
+		b := a.As4()
+		return 0xff01<<48 | uint64(binary.BigEndian.Uint32(b[:]))
+	case a.Is6():
+		b := a.As16()
+		return binary.BigEndian.Uint64(b[:8])
+	}
+	return 0xff << 56
+}
+
+// From reports whether a session is live that came from the address, of IPv6 from its /64. It looks at no session.
+func (s *Sessions) From(addr netip.Addr) bool {
+	at := placeOf(addr)
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		n := sh.from[at]
+		sh.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Close removes a session that has ended after up and down bytes in all, and
@@ -140,6 +175,11 @@ func (s *Sessions) Close(x *Session, up, down int64) {
 	}
 	x.open, x.next, x.prev = false, nil, nil
 	sh.n--
+	if at := placeOf(x.From()); sh.from[at] > 1 {
+		sh.from[at]--
+	} else if delete(sh.from, at); len(sh.from) == 0 {
+		sh.from = nil // a map keeps the size it once had
+	}
 }
 
 // Meter adds what the live sessions have moved since they were last counted to

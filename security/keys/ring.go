@@ -37,6 +37,8 @@ type Spec struct {
 	Imported bool
 	// PseudonymKey makes the pseudonyms of Use and Trips, which are nil when it is nil. It is looked at when the key is new, and copied.
 	PseudonymKey *[32]byte // a pointer, see Secret
+	// Latest is told of whom Use sees; nil: nobody is. It is looked at when the key is new.
+	Latest *usage.Latest
 }
 
 // String is the user and the ID.
@@ -98,7 +100,7 @@ func newKey(s Spec) *Key {
 	k.number, k.account = s.Number, s.Account
 	k.since, k.imported = s.Since, s.Imported
 	if p := s.PseudonymKey; p != nil {
-		k.use, k.trips = usage.NewSightings(*p), usage.NewSightings(*p)
+		k.use, k.trips = usage.NewSightings(*p).Telling(s.Latest), usage.NewSightings(*p)
 	}
 	w := word(s.State)
 	if s.Tripwire {

@@ -28,7 +28,8 @@ type Sighting struct {
 // Sightings remembers who used one key, and when. It keeps pseudonyms, at most MaxSightings of them: of more it only knows that there were
 // more. Times are kept to the microsecond and given in UTC. A nil Sightings sees nobody. It must not be copied.
 type Sightings struct {
-	key *[32]byte // a pointer, so that fmt does not print it where it cannot call Format
+	key    *[32]byte // a pointer, so that fmt does not print it where it cannot call Format
+	latest *Latest   // is told of everybody; nil: nobody is
 
 	mu   sync.Mutex
 	seen *seen // nil until somebody was seen
@@ -48,6 +49,12 @@ type mark struct {
 
 // NewSightings makes one whose pseudonyms are made with this key. Sightings that are to be compared must have the same.
 func NewSightings(key [32]byte) *Sightings { return &Sightings{key: &key} }
+
+// Telling makes s tell a Latest whom it sees from now on. It is for one that has seen nobody yet and that nobody else has.
+func (s *Sightings) Telling(latest *Latest) *Sightings {
+	s.latest = latest
+	return s
+}
 
 // See notes that somebody at this address used the key. Of two times the later counts, whatever order they come in.
 func (s *Sightings) See(from netip.Addr, at time.Time) {
@@ -81,6 +88,7 @@ func (s *Sightings) note(who Pseudonym, at int64, changed bool) {
 	}
 	x := s.seen
 	x.first, x.late = min(x.first, at), max(x.late, at)
+	s.latest.note(who, at)
 	m, known := x.last[who]
 	switch {
 	case known && at <= m.at:
