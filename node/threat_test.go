@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mtguard/control"
+	"mtguard/control/admin"
 	"mtguard/control/alert"
 	"mtguard/control/threat"
 	"mtguard/security/access"
@@ -313,4 +314,46 @@ func TestARestartForgetsNoOffence(t *testing.T) {
 	if !strings.Contains(text.String(), "memory of threats not read") {
 		t.Errorf("the log does not say it:\n%s", text)
 	}
+}
+
+// TestAnUnblockedAttackerIsFoundAgain: over the API.
+func TestAnUnblockedAttackerIsFoundAgain(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	c := admin.NewClient(s.node.AdminSocket(), 10*time.Second)
+	rules := func() (live []control.RuleInfo) {
+		t.Helper()
+		items, _, err := c.Rules(t.Context(), control.RuleFilter{Source: "automatic"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range items {
+			if r.Until != nil && r.Until.After(time.Now()) {
+				live = append(live, r)
+			}
+		}
+		return live
+	}
+	blocked := func(what string) control.RuleInfo {
+		t.Helper()
+		for begin := time.Now(); len(rules()) == 0; {
+			if time.Since(begin) > 30*time.Second {
+				t.Fatalf("%s: no block: %+v", what, s.node.threat.Status())
+			}
+			s.scan("198.51.100.7", 1)
+		}
+		return rules()[0]
+	}
+	first := blocked("at first")
+	eventually(t, "one is said to be blocked", func() bool { st, err := c.Threat(t.Context()); return err == nil && st.BlockedNow == 1 })
+	if _, err := c.Unblock(t.Context(), "198.51.100.7", admin.ChangeOptions{Reason: "a mistake"}); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := c.Threat(t.Context()); err != nil || st.BlockedNow != 0 || st.Blocked != 1 {
+		t.Errorf("after the undo: %+v, %v", st, err)
+	}
+	second := blocked("after the undo")
+	if second.ID == first.ID || second.Until.Sub(second.Created) != 10*time.Minute {
+		t.Errorf("%+v, after %+v", second, first)
+	}
+	eventually(t, "one is said to be blocked again", func() bool { st, err := c.Threat(t.Context()); return err == nil && st.BlockedNow == 1 })
 }

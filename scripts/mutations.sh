@@ -402,9 +402,9 @@ mutate "threat, exceptions" control/threat/ladder.go 'case exception != "":' 'ca
 mutate "threat, budget of blocks" control/threat/ladder.go '+1 > float32(perMinute) {' '+1 < 0 {' ./control/threat
 mutate "threat, monitor" control/threat/ladder.go 'if enforced && stage != guard.Trusted' 'if stage != guard.Trusted' ./control/threat
 mutate "threat, decay of scores" control/threat/ladder.go 'math.Exp2(-age)' 'math.Exp2(0*age)' ./control/threat
-mutate "threat, growth of blocks" control/threat/ladder.go 'x.offences = min(x.offences+1, uint8(len(terms)))' '' ./control/threat
+mutate "threat, growth of blocks" control/threat/ladder.go 'n = min(n+1, uint8(len(terms)))' '_ = n' ./control/threat
 mutate "threat, sessions go on" proxy/auth/level.go 'Now: now, Ignore: access.ByThreat}' 'Now: now}' ./control
-mutate "threat, what was only counted" control/threat/ladder.go '(x.ordered || !g.enforced(s, f))' 'true' ./control/threat
+mutate "threat, what was only counted" control/threat/ladder.go 'return mode != policy.Enforce' 'return mode != policy.Enforce || true' ./control/threat
 mutate "threat, blocks that failed" control/threat/engine.go 'g.undo(b.Prefix)' '_ = b' ./control/threat
 mutate "threat, room for new blocks" control/threats.go 'if len(goers) == 0 {' 'if true {' ./control
 mutate "incidents, what contained one" control/incidents.go '(row.Source == store.FromAutomatic || containedBy(n, row))' 'row.Source == store.FromAutomatic' ./control
@@ -564,4 +564,8 @@ mutate "sign-in, clients are ended" control/clients.go 'x.p.parts.Sessions.Kill(
 mutate "threat, who came is known without a look at the keys" control/threats.go 'return set.Len() > 0 && now.Sub(' 'return false && now.Sub(' ./control
 mutate "threat, who is connected is known without a look at the sessions" proxy/auth/sessions.go 'sh.from[placeOf(x.From())]++' '' ./proxy/auth
 mutate "threat, restored sightings count" security/usage/sightings.go 's.latest.note(who, at)' '' ./security/usage
+mutate "threat, a block that was taken back" control/threat/ladder.go 'case x.made && !barred(s, f.Addr, f.Time):' 'case false:' ./control/threat
+mutate "threat, blocked now is not what was taken back" control/threat/status.go '(!x.made || barred(s, where.addr(), at))' 'true' ./control/threat
+mutate "threat, blocks of monitor make none longer" control/threat/ladder.go 'x.would = n - x.offences' 'x.offences, x.last = n, now' ./control/threat
+mutate "threat, looking is no use of an exception" control/threat/ladder.go 's.Expect(policy.ThreatBlock' 's.Judge(policy.ThreatBlock' ./control/threat
 exit $lived

@@ -64,6 +64,7 @@ type Engine struct {
 	budget    bucket
 	began     time.Time // the first event
 	now       time.Time // the last one
+	heard     time.Time // when it came, by the wall clock
 	would     hits
 	blocks    []Block
 	notes     map[string]*Note
@@ -121,14 +122,14 @@ func (g *Engine) Run(ctx context.Context, events <-chan event.Event) {
 
 // Observe shows one event to all detectors and decides what follows from their findings. Run calls it; a trace may be played with it.
 func (g *Engine) Observe(e event.Event) {
-	s := g.o.Policy()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	s := g.o.Policy() // not before the lock: it is as new as what flushBlocks noted
 	if g.began.IsZero() {
 		g.began = e.Time
 	}
 	if e.Time.After(g.now) {
-		g.now = e.Time
+		g.now, g.heard = e.Time, time.Now()
 	}
 	if s.Mode(policy.ThreatBlock, policy.Subject{}) == policy.Off {
 		return
@@ -241,6 +242,9 @@ func (g *Engine) flushBlocks(ctx context.Context) {
 	}
 	now := time.Now()
 	for _, b := range r.Blocks {
+		if x := g.addresses.peek(placeAt(b.Prefix)); x != nil {
+			x.made = x.ordered
+		}
 		g.count.took(now.Sub(b.decided))
 		g.shut(b.Prefix, time.Time{}) // what is in force now can be taken back by an operator
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,7 @@ type world struct {
 	mu       sync.Mutex
 	done     Response
 	spare    []netip.Prefix
+	rules    []access.Rule
 	err      error
 	answered int
 }
@@ -55,7 +57,7 @@ func newWorld(t *testing.T, mode policy.Mode, rules []access.Rule, d ...Detector
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, at: day0, suspects: guard.NewSuspects(1 << 12)}
+	w := &world{t: t, at: day0, rules: rules, suspects: guard.NewSuspects(1 << 12)}
 	w.snap = &policy.Snapshot{
 		Controls: map[string]policy.Control{policy.ThreatBlock: {Mode: mode}}, Access: table,
 		Limits: policy.Limits{BlocksPerMinute: 100, LongestBlock: 7 * dayLong},
@@ -64,7 +66,7 @@ func newWorld(t *testing.T, mode policy.Mode, rules []access.Rule, d ...Detector
 		d = []Detector{always(12)}
 	}
 	w.Engine = NewEngine(Options{
-		Policy: func() *policy.Snapshot { return w.snap }, Suspects: w.suspects, Responder: w,
+		Policy: func() *policy.Snapshot { w.mu.Lock(); defer w.mu.Unlock(); return w.snap }, Suspects: w.suspects, Responder: w,
 		Regular: w.suspects.Regular,
 	}, d...)
 	return w
@@ -76,7 +78,32 @@ func (w *world) Respond(_ context.Context, r Response) ([]netip.Prefix, error) {
 	w.answered++
 	w.done.Blocks = append(w.done.Blocks, r.Blocks...)
 	w.done.Notes = append(w.done.Notes, r.Notes...)
+	for _, b := range r.Blocks {
+		if w.err == nil && !slices.Contains(w.spare, b.Prefix) {
+			w.rules = append(w.rules, access.Rule{ID: fmt.Sprint(len(w.rules)), Match: access.PrefixMatch(b.Prefix), Level: access.None, Source: access.Automatic, Until: w.at.Add(b.For)})
+		}
+	}
+	if len(r.Blocks) > 0 {
+		w.load()
+	}
 	return w.spare, w.err
+}
+
+// load has the rules take effect. The lock is held, or nobody else is there.
+func (w *world) load() {
+	table, err := access.Compile(w.rules, access.Options{Default: access.Standard})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	next := *w.snap
+	next.Access = table
+	w.snap = &next
+}
+
+// unblock takes all rules back, as an operator does.
+func (w *world) unblock() {
+	w.rules = nil
+	w.load()
 }
 
 func (w *world) attack(from netip.Addr) {

@@ -34,8 +34,10 @@ type standing struct {
 	at       int64 // of score
 	until    int64 // it is blocked, or would be
 	ordered  bool  // that block was to be made: it is no mere count
+	made     bool  // and is a rule, unless an operator took it back
 	last     int64 // block
 	offences uint8 // blocks, less what was forgiven
+	would    uint8 // blocks since the last one that were mere counts
 	rung     rung
 	told     bool // there is an incident
 }
@@ -95,10 +97,29 @@ func (x *standing) forgive(now int64) {
 	}
 }
 
-// term is how long the next block of this standing holds.
-func (x *standing) term(now int64, longest time.Duration) time.Duration {
+// block takes down a block of a time that grows from one to the next, and returns that and how many there were. What is merely counted makes the
+// next count longer, and no block.
+func (x *standing) block(now int64, longest time.Duration, enforced bool) (time.Duration, uint8) {
 	x.forgive(now)
-	return min(terms[min(int(x.offences), len(terms)-1)], longest)
+	n := x.offences
+	if !enforced {
+		n = min(n+x.would, uint8(len(terms)))
+	}
+	term := min(terms[min(int(n), len(terms)-1)], longest)
+	n = min(n+1, uint8(len(terms)))
+	if enforced {
+		x.offences, x.would, x.last = n, 0, now
+	} else {
+		x.would = n - x.offences
+	}
+	x.until, x.ordered, x.made, x.rung, x.score = now+term.Milliseconds(), enforced, false, noted, 0
+	return term, n
+}
+
+// lift forgets a block that is none, so that whoever goes on is found again, and not as somebody who was blocked once more.
+func (x *standing) lift() {
+	x.until, x.ordered, x.made = 0, false, false
+	x.offences = max(x.offences, 1) - 1
 }
 
 // Why somebody was spared.
@@ -117,11 +138,14 @@ func (g *Engine) climb(s *policy.Snapshot, f Finding) {
 	}
 	now := f.Time.UnixMilli()
 	x := g.addresses.get(at, now)
-	if now < x.until && (x.ordered || !g.enforced(s, f)) {
-		return // it is answered already
+	if now < x.until && g.answered(s, f, x) {
+		return
 	}
 	if now-x.at > suspectFor.Milliseconds() {
 		x.rung = noted
+	}
+	if now-x.at > 2*forgive.Milliseconds() { // a week beyond the longest block
+		x.would = 0
 	}
 	r := rungOf(x.scored(now, f.Points))
 	d := s.Access.Check(access.Query{Addr: f.Addr, Now: f.Time})
@@ -146,11 +170,25 @@ func (g *Engine) climb(s *policy.Snapshot, f Finding) {
 	g.answer(s, f, x, r, mode == policy.Enforce, spared)
 }
 
-// enforced reports whether what is done against the address of a finding takes effect.
-func (g *Engine) enforced(s *policy.Snapshot, f Finding) bool {
-	d := s.Access.Check(access.Query{Addr: f.Addr, Now: f.Time})
-	mode, _ := s.Judge(policy.ThreatBlock, policy.Subject{Addr: f.Addr, Country: d.Country}, f.Time)
-	return mode == policy.Enforce
+// answered reports whether the address of a finding is blocked already. A block that an operator took back is none, and one that was merely counted
+// is none where blocks take effect by now.
+func (g *Engine) answered(s *policy.Snapshot, f Finding, x *standing) bool {
+	switch {
+	case !x.ordered:
+		d := s.Access.Check(access.Query{Addr: f.Addr, Now: f.Time})
+		mode, _ := s.Expect(policy.ThreatBlock, policy.Subject{Addr: f.Addr, Country: d.Country}, f.Time)
+		return mode != policy.Enforce
+	case x.made && !barred(s, f.Addr, f.Time):
+		x.lift()
+		return false
+	}
+	return true
+}
+
+// barred reports whether a rule of automation shuts an address out.
+func barred(s *policy.Snapshot, addr netip.Addr, now time.Time) bool {
+	const others = access.ByAddress | access.ByCountry | access.ByPattern
+	return s.Access.Check(access.Query{Addr: addr, Now: now, Ignore: others}).Level == access.None
 }
 
 // answer puts an address on a rung, or counts that it would.
@@ -167,7 +205,7 @@ func (g *Engine) answer(s *policy.Snapshot, f Finding, x *standing, r rung, enfo
 	if !enforced {
 		action = "would be " + action
 	}
-	stage := guard.Trusted
+	stage, offences := guard.Trusted, x.offences
 	switch r {
 	case throttled:
 		stage = guard.Throttled
@@ -175,10 +213,8 @@ func (g *Engine) answer(s *policy.Snapshot, f Finding, x *standing, r rung, enfo
 		stage = guard.Shown
 	case blocked:
 		stage = guard.Shown // until the block is in force
-		term := x.term(now, s.Limits.LongestBlock)
-		x.until, x.last, x.rung, x.score = now+term.Milliseconds(), now, noted, 0
-		x.ordered = enforced
-		x.offences = min(x.offences+1, uint8(len(terms)))
+		var term time.Duration
+		term, offences = x.block(now, s.Limits.LongestBlock, enforced)
 		action = fmt.Sprintf("%s for %v", action, term)
 		narrow := prefixOf(f.Addr)
 		g.would.blocked(g, enforced)
@@ -191,7 +227,7 @@ func (g *Engine) answer(s *policy.Snapshot, f Finding, x *standing, r rung, enfo
 		g.o.Suspects.Set(f.Addr, stage, f.Time.Add(suspectFor))
 	}
 	if (r >= throttled || spared != "") && spared != sparedException {
-		g.note(f, prefixOf(f.Addr).String(), "", severityOfRung(r, x.offences, spared), action)
+		g.note(f, prefixOf(f.Addr).String(), "", severityOfRung(r, offences, spared), action)
 	}
 }
 
@@ -242,8 +278,7 @@ func (g *Engine) order(b Block) {
 // undo forgets a block of an address that was not made, so that whoever goes on is found again. A network's is asked for once an hour anyway.
 func (g *Engine) undo(p netip.Prefix) {
 	if x := g.addresses.peek(placeAt(p)); x != nil && x.ordered {
-		x.until, x.ordered = 0, false
-		x.offences = max(x.offences, 1) - 1
+		x.lift()
 	}
 }
 

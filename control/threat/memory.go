@@ -78,7 +78,7 @@ func (g *Engine) remember() []byte {
 		put(u.saved())
 	}
 	var secrets []savedKey
-	d.keys.each(func(x *drifting) {
+	d.keys.each(func(_ place, x *drifting) {
 		if x.id != 0 {
 			secrets = append(secrets, savedKey{x.id, x.hour, x.up, x.down, x.size.saved(), x.share.saved(), x.sum, x.told})
 		}
@@ -155,7 +155,7 @@ func (g *Engine) recall(r *bytes.Reader, now int64) error {
 	longest := terms[len(terms)-1].Milliseconds()
 	for _, a := range addresses {
 		x := g.addresses.get(place{a.High, a.Low}, max(min(a.Last, now), 1))
-		x.until, x.last, x.offences, x.ordered = min(a.Until, now+longest), min(a.Last, now), a.Offences, a.Ordered
+		x.until, x.last, x.offences, x.ordered, x.made = min(a.Until, now+longest), min(a.Last, now), a.Offences, a.Ordered, a.Ordered
 	}
 	d := g.drift()
 	if d == nil {

@@ -23,7 +23,8 @@ func (w *world) again(t *testing.T, d ...Detector) *world {
 	if err := next.Restore(&b, w.at); err != nil {
 		t.Fatal(err)
 	}
-	next.at = w.at
+	next.at, next.rules = w.at, w.rules
+	next.load()
 	return next
 }
 

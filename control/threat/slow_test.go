@@ -84,6 +84,7 @@ func TestWhatTheStoreTakesIsTheRulesFromThenOn(t *testing.T) {
 	neighbour := network(w)
 	w.attack(attacker)
 	w.blocks()
+	w.unblock()
 	if w.refused(attacker, w.at) || w.refused(neighbour, w.at) {
 		t.Error("after an operator took the rule back, the door would refuse still")
 	}

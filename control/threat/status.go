@@ -28,7 +28,7 @@ type Standing struct {
 	Spared         map[string]uint64 `json:"spared" doc:"answers that were held back: pinned, exception, shared or budget"`
 	Failed         uint64            `json:"failed" doc:"blocks that could not be made"`
 	SuspectsNow    int               `json:"suspects_now" doc:"addresses with a score that counts"`
-	BlockedNow     int               `json:"blocked_now" doc:"that would be, in monitor"`
+	BlockedNow     int               `json:"blocked_now" doc:"addresses that are, less those that an operator let in again; in monitor that would be"`
 	BlockMicros    float64           `json:"block_micros" doc:"mean time from the decision until a block is in the store; the door refuses its addresses from the decision on"`
 	BlockMaxMicros int64             `json:"block_max_micros"`
 	BlockP99Micros int64             `json:"block_p99_micros" doc:"of the last 1024 blocks"`
@@ -79,9 +79,13 @@ func (g *Engine) Status() Standing {
 	st.BlocksToday, st.UsersHitToday = g.would.blocks, len(g.would.users)
 	st.UsersHit = slices.Sorted(maps.Keys(g.would.users))
 	st.UsersHit = st.UsersHit[:min(len(st.UsersHit), 100)]
-	now := g.now.UnixMilli()
-	g.addresses.each(func(x *standing) {
-		if now < x.until {
+	at := g.now.Add(time.Since(g.heard)) // nothing may have happened for long
+	if g.now.IsZero() {
+		at = time.Now()
+	}
+	now := at.UnixMilli()
+	g.addresses.each(func(where place, x *standing) {
+		if now < x.until && (!x.made || barred(s, where.addr(), at)) {
 			st.BlockedNow++
 		}
 		if y := *x; y.scored(now, 0) >= 1 {

@@ -27,6 +27,18 @@ func placeAt(p netip.Prefix) place {
 	return place{binary.BigEndian.Uint64(b[:8]) ^ uint64(p.Bits())<<56, binary.BigEndian.Uint64(b[8:])}
 }
 
+// addr is the address, or the first one of the /64, that placeOf made the place of.
+func (p place) addr() netip.Addr {
+	var b [16]byte
+	high := p.high ^ 32<<56
+	if p.low == 0 {
+		high = p.high ^ 64<<56
+	}
+	binary.BigEndian.PutUint64(b[:8], high)
+	binary.BigEndian.PutUint64(b[8:], p.low)
+	return netip.AddrFrom16(b).Unmap()
+}
+
 // networkOf is the IPv4 /24 or IPv6 /48 of an address.
 func networkOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
@@ -92,11 +104,11 @@ func (t *table[V]) peek(at place) *V {
 }
 
 // each calls visit with all that is kept.
-func (t *table[V]) each(visit func(*V)) {
+func (t *table[V]) each(visit func(place, *V)) {
 	for s := range t.sets {
 		for i := range t.sets[s] {
 			if t.sets[s][i].used != 0 {
-				visit(&t.sets[s][i].value)
+				visit(t.sets[s][i].at, &t.sets[s][i].value)
 			}
 		}
 	}
