@@ -28,12 +28,30 @@ function sample(e) {
   if (!document.hidden && !isPaused()) tell("sample");
 }
 
-/** Begins to listen. The browser connects again by itself and says which event was the last. */
-export function listen() {
+let stream = null;
+
+function openStream() {
+  if (stream || document.hidden) return;
   const kinds = ["sample", "incident", ...(me()?.level === "read_only" ? [] : ["policy", "key", "block"])];
   const since = new Date(Date.now() - kept * 1000).toISOString();
-  const source = new EventSource(`/api/v1/events?kind=${kinds.join(",")}&since=${since}`);
-  const on = (kind, f) => source.addEventListener(kind, (event) => f(JSON.parse(event.data)));
+  stream = new EventSource(`/api/v1/events?kind=${kinds.join(",")}&since=${since}`);
+  const on = (kind, f) => stream.addEventListener(kind, (event) => f(JSON.parse(event.data)));
   on("sample", sample);
   for (const kind of kinds.slice(1)) on(kind, lookAgain);
+}
+
+function closeStream() {
+  stream?.close();
+  stream = null;
+}
+
+/**
+ * Listens as long as the page is seen; the browser connects again by itself. A page behind others
+ * holds no connection: browsers have six for a server, and six tabs would leave none for answers.
+ */
+export function listen() {
+  openStream();
+  addEventListener("visibilitychange", () => (document.hidden ? closeStream() : openStream()));
+  addEventListener("pagehide", closeStream);
+  addEventListener("pageshow", openStream);
 }
