@@ -238,7 +238,7 @@ func (w *watcher) families() []stats.Family {
 		of("crypto_last_check_timestamp_seconds", "When the sources of [advisory] were asked last.", "", func(o *advisory.Outcome, emit func(float64, ...string)) {
 			emit(float64(o.Time.UnixMilli()) / 1000)
 		}),
-		of("crypto_check_verdict", "What came of that: 1 for the verdict that holds.", "verdict", func(o *advisory.Outcome, emit func(float64, ...string)) {
+		of("crypto_check_verdict", "What came of asking the sources of [advisory]: 1 for the verdict that holds.", "verdict", func(o *advisory.Outcome, emit func(float64, ...string)) {
 			for _, verdict := range []string{advisory.Fine, advisory.Doubt, advisory.Concern} {
 				emit(truth(o.Verdict == verdict), verdict)
 			}

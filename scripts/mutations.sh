@@ -112,6 +112,10 @@ mutate "limit per address, unplugged" node/wire.go 'guard.PerAddress{},' '' ./no
 mutate "rate, narrow prefix" proxy/guard/checks.go 'limiter.Check(narrow, limit, c.At); !d.Allowed' 'limiter.Check(narrow, limit, c.At); false && !d.Allowed' ./proxy
 mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At); !d.Allowed' 'limit.Times(wideFactor), c.At); false && !d.Allowed' ./proxy
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
+mutate "metrics, of the control plane" node/totals.go 'n.plane.Families(), ' '' ./node
+mutate "metrics, of the node" node/totals.go 'n.ownFamilies(), ' '' ./node
+mutate "metrics, series of modes that nobody met" telemetry/stats/collector.go 'if s.took[m].Count() > 0 {' 'if true {' ./telemetry/stats ./node
+mutate "metrics, units" control/threat/status.go 'threat_block_longest_seconds' 'threat_block_seconds_max' ./node
 mutate "cost of controls, unplugged" proxy/guard/pipeline.go 's.counters.Took(StatsMode(mode), time.Since(began))' '_ = began' ./proxy/guard
 mutate "cost of controls, enforced beside monitor" proxy/guard/pipeline.go 's.counters.Took(StatsMode(mode), time.Since(began))' 's.counters.Took(stats.ModeMonitor, time.Since(began))' ./proxy/guard
 mutate "cost of controls, of every 16th connection" telemetry/stats/control.go '(connection-1)*0x9E3779B97F4A7C15>>60 == 0' 'connection > 0' ./proxy/guard

@@ -152,7 +152,7 @@ func (g *Engine) Families() []stats.Family {
 			Collect: func(emit func(float64, ...string)) { read(func(c *counts) { emit(float64(c.failed)) }) },
 		},
 		{
-			Name: "threat_block_seconds_max", Help: "The longest time from a decision until the block was in the store; the door refuses from the decision on.",
+			Name: "threat_block_longest_seconds", Help: "The longest time from a decision until the block was in the store; the door refuses from the decision on.",
 			Collect: func(emit func(float64, ...string)) { read(func(c *counts) { emit(c.slowest.Seconds()) }) },
 		},
 	}
