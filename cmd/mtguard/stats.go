@@ -25,15 +25,26 @@ func (a *app) statsCommand() *cobra.Command {
 		Long: `Show the node's numbers, the same that /metrics shows: doc/metrics.md says what each
 is. NAME is that of a metric, with or without mtguard_ in front; * in it stands for
 any text. Totals go on over restarts. What is zero is left out, unless --all or a
-NAME asks for it.`,
+NAME asks for it.
+
+With --last it shows what the numbers were, up to ninety days back, as blocks from
+zero to the largest; blanks are times when the node did not run. NAME is then one
+of a series: accepted, served, covered, refused, open, sessions, bytes_up,
+bytes_down, handshakes:RESULT, refused:CONTROL, would_refuse:CONTROL,
+incidents_open, posture, heap, rss, cpu.`,
 		Example: `  mtguard stats
   mtguard stats 'connections*'
   mtguard stats decisions_total -o csv
-  mtguard stats 'relay_*' --watch`,
+  mtguard stats 'relay_*' --watch
+  mtguard stats accepted --last 24h
+  mtguard stats 'handshakes:*' --last 30d -o csv`,
 		Args: atMost(1),
 		RunE: a.asks(o, func(c *call) error {
 			if len(c.args) == 1 {
 				q.name = c.args[0]
+			}
+			if c.cmd.Flags().Changed("last") {
+				return c.pastStats(q)
 			}
 			return c.stats(q)
 		}),
@@ -42,11 +53,13 @@ NAME asks for it.`,
 	completeFlag(cmd, "output", words(formTable, formJSON, formLines, formCSV))
 	cmd.Flags().BoolVar(&q.all, "all", false, "also what is zero")
 	cmd.Flags().BoolVar(&q.watch, "watch", false, "again every two seconds, until interrupted")
+	cmd.Flags().StringVar(&q.last, "last", "", "what they were in the last `TIME`: 2m to 90d")
+	completeFlag(cmd, "last", words("1h", "24h", "7d", "30d", "90d"))
 	return cmd
 }
 
 type statsQuery struct {
-	name       string
+	name, last string
 	all, watch bool
 }
 
