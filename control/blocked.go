@@ -26,6 +26,8 @@ type Blocked struct {
 	Listening []string        `json:"listening,omitempty" doc:"where the proxy listens"`
 	Suspended string          `json:"suspended,omitempty" doc:"why nothing may be dropped at present"`
 	Prefixes  []BlockedPrefix `json:"prefixes,omitempty" doc:"they do not overlap"`
+	Partly    string          `json:"partly,omitempty" doc:"why the rules of one control, access.level or threat.block, are not among them, though those of the other are"`
+	Present   int             `json:"present,omitempty" doc:"automatic blocks that are not among them, since somebody authenticated from there or is connected; the proxy judges these by itself"`
 	LeftOut   int             `json:"left_out,omitempty" doc:"prefixes beyond the most that are told; the proxy refuses these by itself"`
 }
 
@@ -45,19 +47,27 @@ type blockedState struct {
 	listening  []string
 	ignore     access.Controls // whose rules do not take effect
 	suspended  string
-	until      time.Time // when a rule begins or ends; zero: not by itself
+	partly     string
+	until      time.Time              // when a rule begins or ends; zero: not by itself
+	refused    []access.RefusedPrefix // whoever is there
+	present    []netip.Prefix         // automatic ones of refused that somebody is behind
+	looked     time.Time              // when that was looked at
 	answer     Blocked
 }
 
+// lookAgain is how often it is looked at who came to an address after it was blocked.
+const lookAgain = 2 * time.Second
+
 func (s *blockedState) holds(next *blockedState, now time.Time) bool {
-	return s.answer.Tag != "" && s.table == next.table && s.exceptions == next.exceptions && s.ignore == next.ignore && s.suspended == next.suspended &&
+	return s.answer.Tag != "" && s.table == next.table && s.exceptions == next.exceptions && s.ignore == next.ignore && s.suspended == next.suspended && s.partly == next.partly &&
 		slices.Equal(s.spared, next.spared) && slices.Equal(s.listening, next.listening) && (s.until.IsZero() || now.Before(s.until))
 }
 
 // Blocked returns what may be dropped before the proxy: what rules on addresses give
 // level none, those of operators while the control access.level is enforced for all,
 // those of automation while threat.block is. Loopback, balancers, what a more specific or a pinned rule lets
-// in, and what an exception spares are never in it. known is the tag of an answer
+// in, what an exception spares, and of the automatic blocks those from where somebody
+// comes whom the proxy would let in are never in it. known is the tag of an answer
 // that the caller has, "" for none. It is made anew when something has changed, and
 // is cheap to ask for often.
 func (p *Plane) Blocked(ctx context.Context, known string) (Blocked, error) {
@@ -69,13 +79,33 @@ func (p *Plane) Blocked(ctx context.Context, known string) (Blocked, error) {
 	next := p.blockedBasis(now)
 	next.listening = slices.Sorted(slices.Values(status.Listening))
 	if !p.blocked.holds(&next, now) {
-		next.fill(now)
+		if next.suspended == "" {
+			next.refused = next.table.Refused(now, next.spared, next.ignore)
+		}
+		next.present, next.looked = p.presentIn(next.refused, now), now
+		next.fill()
 		p.blocked = next
+	} else if s := &p.blocked; now.Sub(s.looked) >= lookAgain || now.Before(s.looked) {
+		s.looked = now
+		if present := p.presentIn(s.refused, now); !slices.Equal(present, s.present) {
+			s.present = present
+			s.fill()
+		}
 	}
 	if answer := p.blocked.answer; answer.Tag != known {
 		return answer, nil
 	}
 	return Blocked{Tag: known, Unchanged: true}, nil
+}
+
+// presentIn is from which automatically blocked prefixes somebody comes.
+func (p *Plane) presentIn(refused []access.RefusedPrefix, now time.Time) (list []netip.Prefix) {
+	for _, r := range refused {
+		if r.Source == access.Automatic && (p.Present(r.Prefix, now) || p.parts.Regular != nil && p.parts.Regular(r.Prefix, now)) {
+			list = append(list, r.Prefix)
+		}
+	}
+	return list
 }
 
 // blockedBasis is what decides about what is blocked.
@@ -107,7 +137,10 @@ func (p *Plane) blockedBasis(now time.Time) blockedState {
 			why = append(why, idle)
 		}
 	}
-	if len(why) == 2 {
+	switch len(why) {
+	case 1:
+		s.partly = why[0]
+	case 2:
 		s.suspended = strings.Join(slices.Compact(why), "; ")
 	}
 	slices.SortFunc(s.spared, func(a, b netip.Prefix) int {
@@ -130,19 +163,24 @@ func (p *Plane) idleControl(control string, now time.Time) string {
 	return ""
 }
 
-// fill makes the answer. It holds no lock of the model: tables never change.
-func (s *blockedState) fill(now time.Time) {
-	s.answer = Blocked{Listening: s.listening, Suspended: s.suspended}
-	if s.suspended == "" {
-		refused := s.table.Refused(now, s.spared, s.ignore)
-		if n := len(refused) - MaxBlocked; n > 0 {
-			s.answer.LeftOut = n
-			slices.SortStableFunc(refused, byWeight)
-			refused = refused[:MaxBlocked]
+// fill makes the answer.
+func (s *blockedState) fill() {
+	s.answer = Blocked{Listening: s.listening, Suspended: s.suspended, Partly: s.partly, Present: len(s.present)}
+	refused := slices.Clone(s.refused)
+	if len(s.present) > 0 {
+		there := make(map[netip.Prefix]bool, len(s.present))
+		for _, prefix := range s.present {
+			there[prefix] = true
 		}
-		for _, r := range refused {
-			s.answer.Prefixes = append(s.answer.Prefixes, BlockedPrefix{Prefix: r.Prefix, Rule: r.Rule, Source: r.Source, Until: maybe(r.Until)})
-		}
+		refused = slices.DeleteFunc(refused, func(r access.RefusedPrefix) bool { return r.Source == access.Automatic && there[r.Prefix] })
+	}
+	if n := len(refused) - MaxBlocked; n > 0 {
+		s.answer.LeftOut = n
+		slices.SortStableFunc(refused, byWeight)
+		refused = refused[:MaxBlocked]
+	}
+	for _, r := range refused {
+		s.answer.Prefixes = append(s.answer.Prefixes, BlockedPrefix{Prefix: r.Prefix, Rule: r.Rule, Source: r.Source, Until: maybe(r.Until)})
 	}
 	text, _ := json.Marshal(s.answer) // of plain values
 	sum := sha256.Sum256(text)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mtguard/proxy/guard"
 	"mtguard/security/access"
 	"mtguard/security/policy"
 )
@@ -117,4 +118,65 @@ func TestTheKernelDropsWhatEachControlRefuses(t *testing.T) {
 	expect("an exception of a country", "192.0.2.7/32")
 	mode(policy.AccessLevel, "monitor")
 	expect("neither")
+}
+
+// TestTheKernelSparesWhoIsThere: from where somebody authenticated after the block, or is connected, or whom the data path knows, the proxy lets in; so the
+// kernel does, until a day later. A block of an operator spares nobody.
+func TestTheKernelSparesWhoIsThere(t *testing.T) {
+	b := newBench(t)
+	key := b.add("nadia")
+	b.apply(SetMode{Control: policy.ThreatBlock, Mode: "enforce"}, Options{Reason: "x", Force: true})
+	b.apply(SetMode{Control: policy.AccessLevel, Mode: "enforce"}, Options{Reason: "x", Force: true})
+	b.autoBlock(7*24*time.Hour, "203.0.113.7/32", "203.0.113.8/32", "2001:db8:1:2::/64", "2001:db8:7::/48")
+	b.apply(Block{Target: "192.0.2.7"}, Options{Reason: "x"})
+	all := []string{"192.0.2.7/32", "203.0.113.7/32", "203.0.113.8/32", "2001:db8:1:2::/64", "2001:db8:7::/48"}
+	tag := ""
+	expect := func(what string, gone ...string) {
+		t.Helper()
+		want := slices.DeleteFunc(slices.Clone(all), func(p string) bool { return slices.Contains(gone, p) })
+		answer := b.blocked("")
+		if got := prefixes(answer); !slices.Equal(got, want) || answer.Present != len(gone) || answer.Tag == tag {
+			t.Errorf("%s: %v, %d are said to be present; want %v", what, got, answer.Present, want)
+		}
+		if again := b.blocked(answer.Tag); !again.Unchanged {
+			t.Errorf("%s: asked again it is another", what)
+		}
+		tag = answer.Tag
+	}
+	expect("nobody came")
+	for _, from := range []string{"203.0.113.7", "2001:db8:1:2::9", "192.0.2.7"} {
+		key.Use().See(netip.MustParseAddr(from), b.clock())
+	}
+	b.pass(lookAgain)
+	expect("somebody came", "203.0.113.7/32", "2001:db8:1:2::/64")
+	b.parts.Regular = func(p netip.Prefix, _ time.Time) bool { return p.Bits() == 48 }
+	b.pass(lookAgain)
+	expect("the data path knows of somebody in a network", "203.0.113.7/32", "2001:db8:1:2::/64", "2001:db8:7::/48")
+	b.parts.Regular = nil
+	b.pass(guard.Lately)
+	answer := b.blocked("")
+	if got := prefixes(answer); !slices.Equal(got, all[1:]) { // the operator's was for an hour
+		t.Errorf("a day later: %v", got)
+	}
+}
+
+// TestWhichBlocksTheKernelIsNotTold: where one control is enforced and the other is not, it is said which.
+func TestWhichBlocksTheKernelIsNotTold(t *testing.T) {
+	b := newBench(t)
+	expect := func(suspended bool, partly string) {
+		t.Helper()
+		if a := b.blocked(""); (a.Suspended != "") != suspended || a.Partly != partly {
+			t.Errorf("suspended %q, partly %q; want %v, %q", a.Suspended, a.Partly, suspended, partly)
+		}
+	}
+	set := func(control, mode string) {
+		b.apply(SetMode{Control: control, Mode: mode}, Options{Reason: "x", Force: true})
+	}
+	expect(true, "")
+	set(policy.ThreatBlock, "enforce")
+	expect(false, "the control access.level is not enforced: its mode is monitor")
+	set(policy.AccessLevel, "enforce")
+	expect(false, "")
+	set(policy.ThreatBlock, "off")
+	expect(false, "the control threat.block is not enforced: its mode is off")
 }

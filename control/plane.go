@@ -72,6 +72,9 @@ type Parts struct {
 	Denied func(by Actor, action string)
 	// Threat is what watches for attacks; nil: nobody does.
 	Threat Threat
+	// Regular reports whether the data path would let somebody in from a prefix that an automatic block shuts out, since he came from there
+	// lately; nil: it would not.
+	Regular func(prefix netip.Prefix, now time.Time) bool
 	// Records are the connections of the time since then; nil: none are kept.
 	Records func(since time.Time) iter.Seq[preview.Record]
 	// Watch looks after the node's cryptography; nil: nobody does.

@@ -20,6 +20,7 @@ type Order struct {
 	Listening []netip.AddrPort // of the proxy; an unspecified address is every one of the machine
 	Blocks    []Block          // that do not overlap
 	Suspended string           // why there are no blocks, for people
+	Partly    string           // why some that the node refuses are not among them, for people
 	LeftOut   int              // blocks that the node left out
 }
 

@@ -182,12 +182,12 @@ func (k *keeper) replace(now time.Time) error {
 
 // tell logs what an order changes. Addresses stay out of the log.
 func (k *keeper) tell(order *Order) {
-	was, had := 0, ""
+	was, had := 0, [2]string{}
 	if k.order != nil {
-		was, had = len(k.order.Blocks), k.order.Suspended
+		was, had = len(k.order.Blocks), [...]string{k.order.Suspended, k.order.Partly}
 	}
-	if order.Suspended != had || k.order == nil || (was == 0) != (len(order.Blocks) == 0) || order.LeftOut > 0 {
-		k.Log.Info("what the node wants blocked", "prefixes", len(order.Blocks), "left_out", order.LeftOut, "suspended", order.Suspended)
+	if had != [...]string{order.Suspended, order.Partly} || k.order == nil || (was == 0) != (len(order.Blocks) == 0) || order.LeftOut > 0 {
+		k.Log.Info("what the node wants blocked", "prefixes", len(order.Blocks), "left_out", order.LeftOut, "suspended", order.Suspended, "partly", order.Partly)
 	}
 }
 

@@ -51,6 +51,7 @@ func (n *Node) newPlane() (*control.Plane, error) {
 		AuditAfter: n.options.AuditAfter,
 		Threat:     n.threat,
 		Denied:     n.denied,
+		Regular:    n.regular,
 	})
 }
 

@@ -34,6 +34,14 @@ func (n *Node) newThreat() {
 	n.offences.open(n.threat, n.started)
 }
 
+// regular reports whether somebody comes from an address or /64 whom a block of it does not keep out, or lately came from anywhere in a wider prefix.
+func (n *Node) regular(prefix netip.Prefix, now time.Time) bool {
+	if addr := prefix.Addr(); prefix != own(addr) {
+		return n.auth.Knows(addr)
+	}
+	return n.suspects.Regular(prefix.Addr(), now)
+}
+
 // whereIs is the country and the AS number of an address, as far as there are files of them.
 func (n *Node) whereIs(addr netip.Addr) (country string, asn uint32) {
 	d := n.live.Load().Access.Check(access.Query{Addr: addr, Now: time.Now()})

@@ -357,3 +357,21 @@ func TestAnUnblockedAttackerIsFoundAgain(t *testing.T) {
 	}
 	eventually(t, "one is said to be blocked again", func() bool { st, err := c.Threat(t.Context()); return err == nil && st.BlockedNow == 1 })
 }
+
+// TestTheKernelDropsNobodyWhomTheDoorLetsIn: it asks what the door asks.
+func TestTheKernelDropsNobodyWhomTheDoorLetsIn(t *testing.T) {
+	s := start(t, balanced, "[policy.controls]\n\"threat.block\" = \"enforce\"\n")
+	known, stranger := netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("198.51.100.8/32")
+	var c control.AutoBlock
+	for _, p := range []netip.Prefix{known, stranger} {
+		c.Blocks = append(c.Blocks, control.AutoBlocked{Prefix: p, For: control.Duration(time.Hour), Reason: "test"})
+	}
+	if _, err := s.node.plane.Apply(t.Context(), control.ThreatActor, c, control.Options{Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	s.node.suspects.Came(known.Addr(), time.Now()) // while the block was made
+	answer, err := s.node.plane.Blocked(t.Context(), "")
+	if err != nil || len(answer.Prefixes) != 1 || answer.Prefixes[0].Prefix != stranger || answer.Present != 1 {
+		t.Errorf("%+v, %v", answer, err)
+	}
+}

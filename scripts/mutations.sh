@@ -572,4 +572,7 @@ mutate "threat, a block that was taken back" control/threat/ladder.go 'case x.ma
 mutate "threat, blocked now is not what was taken back" control/threat/status.go '(!x.made || barred(s, where.addr(), at))' 'true' ./control/threat
 mutate "threat, blocks of monitor make none longer" control/threat/ladder.go 'x.would = n - x.offences' 'x.offences, x.last = n, now' ./control/threat
 mutate "threat, looking is no use of an exception" control/threat/ladder.go 's.Expect(policy.ThreatBlock' 's.Judge(policy.ThreatBlock' ./control/threat
+mutate "kernel blocks, who is there" control/blocked.go 'return r.Source == access.Automatic && there[r.Prefix]' 'return false' ./control
+mutate "kernel blocks, whom the door knows, unplugged" node/manage.go 'Regular:    n.regular,' '' ./node
+mutate "kernel blocks, why some are left out" control/blocked.go 's.partly = why[0]' '_ = why[0]' ./control
 exit $lived

@@ -61,7 +61,16 @@ func (a *app) blockListCommand(o *nodeFlags) *cobra.Command {
 		Example: `  mtguard block list
   mtguard block list --limit 20 --json`,
 		Args: atMost(0),
-		RunE: a.asks(o, func(c *call) error { return c.listRules(control.RuleFilter{Level: "none"}, limit) }),
+		RunE: a.asks(o, func(c *call) error {
+			shut := control.RuleFilter{Level: "none"}
+			if err := c.listRules(shut, limit); err != nil || c.quiet {
+				return err
+			}
+			if some, _, err := c.rules(shut, 1); err == nil && len(some) > 0 {
+				c.app.note(leftOut(c.ctx, c.client))
+			}
+			return nil
+		}),
 	}
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N`; 0 for all")
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -117,7 +118,7 @@ func (s *blockSource) Order(ctx context.Context, known string) (*fw.Order, error
 	if err != nil || answer.Unchanged {
 		return nil, err
 	}
-	order := &fw.Order{Tag: answer.Tag, Suspended: answer.Suspended, LeftOut: answer.LeftOut}
+	order := &fw.Order{Tag: answer.Tag, Suspended: answer.Suspended, Partly: answer.Partly, LeftOut: answer.LeftOut}
 	for _, text := range answer.Listening {
 		at, err := netip.ParseAddrPort(text)
 		if err != nil {
@@ -140,6 +141,8 @@ type fwStatus struct {
 	Table    bool        `json:"table"`
 	Dropped  uint64      `json:"dropped"`
 	Prefixes []fwElement `json:"prefixes"`
+	// LeftOut is why blocks are not among them, as far as the node answers.
+	LeftOut string `json:"left_out,omitempty"`
 }
 
 type fwElement struct {
@@ -160,6 +163,10 @@ func (a *app) fwStatusCommand() *cobra.Command {
 			if err != nil {
 				return fwError(err)
 			}
+			if path, err := a.socket(o); o.server == "" && err == nil {
+				o.server = path
+			}
+			status.LeftOut = leftOut(c.ctx, admin.NewClient(o.server, min(o.timeout, fwPatience)))
 			return answer(c, []fwStatus{status}, func() error { return c.showFw(status) })
 		}),
 	}
@@ -206,7 +213,33 @@ func (c *call) showFw(s fwStatus) error {
 		return nil
 	}
 	_, err := fmt.Fprintf(c.app.stdout, "%s in the table, %s dropped\n", plural(len(rows), "block"), plural(int(s.Dropped), "packet"))
+	c.app.note(s.LeftOut)
 	return err
+}
+
+// fwPatience is how long fw status waits for a node, which it can do without.
+const fwPatience = 2 * time.Second
+
+// leftOut is why the node wants less dropped than there are blocks; "": it does not, or does not answer.
+func leftOut(ctx context.Context, client *admin.Client) string {
+	answer, err := client.Blocked(ctx, "")
+	if err != nil {
+		return ""
+	}
+	var why []string
+	if text := answer.Suspended + answer.Partly; text != "" { // never both
+		why = append(why, text)
+	}
+	if answer.Present > 0 {
+		why = append(why, fmt.Sprintf("users come from %s", plural(answer.Present, "automatic block")))
+	}
+	if answer.LeftOut > 0 {
+		why = append(why, fmt.Sprintf("%s beyond the most", plural(answer.LeftOut, "block")))
+	}
+	if len(why) == 0 {
+		return ""
+	}
+	return "not dropped in the kernel: " + strings.Join(why, "; ")
 }
 
 func (a *app) fwFlushCommand() *cobra.Command {

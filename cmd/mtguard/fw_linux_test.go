@@ -122,6 +122,9 @@ func TestABlockReachesTheKernel(t *testing.T) {
 		t.Error("the blocked address is not dropped")
 	}
 	reaches(fwtest.Good4, to4)
+	if text := b.run("fw", "status", "--output", "jsonl"); !strings.Contains(text, "not dropped in the kernel: the control threat.block is not enforced") {
+		t.Errorf("nothing says that half of the blocks are not dropped: %s", text)
+	}
 	b.run("block", fwtest.Bad6+"/128", "--reason", "scans")
 	b.within(soon, "the block of IPv6", func() bool { return drops(fwtest.Bad6, to6) })
 
