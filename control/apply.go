@@ -119,7 +119,7 @@ func (p *Plane) commit(x *transaction, c Change) (Result, error) {
 		if err := c.apply(x); err != nil {
 			return err
 		}
-		if err := x.audit(c, auditlog.Done, x.o.Reason); err != nil {
+		if err := x.done(c); err != nil {
 			return err
 		}
 		if o.DryRun {
@@ -227,6 +227,12 @@ func (p *Plane) refuse(x *transaction, c Change, err error) error {
 	if e.Kind == Denied && p.parts.Denied != nil {
 		p.parts.Denied(x.by, c.action())
 	}
+	if _, ok := c.(AutoBlock); ok && x.by == ThreatActor {
+		if last := p.refusedBlocks.Swap(x.now.Unix()); x.now.Sub(time.Unix(last, 0)).Abs() < auditBlocksEvery {
+			p.refusedBlocks.Store(last)
+			return err
+		}
+	}
 	_, failed := p.store.Update(context.WithoutCancel(x.ctx), func(tx *store.Tx) error {
 		x.tx, x.details = tx, nil
 		return x.audit(c, auditlog.Refused, e.Text)
@@ -248,6 +254,14 @@ func explain(err error) error {
 		return &Error{Kind: Unavailable, Text: err.Error(), Fix: "mtguard backup restore"}
 	}
 	return err
+}
+
+// done appends the row of this change, now that it was made.
+func (x *transaction) done(c Change) error {
+	if _, ok := c.(AutoBlock); ok {
+		return x.auditBlocks()
+	}
+	return x.audit(c, auditlog.Done, x.o.Reason)
 }
 
 // audit appends the row of this change.

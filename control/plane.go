@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -162,9 +163,11 @@ type Plane struct {
 	clock         clock
 	held          string
 	flushed       flushState
-	bundlesAt     time.Time // when bundles were looked for; of Run's goroutine
-	automaticAt   time.Time // when automatic rules were swept; of Run's goroutine
-	folded        int       // day of the last fold; of Run's goroutine
+	bundlesAt     time.Time    // when bundles were looked for; of Run's goroutine
+	blocksWait    atomic.Bool  // automatic blocks may wait for their audit row
+	refusedBlocks atomic.Int64 // Unix time of the last audit row of automatic blocks that were refused
+	automaticAt   time.Time    // when automatic rules were swept; of Run's goroutine
+	folded        int          // day of the last fold; of Run's goroutine
 }
 
 // New reads the store and makes what it lacks. Nothing is served before Load.
@@ -195,6 +198,7 @@ func New(ctx context.Context, parts Parts) (*Plane, error) {
 		rules: make(map[string]store.Rule), listRows: make(map[string]store.List), lists: make(map[string]*access.List),
 		exceptionRows: make(map[string]store.Exception), counted: make(map[string]int64), stages: make(map[string]*stage), ring: keys.NewRing(), schedule: defaultSchedule,
 	}
+	p.blocksWait.Store(true) // some may of the process before
 	if err := p.prepare(ctx); err != nil {
 		return nil, err
 	}

@@ -77,6 +77,9 @@ func (p *Plane) tick(ctx context.Context) {
 		p.credentials.sweptAt = now
 		p.report("credentials", p.sweepCredentials(ctx, now, held != ""))
 	}
+	if held == "" {
+		p.report("audit", p.auditWaiting(ctx, now))
+	}
 	if since := now.Sub(p.automaticAt); held == "" && (since >= sweepAutomaticEvery || since < 0) {
 		p.automaticAt = now
 		p.report("automatic rules", p.sweepAutomatic(ctx, now))

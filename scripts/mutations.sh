@@ -575,4 +575,6 @@ mutate "threat, looking is no use of an exception" control/threat/ladder.go 's.E
 mutate "kernel blocks, who is there" control/blocked.go 'return r.Source == access.Automatic && there[r.Prefix]' 'return false' ./control
 mutate "kernel blocks, whom the door knows, unplugged" node/manage.go 'Regular:    n.regular,' '' ./node
 mutate "kernel blocks, why some are left out" control/blocked.go 's.partly = why[0]' '_ = why[0]' ./control
+mutate "audit log, rows of automatic blocks" control/blockaudit.go 'if u.early(x.now) {' 'if false {' ./control
+mutate "audit log, blocks that waited" control/sweep.go 'p.report("audit", p.auditWaiting(ctx, now))' '' ./control
 exit $lived
