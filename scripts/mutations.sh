@@ -144,7 +144,7 @@ mutate "keys, overlap ends" security/keys/generations.go 'case due(x.RetireBy, n
 mutate "keys, overlap ends early" security/keys/generations.go 'case x.unused(active, now, s.Idle):' 'case false && x.unused(active, now, s.Idle):' ./control
 mutate "keys, strength of imported secrets" control/users.go 'err := keys.CheckStrength(secret); err != nil' 'err := keys.CheckStrength(secret); false && err != nil' ./control
 mutate "plane, level of the actor" control/apply.go 'if by.Level < c.least() {' 'if false {' ./control
-mutate "plane, audit row" control/apply.go 'x.audit(c, auditlog.Done, x.o.Reason); err != nil' 'error(nil); err != nil' ./control
+mutate "plane, audit row" control/apply.go 'if err := x.done(c); err != nil {' 'if err := error(nil); err != nil {' ./control
 mutate "plane, audit row of a refusal" control/apply.go 'return x.audit(c, auditlog.Refused, e.Text)' 'return nil' ./control
 mutate "plane, dry run" control/apply.go 'if o.DryRun {' 'if false {' ./control
 mutate "plane, idempotency" control/apply.go 'x.repeated(c); done || err != nil' 'x.repeated(c); false && done || err != nil' ./control
