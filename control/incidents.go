@@ -369,7 +369,7 @@ func (i IncidentInfo) Message() alert.Message {
 	severity := map[threat.Severity]alert.Severity{threat.Low: alert.Low, threat.Medium: alert.Medium, threat.High: alert.High}[i.Severity]
 	m := alert.Message{
 		About: "incident " + i.ID, Kind: alert.KindIncident, Status: alert.Status(strings.ReplaceAll(i.State, "-", "_")), Code: i.Detector, Severity: severity,
-		Title: i.Detector + ": " + i.Subject, Detail: fmt.Sprintf("%d findings; %s", i.Count, i.Action), Fix: "mtguard incident show " + i.ID,
+		Title: i.Detector + ": " + i.Subject, Detail: plural(int(i.Count), "finding") + "; " + i.Action, Fix: "mtguard incident show " + i.ID,
 		Since: i.Opened, Until: i.Closed,
 	}
 	if text := LineageText(i.Lineage); text != "" {

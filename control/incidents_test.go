@@ -155,3 +155,11 @@ func TestIncidentsEndByThemselves(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+func TestAnIncidentIsToldInWords(t *testing.T) {
+	for count, want := range map[int64]string{1: "1 finding; noted", 2: "2 findings; noted"} {
+		if got := (IncidentInfo{Count: count, Action: "noted"}).Message().Detail; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

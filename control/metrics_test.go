@@ -65,7 +65,9 @@ func TestWhatThePlaneDoesIsCounted(t *testing.T) {
 	if n := after["key_rotations_total operator ok"] - before["key_rotations_total operator ok"]; n != 1 {
 		t.Errorf("rotate: %v were counted", n)
 	}
-	secrets := func(m map[string]float64) float64 { return m["secrets active"] + m["secrets pending"] + m["secrets retiring"] }
+	secrets := func(m map[string]float64) float64 {
+		return m["secrets active"] + m["secrets pending"] + m["secrets retiring"]
+	}
 	if n := secrets(after) - secrets(before); n != 1 {
 		t.Errorf("a rotation made %v secrets", n)
 	}

@@ -65,14 +65,18 @@ func capabilities(status []byte) (names []string, err error) {
 	return nil, errors.New("the system does not tell the capabilities of a process")
 }
 
-// capabilityName names those that are worth a name; capabilities(7) has the others.
+// capabilityNames are those of capabilities(7), by their numbers.
+var capabilityNames = [...]string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE",
+	"NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN",
+	"SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE",
+	"MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+}
+
+// capabilityName is the name of a capability, or its number where it is newer than this program.
 func capabilityName(bit int) string {
-	if name, ok := map[int]string{
-		unix.CAP_CHOWN: "CAP_CHOWN", unix.CAP_DAC_OVERRIDE: "CAP_DAC_OVERRIDE", unix.CAP_KILL: "CAP_KILL", unix.CAP_SETUID: "CAP_SETUID", unix.CAP_SETGID: "CAP_SETGID",
-		unix.CAP_NET_ADMIN: "CAP_NET_ADMIN", unix.CAP_NET_RAW: "CAP_NET_RAW", unix.CAP_SYS_PTRACE: "CAP_SYS_PTRACE", unix.CAP_SYS_ADMIN: "CAP_SYS_ADMIN",
-		unix.CAP_SYS_MODULE: "CAP_SYS_MODULE", unix.CAP_BPF: "CAP_BPF",
-	}[bit]; ok {
-		return name
+	if bit < len(capabilityNames) {
+		return "CAP_" + capabilityNames[bit]
 	}
 	return "capability " + strconv.Itoa(bit)
 }

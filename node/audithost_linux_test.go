@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"mtguard/control/audit"
 )
 
@@ -16,6 +18,7 @@ func TestCapabilitiesAreRead(t *testing.T) {
 		{"Name:\tmtguard\nCapPrm:\tffffffffffffffff\nCapEff:\t0000000000000000\n", nil, false},
 		{"CapEff:\t0000000000000400\n", nil, false}, // NET_BIND_SERVICE
 		{"CapEff:\t0000000000201400\n", []string{"CAP_NET_ADMIN", "CAP_SYS_ADMIN"}, false},
+		{"CapEff:\t00000000000c0084\n", []string{"CAP_DAC_READ_SEARCH", "CAP_SETUID", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE"}, false},
 		{"CapEff:\t8000000000000000\n", []string{"capability 63"}, false},
 		{"CapEff:\txyz\n", nil, true},
 		{"Name:\tmtguard\n", nil, true},
@@ -25,6 +28,22 @@ func TestCapabilitiesAreRead(t *testing.T) {
 		if !slices.Equal(got, c.want) || (err != nil) != c.fail {
 			t.Errorf("%q: %v, %v", c.text, got, err)
 		}
+	}
+}
+
+// TestCapabilitiesHaveTheKernelsNames: against the numbers that package unix takes from its headers.
+func TestCapabilitiesHaveTheKernelsNames(t *testing.T) {
+	for bit, want := range map[int]string{
+		unix.CAP_CHOWN: "CAP_CHOWN", unix.CAP_DAC_READ_SEARCH: "CAP_DAC_READ_SEARCH", unix.CAP_SETPCAP: "CAP_SETPCAP", unix.CAP_NET_BROADCAST: "CAP_NET_BROADCAST",
+		unix.CAP_SYS_RAWIO: "CAP_SYS_RAWIO", unix.CAP_SYS_BOOT: "CAP_SYS_BOOT", unix.CAP_MKNOD: "CAP_MKNOD", unix.CAP_SETFCAP: "CAP_SETFCAP", unix.CAP_SYSLOG: "CAP_SYSLOG",
+		unix.CAP_AUDIT_READ: "CAP_AUDIT_READ", unix.CAP_BPF: "CAP_BPF", unix.CAP_CHECKPOINT_RESTORE: "CAP_CHECKPOINT_RESTORE",
+	} {
+		if got := capabilityName(bit); got != want {
+			t.Errorf("%d: %s, want %s", bit, got, want)
+		}
+	}
+	if n := len(capabilityNames); n != unix.CAP_LAST_CAP+1 {
+		t.Errorf("%d have names of %d", n, unix.CAP_LAST_CAP+1)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -96,7 +97,7 @@ func (a *app) cryptoVerifyCommand(o *nodeFlags) *cobra.Command {
 		Use:   "verify",
 		Short: "Prove every module's hash with the Go checksum database; exit code 10 if one is not proven",
 		Long: `Prove every module's hash with the Go checksum database; the exit code is 10 if one
-is not proven. The database's signed tree must hold exactly the hashes that this
+is not proven, and 1 if nothing is answered. The database's signed tree must hold exactly the hashes that this
 program was built from, and must go on from the tree that was seen last, which the
 state directory remembers. No node is asked.
 
@@ -125,6 +126,10 @@ on a machine with a network.`,
 			report, err := advisory.Prove(c.ctx, inventory.Modules, advisory.Proof{Source: source, Key: key, Heads: files, Record: record})
 			if err != nil {
 				return err
+			}
+			if n := report.Count(advisory.Unasked); n > 0 && report.Count(advisory.Proven)+report.Count(advisory.Differs)+report.Count(advisory.Forged) == 0 {
+				at := slices.IndexFunc(report.Modules, func(m advisory.ModuleProof) bool { return m.Standing == advisory.Unasked })
+				return fmt.Errorf("%s answers nothing: %s", report.Source, report.Modules[at].Problem)
 			}
 			if err := answer(c, []advisory.ProofReport{*report}, func() error { return c.showProof(report) }); err != nil || report.OK() {
 				return err

@@ -143,7 +143,7 @@ func (o *sumOps) prove(client *sumdb.Client, m Module) ModuleProof {
 		return r
 	}
 	if gone := o.unreachable(); gone != nil {
-		r.Standing, r.Problem = Unasked, oneLine("not asked any more: "+gone.Error())
+		r.Standing, r.Problem = Unasked, "not asked any more: a question before had no answer"
 		return r
 	}
 	lines, err := client.Lookup(m.Path, m.Version)
