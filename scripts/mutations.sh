@@ -112,6 +112,25 @@ mutate "limit per address, unplugged" node/wire.go 'guard.PerAddress{},' '' ./no
 mutate "rate, narrow prefix" proxy/guard/checks.go 'limiter.Check(narrow, limit, c.At); !d.Allowed' 'limiter.Check(narrow, limit, c.At); false && !d.Allowed' ./proxy
 mutate "rate, wide prefix" proxy/guard/checks.go 'limit.Times(wideFactor), c.At); !d.Allowed' 'limit.Times(wideFactor), c.At); false && !d.Allowed' ./proxy
 mutate "rate, unplugged" node/wire.go 'guard.NewAcceptRate(acceptPrefixes),' '' ./node
+flow=telemetry/stats/flow.go
+mutate "flow of connections, who came" $flow 'c.accepted.Inc()' '' ./telemetry/stats
+mutate "flow of connections, how they end" $flow 'c.Connections.Add(out)' '_ = out' ./telemetry/stats
+mutate "flow of connections, what they leave" $flow 'c.in(from).Dec()' '_ = from' ./telemetry/stats
+mutate "flow of connections, where they go" $flow 'c.in(to).Inc()' '_ = to' ./telemetry/stats
+mutate "flow of connections, one moment" $flow 'defer c.flow.Unlock()' 'c.flow.Unlock()' ./telemetry/stats
+mutate "totals over a restart" node/totals.go 'n.totals.lasting.Over(registry)' 'registry' ./node
+mutate "totals over a restart, what was open" telemetry/stats/lasting.go 'if open > 0 {' 'if false {' ./telemetry/stats
+mutate "totals over a restart, damage" telemetry/stats/lasting.go 'sum != hex.EncodeToString(want[:])' 'len(sum) != len(want)*2' ./telemetry/stats
+mutate "history, rows of minutes" node/history.go 'c.sample(now.Add(-time.Minute / 2))' '_ = now' ./node
+mutate "history, the rest at the end" node/history.go 'c.sample(time.Now())' '' ./node
+mutate "history, growth and not totals" node/history.go 'max(0, v-c.last[i]), v' 'v, v' ./node
+mutate "history, a row takes what it had" telemetry/history/history.go 'row := h.read(t, start, b)' 'row := h.read(t, start-t.step, b)' ./telemetry/history ./node
+mutate "history, shown at the command line" cmd/mtguard/stats.go 'return c.pastStats(q)' '_ = q' ./cmd/mtguard
+mutate "metrics, incidents that began" control/incidents.go 'p.tally.add(1, incidentsMetric, n.Detector, n.Severity)' '_ = n' ./control
+mutate "metrics, what was sealed" control/seal.go 'p.sealed(suite.String(), "seal", len(r.Plaintext), err)' '' ./control
+mutate "metrics, what was opened" control/seal.go 'p.sealed(suiteOf(r.Sealed), "open", len(plaintext), err)' '' ./control
+mutate "metrics, rotations" control/metrics.go 'p.tally.add(1, rotationsMetric, "operator", resultText(err))' '' ./control
+mutate "metrics, rotations that were dry" control/metrics.go 'if o.DryRun {' 'if false {' ./control
 mutate "metrics, of the control plane" node/totals.go 'n.plane.Families(), ' '' ./node
 mutate "metrics, of the node" node/totals.go 'n.ownFamilies(), ' '' ./node
 mutate "metrics, series of modes that nobody met" telemetry/stats/collector.go 'if s.took[m].Count() > 0 {' 'if true {' ./telemetry/stats ./node
