@@ -596,5 +596,5 @@ mutate "kernel blocks, whom the door knows, unplugged" node/manage.go 'Regular: 
 mutate "kernel blocks, why some are left out" control/blocked.go 's.partly = why[0]' '_ = why[0]' ./control
 mutate "audit log, rows of automatic blocks" control/blockaudit.go 'if u.early(x.now) {' 'if false {' ./control
 mutate "audit log, blocks that waited" control/sweep.go 'p.report("audit", p.auditWaiting(ctx, now))' '' ./control
-mutate "crypto, what a database that is gone is worth" cmd/mtguard/crypto.go 'n > 0 && report.Count(advisory.Proven)' 'false && report.Count(advisory.Proven)' ./cmd/mtguard
+mutate "crypto, what a database that is gone is worth" cmd/mtguard/crypto.go 'n > 0 && report.Count(advisory.Proven)' 'n > len(report.Modules) && report.Count(advisory.Proven)' ./cmd/mtguard
 exit $lived
