@@ -329,8 +329,8 @@ func TestTheFirstConnectionIsTimed(t *testing.T) {
 		c := conn(nil)
 		c.ID = id
 		p.Admit(c)
-		for _, control := range []string{policy.ConnsTotal, "broken"} {
-			if got := counters.Control(control).Times(stats.ModeEnforce); got != id {
+		for control, mode := range map[string]stats.Mode{policy.ConnsTotal: stats.ModeEnforce, "broken": stats.ModeMonitor} {
+			if got := counters.Control(control).Times(mode); got != id {
 				t.Errorf("%s: %d times counted, want %d", control, got, id)
 			}
 		}
