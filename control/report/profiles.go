@@ -55,6 +55,7 @@ var baseline = []Item{
 	{ID: "B-17", Title: "The host keeps the node's secrets and gives it what it needs", Checks: []string{"host.files", "host.root", "host.capabilities", "host.cores", "host.descriptors", "host.disk", "host.clock", "host.metrics", "host.address"}},
 	{ID: "B-18", Title: "Strangers see a cover site that fits", Checks: []string{"site.cover", "site.reach", "site.group", "site.flight", "site.name"}},
 	{ID: "B-19", Title: "Telegram can be reached", Checks: []string{"site.telegram"}},
+	{ID: "B-20", Title: "No module with a known vulnerability is in use", Checks: []string{"care.vulnerable"}},
 }
 
 var asvs = []Item{
