@@ -129,12 +129,13 @@ func TestWeakSecretsAreRefused(t *testing.T) {
 	// A day later, as far as one secret is concerned: nothing but its age in the store is another one.
 	makeOlder(t, n.dir, ours.id, 25*time.Hour)
 	n = start(t, s)
+	before := n.decided("auth.strength", "enforce") // totals outlive the process
 	n.setPolicy("[authentication]", `max_secret_age = "1d"`, steadfast, in("enforce", "auth.strength"))
 	n.areStrangers(ours, dialFrom(from), site, "the secret is older than a day")
 	n.areTaken(theirs, dialFrom(from), site, "the secret is of today")
 	n.awaitLog("refused", `"control":"auth.strength"`, `"reason":"secret_age"`, `"user":"ours"`)
-	if c := n.control("auth.strength"); c.Refused != 3 || n.decided("auth.strength", "enforce") != 3 {
-		t.Errorf("enforced: %+v, and in the metrics %v", c, n.decided("auth.strength", "enforce"))
+	if c, since := n.control("auth.strength"), n.decided("auth.strength", "enforce")-before; c.Refused != 3 || since != 3 || before != 3 {
+		t.Errorf("enforced: %+v, and in the metrics %v after %v", c, since, before)
 	}
 	ours = n.rotate("ours", 0)
 	n.areTaken(ours, dialFrom(from), site, "the new secret is young")

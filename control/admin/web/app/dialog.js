@@ -12,7 +12,9 @@ export function Dialog({ title, onClose, children, wide }) {
   useEffect(() => {
     const before = document.activeElement;
     ref.current.showModal();
-    return () => before.isConnected && setTimeout(() => document.querySelector("dialog[open]") || before.focus());
+    // Whoever has gone on meanwhile, to another page or dialog, is not fetched back.
+    const elsewhere = () => document.querySelector("dialog[open]") || document.activeElement !== document.body;
+    return () => before.isConnected && setTimeout(() => elsewhere() || before.focus());
   }, []);
   return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${(event) => (event.preventDefault(), onClose())}>
     <header><h2 id=${id}>${title}</h2><${Button} kind="bare" onClick=${onClose} label=${t("do.close")}><${Icon} name="close" /><//></header>
