@@ -27,8 +27,8 @@ func (n *Node) ownFamilies() []stats.Family {
 			Name: "rate_limited_total", Help: "Connections beyond a rate, whether or not that was enforced, and sessions held to one.", Labels: []string{"scope", "mode"}, Counter: true,
 			Collect: func(emit func(float64, ...string)) {
 				for scope, control := range map[string]string{"accept": policy.RateAccept, "failures": policy.RateFailures, "bytes": policy.BytesUser} {
-					emit(turnedAway(n.stats.Control(control), stats.ModeEnforce), scope, "enforce")
-					emit(turnedAway(n.stats.Control(control), stats.ModeMonitor), scope, "monitor")
+					emit(float64(turnedAway(n.stats.Control(control), stats.ModeEnforce)), scope, "enforce")
+					emit(float64(turnedAway(n.stats.Control(control), stats.ModeMonitor)), scope, "monitor")
 				}
 			},
 		},

@@ -134,13 +134,7 @@ func (n *Node) read() reading {
 	n.sessions.Meter()
 	r.up, r.down = c.Relayed()
 	c.EachControl(func(name string, d *stats.Control) {
-		var sums [2]uint64
-		for i, mode := range []stats.Mode{stats.ModeEnforce, stats.ModeMonitor} {
-			for _, v := range []stats.Verdict{stats.VerdictDeny, stats.VerdictMask, stats.VerdictDelay} {
-				sums[i] += d.Decisions(v, mode)
-			}
-		}
-		r.controls[name] = sums
+		r.controls[name] = [2]uint64{turnedAway(d, stats.ModeEnforce), turnedAway(d, stats.ModeMonitor)}
 	})
 	return r
 }

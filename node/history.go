@@ -19,12 +19,13 @@ const historyName = "history"
 // chronicle samples the numbers of a node into a history. Its methods are called by one
 // goroutine.
 type chronicle struct {
-	n    *Node
-	h    *history.History
-	last []float64 // what sums had come to at the sample before
+	n       *Node
+	h       *history.History
+	numbers []numberOf
+	last    []float64 // what sums had come to at the sample before
 }
 
-// numbersOf says what is sampled, in an order that the program alone knows. A sum is
+// numberOf is one number that is sampled. A sum is
 // that of a counter of this process, whose growth since the last sample is taken.
 type numberOf struct {
 	history.Column
@@ -57,8 +58,8 @@ func sampled() (all []numberOf) {
 		sum("handshakes:"+r.String(), "count", func(m *moment) float64 { return float64(m.n.stats.HandshakesOf(r)) })
 	}
 	for _, name := range policy.Controls() {
-		sum("refused:"+name, "count", func(m *moment) float64 { return turnedAway(m.n.stats.Control(name), stats.ModeEnforce) })
-		sum("would_refuse:"+name, "count", func(m *moment) float64 { return turnedAway(m.n.stats.Control(name), stats.ModeMonitor) })
+		sum("refused:"+name, "count", func(m *moment) float64 { return float64(turnedAway(m.n.stats.Control(name), stats.ModeEnforce)) })
+		sum("would_refuse:"+name, "count", func(m *moment) float64 { return float64(turnedAway(m.n.stats.Control(name), stats.ModeMonitor)) })
 	}
 	most("incidents_open", "count", func(m *moment) float64 { return m.n.incidentsOpen() })
 	most("posture", "ratio", func(m *moment) float64 {
@@ -73,9 +74,10 @@ func sampled() (all []numberOf) {
 	return all
 }
 
-func turnedAway(c *stats.Control, m stats.Mode) (n float64) {
+// turnedAway is how many decisions of a control in a mode let nobody on as he came.
+func turnedAway(c *stats.Control, m stats.Mode) (n uint64) {
 	for _, v := range []stats.Verdict{stats.VerdictDeny, stats.VerdictMask, stats.VerdictDelay} {
-		n += float64(c.Decisions(v, m))
+		n += c.Decisions(v, m)
 	}
 	return n
 }
@@ -96,8 +98,9 @@ func (n *Node) incidentsOpen() (all float64) {
 
 // openHistory opens the file. Without it the node runs, and remembers nothing.
 func (n *Node) openHistory() {
+	numbers := sampled()
 	var columns []history.Column
-	for _, s := range sampled() {
+	for _, s := range numbers {
 		columns = append(columns, s.Column)
 	}
 	h, err := history.Open(filepath.Join(n.dir.Path(), historyName), columns, n.log)
@@ -105,7 +108,7 @@ func (n *Node) openHistory() {
 		n.log.Warn("no history of the node's numbers", "error", err)
 		return
 	}
-	n.chronicle = &chronicle{n: n, h: h, last: make([]float64, len(columns))}
+	n.chronicle = &chronicle{n: n, h: h, numbers: numbers, last: make([]float64, len(columns))}
 }
 
 // sample writes down what has happened since the last one, at a time.
@@ -114,7 +117,7 @@ func (c *chronicle) sample(at time.Time) {
 	metrics.Read(heap)
 	m := &moment{n: c.n, flow: c.n.stats.Flow(), heap: heap[0].Value.Uint64()}
 	row := make([]float64, len(c.last))
-	for i, s := range sampled() {
+	for i, s := range c.numbers {
 		v := s.read(m)
 		if row[i] = v; !s.Max {
 			row[i], c.last[i] = max(0, v-c.last[i]), v

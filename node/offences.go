@@ -18,8 +18,8 @@ const offencesFile = "threat.memory"
 type offences struct {
 	n *Node
 
-	mu      sync.Mutex // held by save
-	failing bool       // the last save failed and was reported
+	mu    sync.Mutex // held by save
+	saves saves
 }
 
 // open reads what there is into a fresh engine.
@@ -49,16 +49,9 @@ func (o *offences) run(ctx context.Context) {
 	}
 }
 
-// save reports a failure when it begins and when it ends.
 func (o *offences) save() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	err := o.n.dir.Replace(offencesFile, o.n.threat.Save)
-	switch {
-	case err != nil && !o.failing:
-		o.n.log.Warn("memory of threats not written: after a restart, blocks begin at the shortest", "error", err)
-	case err == nil && o.failing:
-		o.n.log.Info("memory of threats is written again")
-	}
-	o.failing = err != nil
+	o.saves.report(o.n.log, err, "memory of threats not written: after a restart, blocks begin at the shortest", "memory of threats is written again")
 }

@@ -29,9 +29,22 @@ type replayMemory struct {
 	start time.Time
 	skew  time.Duration // the clock window at start
 
-	mu      sync.Mutex // held by save
-	kept    []*kept
-	failing bool // the last save failed and was reported
+	mu    sync.Mutex // held by save
+	kept  []*kept
+	saves saves
+}
+
+// saves reports failures of saving something when they begin and when they end.
+type saves struct{ failing bool } // the last one failed and was reported
+
+func (s *saves) report(log *slog.Logger, err error, lost, again string) {
+	switch {
+	case err != nil && !s.failing:
+		log.Warn(lost, "error", err)
+	case err == nil && s.failing:
+		log.Info(again)
+	}
+	s.failing = err != nil
 }
 
 type kept struct {
@@ -88,8 +101,7 @@ func (m *replayMemory) run(ctx context.Context) {
 	}
 }
 
-// save writes what has changed. A failure is reported when it begins and when
-// it ends.
+// save writes what has changed.
 func (m *replayMemory) save() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,11 +118,5 @@ func (m *replayMemory) save() {
 		}
 		k.written, k.saved = true, accepted
 	}
-	switch {
-	case failed != nil && !m.failing:
-		m.log.Warn("replay memory not written: after a restart, what was captured before may be accepted once more", "error", failed)
-	case failed == nil && m.failing:
-		m.log.Info("replay memory is written again")
-	}
-	m.failing = failed != nil
+	m.saves.report(m.log, failed, "replay memory not written: after a restart, what was captured before may be accepted once more", "replay memory is written again")
 }

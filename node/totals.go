@@ -36,9 +36,9 @@ type totals struct {
 	lasting stats.Lasting
 	source  prometheus.Gatherer // the counters of this process, and what they had come to before
 
-	mu      sync.Mutex // held by save
-	saved   time.Time
-	failing bool // the last save failed and was reported
+	mu    sync.Mutex // held by save
+	saved time.Time
+	saves saves
 }
 
 // openTotals registers all metrics and reads what totals had come to.
@@ -105,17 +105,11 @@ func (t *totals) save() {
 	t.write(families)
 }
 
-// write reports a failure when it begins and when it ends. The caller holds mu.
+// write writes them down. The caller holds mu.
 func (t *totals) write(families []*dto.MetricFamily) {
 	t.saved = time.Now()
 	err := t.dir.Replace(totalsFile, func(w io.Writer) error { return t.lasting.Export(w, families) })
-	switch {
-	case err != nil && !t.failing:
-		t.log.Warn("totals not written: after a restart counters go on from an earlier value", "error", err)
-	case err == nil && t.failing:
-		t.log.Info("totals are written again")
-	}
-	t.failing = err != nil
+	t.saves.report(t.log, err, "totals not written: after a restart counters go on from an earlier value", "totals are written again")
 }
 
 // run saves now and then until ctx ends.
