@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -45,8 +46,15 @@ func Serve(ctx context.Context, s *Socket, h http.Handler, log *slog.Logger) err
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	return serveUntil(ctx, server, func() error { return server.Serve(s) }, requests, abandon)
+}
+
+// serveUntil has a server serve until ctx ends, and then gives the requests that are
+// under way their grace before abandon ends them. The error is that of a listener that
+// broke.
+func serveUntil(ctx context.Context, server *http.Server, serve func() error, requests context.Context, abandon func()) error {
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(s) }()
+	go func() { ended <- serve() }()
 	select {
 	case err := <-ended:
 		server.Close()
@@ -59,6 +67,8 @@ func Serve(ctx context.Context, s *Socket, h http.Handler, log *slog.Logger) err
 		abandon()
 		server.Close()
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

@@ -67,24 +67,7 @@ func ServeWeb(ctx context.Context, l net.Listener, h http.Handler, o WebServeOpt
 	} else if at, ok := l.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() {
 		return fmt.Errorf("the dashboard is served without a certificate on loopback only, not on %v", l.Addr())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- serve() }()
-	select {
-	case err := <-ended:
-		server.Close()
-		return err
-	case <-ctx.Done():
-	}
-	patience, cancel := context.WithTimeout(requests, grace)
-	defer cancel()
-	if server.Shutdown(patience) != nil {
-		abandon()
-		server.Close()
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serveUntil(ctx, server, serve, requests, abandon)
 }
 
 // boundedListener bounds the open connections, in all and by prefix. One above the
