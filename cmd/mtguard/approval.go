@@ -1,8 +1,6 @@
 package main
 
 import (
-	"strconv"
-
 	"github.com/spf13/cobra"
 
 	"mtguard/control"
@@ -46,13 +44,8 @@ func (a *app) approvalListCommand(o *nodeFlags) *cobra.Command {
   mtguard approval list --limit 5 --json`,
 		Args: atMost(0),
 		RunE: a.asks(o, func(c *call) error {
-			items, more, err := collect(limit, func(after string, n int) ([]control.ApprovalInfo, string, error) {
-				from, _ := strconv.ParseInt(after, 10, 64)
-				items, next, err := c.client.Approvals(c.ctx, from, n)
-				if next == 0 {
-					return items, "", err
-				}
-				return items, strconv.FormatInt(next, 10), err
+			items, more, err := collectSeq(limit, func(after int64, n int) ([]control.ApprovalInfo, int64, error) {
+				return c.client.Approvals(c.ctx, after, n)
 			})
 			if err != nil {
 				return err

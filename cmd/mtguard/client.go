@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -367,6 +368,18 @@ func collect[T any](limit int, page func(after string, limit int) ([]T, string, 
 		}
 		after = next
 	}
+}
+
+// collectSeq is collect for pages that go on after a number, 0 for the first and no next one.
+func collectSeq[T any](limit int, page func(after int64, limit int) ([]T, int64, error)) (items []T, more bool, err error) {
+	return collect(limit, func(after string, n int) ([]T, string, error) {
+		from, _ := strconv.ParseInt(after, 10, 64)
+		items, next, err := page(from, n)
+		if next == 0 {
+			return items, "", err
+		}
+		return items, strconv.FormatInt(next, 10), err
+	})
 }
 
 // filters reads --filter key=value; allowed holds where each key goes.

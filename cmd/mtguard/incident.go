@@ -55,15 +55,8 @@ func (a *app) incidentListCommand(o *nodeFlags) *cobra.Command {
 			if state == "all" {
 				state = ""
 			}
-			f := control.IncidentFilter{State: state}
-			items, more, err := collect(limit, func(after string, n int) ([]control.IncidentInfo, string, error) {
-				f.After, _ = strconv.ParseInt(after, 10, 64)
-				f.Limit = n
-				items, next, err := c.client.Incidents(c.ctx, f)
-				if next == 0 {
-					return items, "", err
-				}
-				return items, strconv.FormatInt(next, 10), err
+			items, more, err := collectSeq(limit, func(after int64, n int) ([]control.IncidentInfo, int64, error) {
+				return c.client.Incidents(c.ctx, control.IncidentFilter{State: state, After: after, Limit: n})
 			})
 			if err != nil {
 				return err

@@ -171,15 +171,8 @@ func (a *app) leakListCommand(o *nodeFlags) *cobra.Command {
   mtguard leak list --limit 10 --json`,
 		Args: atMost(0),
 		RunE: a.asks(o, func(c *call) error {
-			var f control.LeakFilter
-			items, more, err := collect(limit, func(after string, n int) ([]control.LeakInfo, string, error) {
-				f.After, _ = strconv.ParseInt(after, 10, 64)
-				f.Limit = n
-				items, next, err := c.client.Leaks(c.ctx, f)
-				if next == 0 {
-					return items, "", err
-				}
-				return items, strconv.FormatInt(next, 10), err
+			items, more, err := collectSeq(limit, func(after int64, n int) ([]control.LeakInfo, int64, error) {
+				return c.client.Leaks(c.ctx, control.LeakFilter{After: after, Limit: n})
 			})
 			if err != nil {
 				return err
