@@ -127,6 +127,21 @@ func TestTheFileIsReadAgainAndStaysSmall(t *testing.T) {
 }
 
 // TestAClockThatWasSetBack makes no row twice, and nothing negative; one that was far ahead is in nobody's way.
+// TestTheMinuteThatHasJustBegunIsThere, in its first second too, unless it is not asked for.
+func TestTheMinuteThatHasJustBegunIsThere(t *testing.T) {
+	h, _ := open(t, filepath.Join(t.TempDir(), "h"), columns)
+	add(t, h, start, 2, 1)
+	for _, c := range []struct {
+		to   time.Duration
+		want int
+	}{{time.Millisecond, 1}, {time.Second, 1}, {time.Minute, 1}, {0, 0}, {-time.Millisecond, 0}} {
+		now := start.Add(max(c.to, 0))
+		if got := len(query(t, h, Query{From: start.Add(-time.Hour), To: start.Add(c.to)}, now)[0].Points); got != c.want {
+			t.Errorf("until %v after the minute began: %d points, want %d", c.to, got, c.want)
+		}
+	}
+}
+
 func TestAClockThatWasSetBack(t *testing.T) {
 	h, _ := open(t, filepath.Join(t.TempDir(), "h"), columns)
 	for _, m := range []int{0, 1, 2, 3, 1, 2, 3, 4} {

@@ -61,7 +61,7 @@ func (h *History) Query(q Query, now time.Time) ([]Series, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, to := max(q.From.Unix(), now.Add(-Span).Unix()), min(q.To.Unix(), now.Unix()+1)
+	from, to := max(q.From.Unix(), now.Add(-Span).Unix()), min(q.To.Add(time.Second-1).Unix(), now.Unix()+1) // a second that has begun counts
 	t, step := resolution(from, to, int64(q.Step/time.Second), len(chosen), now)
 	list := make([]Series, len(chosen))
 	for i, c := range chosen {
