@@ -27,6 +27,7 @@ type Me struct {
 	Passkeys   int          `json:"passkeys"`
 	MustEnrol  bool         `json:"enrol_required"`
 	TwoPerson  []string     `json:"two_person"`
+	May        []string     `json:"may"` // the operations of the API that it may use, sorted
 }
 
 // maxAuthBody is how much JSON signing in takes: an attestation has some kilobytes.
@@ -119,7 +120,7 @@ func (s *web) authLogout(w http.ResponseWriter, r *http.Request, c caller) {
 func (s *web) tell(w http.ResponseWriter, r *http.Request, id control.Identity) {
 	me := Me{
 		Person: id.Person, Session: id.Session, Level: id.Actor.Level, Via: id.Via, Opened: id.Opened.UTC(), Expires: id.Expires.UTC(),
-		TwoPerson: s.SignIn.TwoPerson(),
+		TwoPerson: s.SignIn.TwoPerson(), May: s.operations(id),
 	}
 	if id.Session != "" {
 		host, _ := splitHost(r.Host)

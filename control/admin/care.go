@@ -91,17 +91,26 @@ type backupInput struct{ Body control.BackupTarget }
 func (s *server) createBackup(_ context.Context, in *backupInput) (*huma.StreamResponse, error) {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
-		s.stream(w, r, blobMedia, func(w io.Writer) error { return s.plane.Backup(r.Context(), actor(r.Context()), in.Body, w) })
+		s.stream(w, r, blobMedia, "mtguard-backup.age", func(w io.Writer) error { return s.plane.Backup(r.Context(), actor(r.Context()), in.Body, w) })
 	}}, nil
 }
 
 // stream answers with what write writes. An error before the first byte is told; a
 // later one breaks the answer off, which the client sees.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, media string, write func(io.Writer) error) {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, media, name string, write func(io.Writer) error) {
 	w.Header().Set("Content-Type", media)
+	asFile(w, name)
 	if err := write(w); err != nil {
+		w.Header().Del("Content-Disposition") // a problem is to be read, not kept
 		s.fail(w, r, err)
 	}
+}
+
+// asFile has a browser keep the answer as a file of that name, and run nothing of it
+// should it show it all the same.
+func asFile(w http.ResponseWriter, name string) {
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 }
 
 type auditInput struct {
@@ -138,6 +147,6 @@ func (s *server) exportAuditLog(w http.ResponseWriter, r *http.Request) error {
 	if _, err := only(r.URL); err != nil {
 		return err
 	}
-	s.stream(w, r, linesMedia, func(w io.Writer) error { return s.plane.AuditExport(r.Context(), actor(r.Context()), w) })
+	s.stream(w, r, linesMedia, "mtguard-audit.jsonl", func(w io.Writer) error { return s.plane.AuditExport(r.Context(), actor(r.Context()), w) })
 	return nil
 }

@@ -27,13 +27,21 @@ func (s *server) getPolicy(ctx context.Context, in *policyInput) (*policyOutput,
 }
 
 type setPolicyInput struct {
-	ChangeInput
+	TrialInput
 	Body PolicyBody
 }
 
 func (s *server) setPolicy(ctx context.Context, in *setPolicyInput) (*changed, error) {
 	current := func(ctx context.Context) (any, error) { return s.plane.Policy(ctx, control.PolicyInForce) }
-	return s.overwrite(ctx, current, &in.ChangeInput, control.SetPolicy{Document: in.Body.Document})
+	o, err := in.matched()
+	if err == nil {
+		err = in.onTrial(&o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.apply(ctx, control.SetPolicy{Document: in.Body.Document}, &in.ChangeInput, o)
+	return out, withCurrent(ctx, err, current)
 }
 
 type policiesInput struct {
@@ -91,13 +99,22 @@ type TrialInput struct {
 	RevertAfter string `query:"revert_after" maxLength:"32" doc:"such as 10m: it reverts by itself then, unless it is kept with POST /policy/trials/{revision}/keep; left out: it stays"`
 }
 
+// onTrial adds RevertAfter to the options.
+func (in *TrialInput) onTrial(o *control.Options) (err error) {
+	if in.RevertAfter == "" {
+		return nil
+	}
+	if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {
+		return &control.Error{Kind: control.Invalid, Text: err.Error()}
+	}
+	return nil
+}
+
 // try asks the plane.
 func (s *server) try(ctx context.Context, c control.Change, in *TrialInput) (*changed, error) {
 	o, err := in.options()
-	if err == nil && in.RevertAfter != "" {
-		if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {
-			err = &control.Error{Kind: control.Invalid, Text: err.Error()}
-		}
+	if err == nil {
+		err = in.onTrial(&o)
 	}
 	if err != nil {
 		return nil, err

@@ -44,21 +44,22 @@ type sealReportInput struct {
 func (s *server) getReport(ctx context.Context, in *getReportInput) (*huma.StreamResponse, error) {
 	q := control.ReportQuery{Kind: in.Kind, Profile: in.Profile, Since: in.Since, Until: in.Until, Format: in.Format}
 	file, err := s.plane.Report(ctx, actor(ctx), q)
-	return answerReport(file, in.Format), err
+	return answerReport(file, in.Kind, in.Format), err
 }
 
 func (s *server) sealReport(ctx context.Context, in *sealReportInput) (*huma.StreamResponse, error) {
 	q := control.ReportQuery{Kind: in.Kind, Profile: in.Body.Profile, Since: in.Body.Since, Until: in.Body.Until, Format: in.Body.Format}
 	file, err := s.plane.SealedReport(ctx, actor(ctx), q)
-	return answerReport(file, in.Body.Format), err
+	return answerReport(file, in.Kind, in.Body.Format), err
 }
 
-func answerReport(file []byte, format string) *huma.StreamResponse {
+func answerReport(file []byte, kind, format string) *huma.StreamResponse {
 	if format == "" {
 		format = string(report.Markdown)
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		_, w := humago.Unwrap(ctx)
+		asFile(w, "mtguard-"+kind+"."+format)
 		w.Header().Set("Content-Type", report.Format(format).Media())
 		w.Header().Set("Content-Length", strconv.Itoa(len(file)))
 		w.Write(file) // a reader that is gone misses nothing

@@ -44,6 +44,19 @@ func (s *server) scopes() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
+// operations are those that id may use, sorted: of its level and its scopes, a fresh
+// passkey aside.
+func (s *server) operations(id control.Identity) []string {
+	all := []string{}
+	for _, r := range s.served {
+		if id.Actor.Level >= r.least && r.within(id.Scopes) {
+			all = append(all, r.id)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // denied says why whoever asks may not use r; nil when he may.
 func (r *route) denied(ctx context.Context) *Problem {
 	by, c := actor(ctx), callerOf(ctx)

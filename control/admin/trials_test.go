@@ -25,7 +25,7 @@ func TestChangesOfThePolicyMayBeOnTrial(t *testing.T) {
 			t.Errorf("%s: %+v", sample.id, plane.with)
 		}
 	}
-	if got := strings.Join(able, " "); got != "roll-back-policy set-control advance-control" {
+	if got := strings.Join(able, " "); got != "set-policy roll-back-policy set-control advance-control" {
 		t.Errorf("on trial may be: %s", got)
 	}
 	plane := &fakePlane{}

@@ -232,13 +232,19 @@ func (s *server) overwrite(ctx context.Context, current func(context.Context) (a
 		return nil, err
 	}
 	out, err := s.apply(ctx, c, in, o)
-	if p := refusal(err); p != nil && p.Status == http.StatusPreconditionFailed {
-		if now, err := current(ctx); err == nil {
-			p.Current = now
-		}
-		return nil, p
+	return out, withCurrent(ctx, err, current)
+}
+
+// withCurrent is err; that of a stale revision holds the object as it is now.
+func withCurrent(ctx context.Context, err error, current func(context.Context) (any, error)) error {
+	p := refusal(err)
+	if p == nil || p.Status != http.StatusPreconditionFailed {
+		return err
 	}
-	return out, err
+	if now, err := current(ctx); err == nil {
+		p.Current = now
+	}
+	return p
 }
 
 func (s *server) revealLinks(ctx context.Context, in *userChangeInput) (*changed, error) {

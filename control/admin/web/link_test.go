@@ -20,13 +20,13 @@ func linkOf(modules map[string]string) (string, error) {
 func TestModulesAreLinkedInTheOrderTheyNeed(t *testing.T) {
 	got, err := linkOf(map[string]string{
 		"app/main.js":    "// First.\nimport { b } from \"./pages/b.js\";\nimport { a } from \"./a.js\";\nstart(a, b);\n",
-		"app/a.js":       "import { h } from \"../vendor/h.mjs\";\nexport const a = h(1);\nexport { h };\n",
+		"app/a.js":       "/** One. */\nimport { h } from \"../vendor/h.mjs\";\n\n/**\n * Two\n * lines. */\nexport const a = h(1); // stays\nexport { h };\n",
 		"app/pages/b.js": "import { a } from \"../a.js\";\nimport { start } from \"../main.js\";\nexport function b() {\n  return \"export const a\";\n}\n",
 	})
 	const want = "import { h } from \"../vendor/h.mjs\";\n" +
-		"\n// app/a.js\nconst a = h(1);\n" +
+		"\n// app/a.js\nconst a = h(1); // stays\n" +
 		"\n// app/pages/b.js\nfunction b() {\n  return \"export const a\";\n}\n" +
-		"\n// app/main.js\n// First.\nstart(a, b);\n"
+		"\n// app/main.js\nstart(a, b);\n"
 	if err != nil || got != want {
 		t.Errorf("%v\n%s", err, got)
 	}

@@ -2,7 +2,7 @@
 // pages still look again by themselves; they only hear of things later.
 import { tell } from "./bus.js";
 import { isPaused } from "./api.js";
-import { me } from "./session.js";
+import { me } from "./who.js";
 
 const kept = 900; // seconds of samples
 const restTime = 500; // milliseconds in which many events make pages look again once

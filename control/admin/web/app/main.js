@@ -7,7 +7,8 @@ import { Icon, Button, Tag, Failure, useTold } from "./ui.js";
 import { Proposals, Toasts } from "./dialog.js";
 import { Keyboard } from "./keyboard.js";
 import { wear, theme, changeTheme } from "./theme.js";
-import { whoAmI, me, signOut, StepUp } from "./session.js";
+import { whoAmI, signOut, StepUp } from "./session.js";
+import { me } from "./who.js";
 import { pause, isPaused, useGet } from "./api.js";
 import { tell } from "./bus.js";
 import { listen } from "./live.js";
@@ -40,6 +41,9 @@ function App() {
     <${Proposals} key=${"p" + language()} /><${Toasts} /><${Links} /><${Keyboard} /><${StepUp} />`;
 }
 
+/** What who may not do everything is here as: it says why buttons are missing. */
+const Rank = () => me().level !== "superuser" && html`<span title=${t("level.less")}><${Tag} tone="info">${t("level." + me().level)}<//></span>`;
+
 const themes = { auto: "theme.auto", light: "theme.light", dark: "theme.dark" };
 
 function Top() {
@@ -67,14 +71,14 @@ function Top() {
       <${Button} kind="bare" label=${t(themes[theme()])} onClick=${changeTheme}><${Icon} name="theme" /><//>
       <label class="language"><span class="hidden">${t("language")}</span><select value=${language()} onChange=${(e) => choose(e.target.value)}>
         ${languages.map(([code, name]) => html`<option key=${code} value=${code} lang=${code.slice(0, 2)} selected=${code === language()}>${name}</option>`)}</select></label>
-      ${me()?.person && html`<span class="me"><bdi>${me().person}</bdi> <${Button} onClick=${signOut}>${t("signout")}<//></span>`}
+      ${me()?.person && html`<span class="me"><bdi>${me().person}</bdi> <${Rank} /><${Button} onClick=${signOut}>${t("signout")}<//></span>`}
     </span>
   </header>`;
 }
 
 const Nav = ({ page }) => html`<nav class="side" aria-label=${t("pages")}><ul>
   ${pages.map((p) => html`<li key=${p.name}><a href=${to(p.name)} aria-current=${p.name === page ? "page" : undefined}><${Icon} name=${p.name} />${t("page." + p.name)}</a></li>`)}
-</ul>${me()?.person && html`<p class="narrow-only"><bdi>${me().person}</bdi> <${Button} onClick=${signOut}>${t("signout")}<//></p>`}</nav>`;
+</ul>${me()?.person && html`<p class="narrow-only"><span><bdi>${me().person}</bdi> <${Rank} /></span> <${Button} onClick=${signOut}>${t("signout")}<//></p>`}</nav>`;
 
 async function start() {
   wear();

@@ -2,23 +2,17 @@
 import { html, useState, useEffect } from "./html.js";
 import { send } from "./api.js";
 import { hear, tell } from "./bus.js";
+import { me, know } from "./who.js";
 import { Dialog } from "./dialog.js";
 import { Button, Failure } from "./ui.js";
 import { t } from "./i18n.js";
 
-let known = null;
-
-/** Who is signed in; null until that is known, {} where the API is served without sessions. */
-export const me = () => known;
-
 export async function whoAmI() {
   try {
-    known = await send("GET", "/auth/me");
+    know(await send("GET", "/auth/me"));
   } catch (error) {
-    known = error.status === 404 ? {} : known;
+    if (error.status === 404) know({});
   }
-  tell("me");
-  return known;
 }
 
 const post = (url, body = {}) => send("POST", url, { body });
@@ -32,8 +26,7 @@ export async function signOut() {
 export async function enrol(name) {
   const { publicKey } = await post("/auth/passkey/register/begin");
   const credential = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(publicKey) });
-  known = await post("/auth/passkey/register/finish", { name, credential: credential.toJSON() });
-  tell("me");
+  know(await post("/auth/passkey/register/finish", { name, credential: credential.toJSON() }));
   tell("changed");
 }
 
@@ -41,8 +34,7 @@ export async function enrol(name) {
 async function stepUp() {
   const { publicKey } = await post("/auth/step-up/begin");
   const credential = await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(publicKey) });
-  known = await post("/auth/step-up/finish", { credential: credential.toJSON() });
-  tell("me");
+  know(await post("/auth/step-up/finish", { credential: credential.toJSON() }));
   tell("stepped-up");
 }
 
@@ -53,10 +45,10 @@ export function StepUp() {
   if (!state) return null;
   const prove = () => stepUp().then(() => set(null), (error) => set({ error }));
   return html`<${Dialog} title=${t("stepup.title")} onClose=${() => set(null)}>
-    <div class="dialog-body"><p>${t(known?.passkeys === 0 ? "stepup.none" : "stepup.text")}</p>
+    <div class="dialog-body"><p>${t(me()?.passkeys === 0 ? "stepup.none" : "stepup.text")}</p>
     ${state.error && html`<${Failure} error=${state.error} />`}</div>
     <footer><${Button} onClick=${() => set(null)}>${t("do.cancel")}<//>
-      <${Button} kind="primary" disabled=${known?.passkeys === 0} onClick=${prove}>${t("stepup.do")}<//></footer>
+      <${Button} kind="primary" disabled=${me()?.passkeys === 0} onClick=${prove}>${t("stepup.do")}<//></footer>
   <//>`;
 }
 

@@ -3,17 +3,21 @@ import { html, useState, useEffect } from "./html.js";
 import { useGet } from "./api.js";
 import { Answer, Empty, Button } from "./ui.js";
 import { t, number } from "./i18n.js";
+import { may } from "./who.js";
 
 /**
- * Rows as they are. columns: {title, cell(row), num, main}; key(row) tells rows apart. On a narrow
- * screen each row is a card, and each cell says its title; the roles say that it still is a table.
+ * Rows as they are. columns: {title, cell(row), num, main, op: as of Button}; id(row) tells rows apart. On a
+ * narrow screen each row is a card, and each cell says its title; the roles say that it still is a table.
  */
-export const Rows = ({ label, columns, rows, id }) => html`<div class="table"><table role="table" aria-label=${label}>
+export function Rows({ label, columns: all, rows, id }) {
+  const columns = all.filter((c) => may(c.op));
+  return html`<div class="table"><table role="table" aria-label=${label}>
   <thead role="rowgroup"><tr role="row">${columns.map((c) => html`<th key=${c.title} role="columnheader" scope="col" class=${c.num ? "num" : ""}>${c.title || html`<span class="hidden">${t("actions")}</span>`}</th>`)}</tr></thead>
   <tbody role="rowgroup">${rows.map((row) => html`<tr key=${id(row)} role="row">
     ${columns.map((c) => html`<td key=${c.title} role="cell" class=${(c.num ? "num " : "") + (c.main ? "main " : "") + (c.title ? "" : "do")} data-label=${c.title}>${c.cell(row)}</td>`)}
   </tr>`)}</tbody>
 </table></div>`;
+}
 
 /** Rows of a list of the API, one page of it at a time; newest turns round a list that ends with them. */
 export function Paged({ label, url, fields = {}, columns, id, size = 50, every = 0, empty, pages = true, newest }) {

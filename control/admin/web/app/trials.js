@@ -21,7 +21,7 @@ export function Trials() {
   const now = useNow(items.length > 0);
   return html`${items.map((trial) => html`<section key=${trial.revision} class="trial" aria-label=${t("trial.title")}>
     <p><strong>${t("trial.left", { left: countdown(new Date(trial.until) - now) })}</strong> <${Code} plain>${trial.what}<//></p>
-    <span class="actions"><${Button} kind="primary" onClick=${() => settleTrial({ method: "POST", url: `/policy/trials/${trial.revision}/keep` }, t("trial.kept"))}>${t("trial.keep")}<//>
-    <${Button} onClick=${() => settleTrial({ method: "DELETE", url: `/policy/trials/${trial.revision}` }, t("trial.reverted"))}>${t("trial.revert")}<//></span>
+    <span class="actions"><${Button} op="keep-trial" kind="primary" onClick=${() => settleTrial({ method: "POST", url: `/policy/trials/${trial.revision}/keep` }, t("trial.kept"))}>${t("trial.keep")}<//>
+    <${Button} op="end-trial" onClick=${() => settleTrial({ method: "DELETE", url: `/policy/trials/${trial.revision}` }, t("trial.reverted"))}>${t("trial.revert")}<//></span>
   </section>`)}`;
 }

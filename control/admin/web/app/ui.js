@@ -2,6 +2,7 @@
 import { html, useState, useEffect } from "./html.js";
 import { t, word, time, ago, bytes, number } from "./i18n.js";
 import { hear } from "./bus.js";
+import { may } from "./who.js";
 
 /** An address, name of a key or other code: left to right in every language. */
 export const Code = ({ children, plain }) =>
@@ -79,8 +80,9 @@ export const Heading = ({ title, children, back }) => html`<div class="heading">
   ${children && html`<div class="actions">${children}</div>`}
 </div>`;
 
-export const Button = ({ onClick, kind = "", disabled, children, label, pressed, type = "button", expanded }) =>
-  html`<button type=${type} class=${kind} disabled=${disabled} onClick=${onClick} aria-label=${label} aria-pressed=${pressed} aria-expanded=${expanded}>${children}</button>`;
+/** What is pressed. op: the operations of the API that it is there for; who may use none of them does not see it. */
+export const Button = ({ op, onClick, kind = "", disabled, children, label, pressed, type = "button", expanded }) =>
+  may(op) && html`<button type=${type} class=${kind} disabled=${disabled} onClick=${onClick} aria-label=${label} aria-pressed=${pressed} aria-expanded=${expanded}>${children}</button>`;
 
 /** Pairs of what and how much. Entries without a value are left out. */
 export const Facts = ({ of }) => html`<dl class="facts">

@@ -8,7 +8,7 @@ import { t, number, word } from "../i18n.js";
 import { levelField } from "./users.js";
 
 export function Access() {
-  return html`<${Heading} title=${t("page.access")}><${Button} onClick=${addRule}>${t("rule.add")}<//><${Button} kind="primary" onClick=${() => block()}>${t("block.add")}<//><//>
+  return html`<${Heading} title=${t("page.access")}><${Button} op="add-rule" onClick=${addRule}>${t("rule.add")}<//><${Button} op="block" kind="primary" onClick=${() => block()}>${t("block.add")}<//><//>
     <${Check} /><${Blocks} /><${RulesPanel} /><${Lists} />`;
 }
 
@@ -30,7 +30,7 @@ function Check() {
       { title: t("limit"), cell: (l) => html`<${Code} plain>${l.limit}<//>` },
       { title: t("limit.left"), num: true, cell: (l) => (l.left < 0 ? "∞" : number(l.left)) },
     ]} />`}<//></div>
-    <p><${Button} onClick=${() => block(asked)}>${t("block.this")}<//></p>`}<//>`;
+    <p><${Button} op="block" onClick=${() => block(asked)}>${t("block.this")}<//></p>`}<//>`;
 }
 
 function block(target = "") {
@@ -62,7 +62,7 @@ function Blocks() {
       { title: t("address"), main: true, cell: (p) => html`<${Code}>${p.prefix}<//>` },
       { title: t("source"), cell: (p) => word("source.", p.source) },
       { title: t("until"), cell: (p) => (p.until ? html`<${Time} at=${p.until} />` : t("never")) },
-      { title: "", cell: (p) => html`<${Button} label=${t("block.undo") + ": " + p.prefix} onClick=${() => unblock(p.prefix)}>${t("block.undo")}<//>` },
+      { title: "", op: "unblock", cell: (p) => html`<${Button} label=${t("block.undo") + ": " + p.prefix} onClick=${() => unblock(p.prefix)}>${t("block.undo")}<//>` },
     ]} />${b.prefixes.length > 200 && html`<p class="note">${t("blocks.more", { n: b.prefixes.length - 200 })}</p>`}`}`}<//><//>`;
 }
 
@@ -100,7 +100,7 @@ function RulesPanel() {
     { title: t("source"), cell: (r) => word("source.", r.source) },
     { title: t("until"), cell: (r) => html`<${Time} at=${r.confirm_by || r.until} />` },
     { title: t("reason"), cell: (r) => html`<span><${Name}>${r.reason}<//><span class="sub"><${Name}>${r.by}<//> · <${Time} at=${r.created} /></span></span>` },
-    { title: "", cell: (r) => html`<span class="actions">${r.confirm_by && html`<${Button} onClick=${() => confirmRule(r)}>${t("rule.confirm")}<//>`}<${Button} kind="danger-text" label=${t("rule.remove") + ": " + r.match} onClick=${() => removeRule(r)}>${t("do.remove")}<//></span>` },
+    { title: "", op: "remove-rule confirm-rule", cell: (r) => html`<span class="actions">${r.confirm_by && html`<${Button} op="confirm-rule" onClick=${() => confirmRule(r)}>${t("rule.confirm")}<//>`}<${Button} op="remove-rule" kind="danger-text" label=${t("rule.remove") + ": " + r.match} onClick=${() => removeRule(r)}>${t("do.remove")}<//></span>` },
   ]} /><//>`;
 }
 
@@ -111,6 +111,6 @@ function Lists() {
     { title: t("level"), cell: (l) => html`<${Level} of=${l.level} />` },
     { title: t("list.entries"), num: true, cell: (l) => html`<${Count} n=${l.entries} />` },
     { title: t("list.good"), cell: (l) => html`<span><${Time} at=${l.good} />${l.problem && html`<span class="sub"><${Said}>${l.problem}<//></span>`}</span>` },
-    { title: "", cell: (l) => html`<${Button} label=${t("list.reload") + ": " + l.name} onClick=${() => reload(l)}>${t("list.reload")}<//>` },
+    { title: "", op: "reload-list", cell: (l) => html`<${Button} label=${t("list.reload") + ": " + l.name} onClick=${() => reload(l)}>${t("list.reload")}<//>` },
   ]} /><//>`;
 }

@@ -7,6 +7,7 @@ import { propose } from "../dialog.js";
 import { t, number, word } from "../i18n.js";
 import { to } from "../router.js";
 import { tell } from "../bus.js";
+import { may } from "../who.js";
 
 export const Audit = ({ route }) => (route.args[0] ? html`<${Finding} key=${route.args[0]} id=${route.args[0]} />` : html`<${AuditHome} />`);
 
@@ -18,7 +19,7 @@ function AuditHome() {
   const [all, showAll] = useState("");
   const start = () => (run({ on: true }), ask("/audits", {}).then(() => (run({}), tell("changed")), (error) => run({ error })));
   const a = status.data?.audit;
-  return html`<${Heading} title=${t("page.audit")}><${Button} kind="primary" disabled=${running.on} onClick=${start}>${t(running.on ? "audit.running" : "audit.run")}<//><//>
+  return html`<${Heading} title=${t("page.audit")}><${Button} op="run-audit" kind="primary" disabled=${running.on} onClick=${start}>${t(running.on ? "audit.running" : "audit.run")}<//><//>
     <${Failure} error=${running.error} />
     <ul class="tiles">
       <${Tile} label=${t("tile.posture")} value=${a ? number(a.score) : "–"} tone=${a?.high ? "bad" : "ok"} note=${t("audit.of")} />
@@ -35,13 +36,13 @@ function AuditHome() {
         { title: t("finding.since"), cell: (f) => html`<${Time} at=${f.first_seen} />` },
         { title: t("finding.remedy"), cell: (f) => html`<${Said}>${f.remedy}<//>` },
       ]} /><//>
-    <${Compliance} /><${Log} /><${Runs} />`;
+    <${Compliance} />${may("list-audit-rows") && html`<${Log} />`}<${Runs} />`;
 }
 
 function Finding({ id }) {
   const finding = useGet(path`/audits/findings/${id}`);
   return html`<${Answer} of=${finding}>${(f) => html`<${Heading} back=${{ href: to("audit"), label: t("page.audit") }} title=${html`<${Said}>${f.title}<//>`}>
-      ${f.state !== "fixed" && html`<${Button} onClick=${() => say(f, "ack")}>${t("finding.ack")}<//><${Button} onClick=${() => say(f, "accept")}>${t("finding.accept")}<//>`}<//>
+      ${f.state !== "fixed" && html`<${Button} op="ack-finding" onClick=${() => say(f, "ack")}>${t("finding.ack")}<//><${Button} op="accept-finding" onClick=${() => say(f, "accept")}>${t("finding.accept")}<//>`}<//>
     <${Panel} id="what" title=${t("incident.what")}><${Facts} of=${[
       [t("severity"), severity(f)], [t("state"), html`<${State} of=${f.state} />`], [t("finding.subject"), html`<${Code}>${f.subject}<//>`],
       [t("evidence"), html`<${Said}>${f.evidence}<//>`], [t("finding.remedy"), f.remedy && html`<code dir="ltr" lang="en">${f.remedy}</code>`],

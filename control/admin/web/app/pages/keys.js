@@ -18,7 +18,7 @@ export const keyColumns = (revoke, users) => [
   { title: t("key.left"), num: true, cell: (k) => (k.not_on_new === undefined ? html`<span class="none">–</span>` : html`<${Tag} tone=${k.not_on_new ? "warn" : "ok"}>${number(k.not_on_new)}<//>`) },
   { title: t("key.used"), cell: (k) => html`<${Time} at=${k.last_used} />` },
   { title: t("key.ends"), cell: (k) => html`<${Time} at=${k.retire_by || k.not_before || k.ended} />` },
-  { title: "", cell: (k) => ["active", "retiring", "pending"].includes(k.state) && k.user && html`<${Button} kind="danger-text" label=${t("key.revoke.of", { key: k.id })} onClick=${() => revoke(k)}>${t("key.revoke")}<//>` },
+  { title: "", op: "revoke-key", cell: (k) => ["active", "retiring", "pending"].includes(k.state) && k.user && html`<${Button} kind="danger-text" label=${t("key.revoke.of", { key: k.id })} onClick=${() => revoke(k)}>${t("key.revoke")}<//>` },
 ];
 
 const tabs = ["retiring", "pending", "active", "revoked", ""];
@@ -27,7 +27,7 @@ export function Keys() {
   const status = useGet("/status", {}, { every: 15 });
   const [state, choose] = useState("retiring");
   const more = tabs.map((s) => [s, s ? t("state." + s) : t("all")]);
-  return html`<${Heading} title=${t("page.keys")}><${Button} kind="primary" onClick=${rotateAll}>${t("key.rotate.all")}<//><//>
+  return html`<${Heading} title=${t("page.keys")}><${Button} op="rotate-keys" kind="primary" onClick=${rotateAll}>${t("key.rotate.all")}<//><//>
     <${Answer} of=${status}>${(s) => html`<ul class="tiles">
       <${Tile} label=${t("state.pending")} value=${number(s.keys_pending)} note=${t("key.pending.note")} />
       <${Tile} label=${t("state.active")} value=${number(s.keys_active)} note=${s.next_rotation ? t("key.next", { at: time(s.next_rotation, "date") }) : t("key.next.none")} />
@@ -44,7 +44,7 @@ export function Keys() {
 function Plan() {
   const schedule = useGet("/keys/schedule");
   const names = ["every", "overlap", "window", "announce", "idle", "tripwire"];
-  return html`<${Panel} id="plan" title=${t("schedule")} actions=${schedule.data && html`<${Button} onClick=${() => reschedule(schedule.data, names)}>${t("do.edit")}<//>`}>
+  return html`<${Panel} id="plan" title=${t("schedule")} actions=${schedule.data && html`<${Button} op="set-schedule" onClick=${() => reschedule(schedule.data, names)}>${t("do.edit")}<//>`}>
     <${Answer} of=${schedule}>${(s) => html`<${Facts} of=${names.map((n) => [t("schedule." + n), html`<${Code} plain>${s[n] === "0s" ? t("never") : s[n]}<//>`])} />`}<//>
   <//>`;
 }

@@ -30,8 +30,8 @@ function PolicyHome() {
   const controls = useGet("/policy/controls", {}, { every: 10 });
   const policy = useGet("/policy");
   return html`<${Heading} title=${t("page.policy")}>${policy.data?.glass
-      ? html`<${Button} kind="primary" onClick=${wholeGlass}>${t("glass.end")}<//>`
-      : html`<${Button} kind="danger-text" onClick=${breakGlass}>${t("glass.break")}<//>`}<//>
+      ? html`<${Button} op="end-break-glass" kind="primary" onClick=${wholeGlass}>${t("glass.end")}<//>`
+      : html`<${Button} op="break-glass" kind="danger-text" onClick=${breakGlass}>${t("glass.break")}<//>`}<//>
     <${Rollout} controls=${controls.data?.items || []} />
     <${Panel} id="controls" title=${t("controls")} className="flush"><${Answer} of=${controls}>${(page) => html`<${Rows} label=${t("controls")} columns=${controlColumns()} rows=${page.items} id=${(c) => c.name} />`}<//><//>
     <${Exceptions} />
@@ -73,9 +73,9 @@ function Control({ name }) {
     const c = page.items.find((one) => one.name === name);
     if (!c) return html`<${Heading} back=${{ href: to("policy"), label: t("page.policy") }} title=${html`<${Code} plain>${name}<//>`} /><p>${t("page.none")}</p>`;
     return html`<${Heading} back=${{ href: to("policy"), label: t("page.policy") }} title=${html`<${Code} plain>${name}<//>`}>
-      ${!c.always && html`${step && c.mode !== "off" && html`<${Button} onClick=${() => stageBack(name, c)}>${t("rollout.back")}<//>`}
-        <${Button} onClick=${() => setMode(c)}>${t("mode.set")}<//>
-        ${step?.next && html`<${Button} kind="primary" onClick=${() => nextStage(name, step, c)}>${t("rollout.next", { stage: step.next })}<//>`}`}<//>
+      ${!c.always && html`${step && c.mode !== "off" && html`<${Button} op="step-control-back" onClick=${() => stageBack(name, c)}>${t("rollout.back")}<//>`}
+        <${Button} op="set-control" onClick=${() => setMode(c)}>${t("mode.set")}<//>
+        ${step?.next && html`<${Button} op="advance-control" kind="primary" onClick=${() => nextStage(name, step, c)}>${t("rollout.next", { stage: step.next })}<//>`}`}<//>
     <div class="columns"><${Panel} id="now" title=${t("control.now")}><${Facts} of=${[
       [t("mode"), html`<${Mode} of=${c} />`],
       [t("control.allowed"), number(c.allowed)], [t("control.refused"), number(c.refused)], [t("control.would"), number(c.would_refuse)],
@@ -173,7 +173,7 @@ function Exceptions() {
     make: (v) => ({ method: "POST", url: "/policy/exceptions", body: { controls: v.control.split(/[\s,]+/).filter(Boolean), user: v.user || undefined, prefix: v.prefix || undefined, until: v.until + "T00:00:00Z" } }),
     undo: (result) => ({ method: "DELETE", url: path`/policy/exceptions/${result.exception.id}` }),
   });
-  return html`<${Panel} id="exceptions" title=${t("exceptions")} className="flush" actions=${html`<${Button} onClick=${add}>${t("exception.add")}<//>`}>
+  return html`<${Panel} id="exceptions" title=${t("exceptions")} className="flush" actions=${html`<${Button} op="add-exception" onClick=${add}>${t("exception.add")}<//>`}>
     <${Paged} label=${t("exceptions")} url="/policy/exceptions" pages=${false} id=${(e) => e.id} empty=${t("exceptions.none")} columns=${[
       { title: t("control"), main: true, cell: (e) => html`<${Code} plain>${e.controls.join(", ")}<//>` },
       { title: t("exception.who"), cell: (e) => html`<span>${e.user && html`<${Name}>${e.user}<//> `}${e.prefix && html`<${Code}>${e.prefix}<//> `}${e.country}</span>` },
@@ -181,7 +181,7 @@ function Exceptions() {
       { title: t("exception.until"), cell: (e) => html`<${Time} at=${e.until} />` },
       { title: t("hits"), num: true, cell: (e) => html`<${Count} n=${e.hits} />` },
       { title: t("reason"), cell: (e) => html`<span><${Name}>${e.reason}<//><span class="sub"><${Name}>${e.owner}<//></span></span>` },
-      { title: "", cell: (e) => html`<${Button} kind="danger-text" label=${t("exception.remove") + ": " + e.controls.join(", ")} onClick=${() => remove(e)}>${t("do.remove")}<//>` },
+      { title: "", op: "remove-exception", cell: (e) => html`<${Button} kind="danger-text" label=${t("exception.remove") + ": " + e.controls.join(", ")} onClick=${() => remove(e)}>${t("do.remove")}<//>` },
     ]} /><//>`;
 }
 
@@ -198,7 +198,7 @@ function Revisions() {
     { title: t("policy.revision"), main: true, cell: (p) => html`r${p.revision}${p.revision === current ? html` <${Tag} tone="ok">${t("state.in force")}<//>` : ""}` },
     { title: t("time"), cell: (p) => html`<${Time} at=${p.at} />` },
     { title: t("by"), cell: (p) => html`<span><${Name}>${p.actor}<//><span class="sub"><${Name}>${p.reason}<//></span></span>` },
-    { title: "", cell: (p) => p.revision !== current && html`<${Button} label=${t("policy.rollback", { revision: "r" + p.revision })} onClick=${() => rollBack(p.revision)}>${t("policy.rollback.do")}<//>` },
+    { title: "", op: "roll-back-policy", cell: (p) => p.revision !== current && html`<${Button} label=${t("policy.rollback", { revision: "r" + p.revision })} onClick=${() => rollBack(p.revision)}>${t("policy.rollback.do")}<//>` },
   ]} /><//>`;
 }
 

@@ -27,7 +27,7 @@ function Crypto() {
   const crypto = useGet("/crypto");
   const [state, set] = useState({});
   const check = () => (set({ on: true }), ask("/crypto/check").then(() => (set({}), tell("changed")), (error) => set({ error })));
-  return html`<${Panel} id="crypto" title=${t("system.crypto")} actions=${html`<${Button} disabled=${state.on} onClick=${check}>${t("system.check")}<//>`}><${Failure} error=${state.error} /><${Answer} of=${crypto}>${(c) => html`
+  return html`<${Panel} id="crypto" title=${t("system.crypto")} actions=${html`<${Button} op="check-crypto" disabled=${state.on} onClick=${check}>${t("system.check")}<//>`}><${Failure} error=${state.error} /><${Answer} of=${crypto}>${(c) => html`
     <${Facts} of=${[
       ["Go", html`<${Code}>${c.inventory.go}<//>`],
       ["TLS", html`<${Code} plain>${c.inventory.tls.least}+<//>`],

@@ -55,10 +55,10 @@ function Incident({ id }) {
   return html`<${Answer} of=${incident}>${(i) => html`
     <${Heading} back=${{ href: to("threats"), label: t("page.threats") }} title=${html`${i.detector} <${Code}>${i.subject}<//>`}>
       ${!closed.includes(i.state) && html`
-        ${i.state === "open" && html`<${Button} onClick=${() => move(i, "acknowledged")}>${t("incident.acknowledge")}<//>`}
-        <${Button} onClick=${() => move(i, "contained")}>${t("incident.contain")}<//>
-        <${Button} onClick=${() => move(i, "false-positive")}>${t("incident.false")}<//>
-        <${Button} kind="primary" onClick=${() => move(i, "resolved")}>${t("incident.resolve")}<//>`}
+        ${i.state === "open" && html`<${Button} op="move-incident" onClick=${() => move(i, "acknowledged")}>${t("incident.acknowledge")}<//>`}
+        <${Button} op="move-incident" onClick=${() => move(i, "contained")}>${t("incident.contain")}<//>
+        <${Button} op="move-incident" onClick=${() => move(i, "false-positive")}>${t("incident.false")}<//>
+        <${Button} op="move-incident" kind="primary" onClick=${() => move(i, "resolved")}>${t("incident.resolve")}<//>`}
     <//>
     <div class="columns">
       <${Panel} id="what" title=${t("incident.what")}><${Facts} of=${[

@@ -6,7 +6,8 @@ import { Paged } from "../table.js";
 import { Dialog, Field, propose } from "../dialog.js";
 import { t, word, list } from "../i18n.js";
 import { to } from "../router.js";
-import { me, enrol } from "../session.js";
+import { enrol } from "../session.js";
+import { me, may } from "../who.js";
 
 const tokenLevels = ["read_only", "admin", "superuser"];
 
@@ -27,7 +28,7 @@ export function Tokens() {
     done: (result) => show(result.secret),
     undo: (result) => result.token && { method: "DELETE", url: path`/tokens/${result.token.id}` },
   });
-  return html`<${Heading} title=${t("page.tokens")}><${Button} onClick=${() => setEnrolling(true)}>${t("passkey.add")}<//><${Button} kind="primary" onClick=${create}>${t("token.add")}<//><//>
+  return html`<${Heading} title=${t("page.tokens")}>${me()?.session && html`<${Button} onClick=${() => setEnrolling(true)}>${t("passkey.add")}<//>`}<${Button} op="create-token" kind="primary" onClick=${create}>${t("token.add")}<//><//>
     <${Approvals} />
     <${Panel} id="tokens" title=${t("tokens")} className="flush"><${Paged} label=${t("tokens")} url="/tokens" pages=${false} id=${(k) => k.id} empty=${t("key.none")} columns=${[
       { title: t("user.name"), main: true, cell: (k) => html`<${Name}>${k.name}<//><span class="sub"><${Code}>${k.id}<//></span>` },
@@ -36,7 +37,7 @@ export function Tokens() {
       { title: t("token.from"), cell: (k) => html`<${Code} plain>${k.from?.join(" ") || "–"}<//>` },
       { title: t("user.expires"), cell: (k) => html`<${Time} at=${k.expires} />` },
       { title: t("key.used"), cell: (k) => html`<${Time} at=${k.last_used} />` },
-      { title: "", cell: (k) => k.state === "ok" && html`<${Button} kind="danger-text" label=${t("token.revoke") + ": " + k.name} onClick=${() => end("token.revoke", path`/tokens/${k.id}`)}>${t("key.revoke")}<//>` },
+      { title: "", op: "revoke-token", cell: (k) => k.state === "ok" && html`<${Button} kind="danger-text" label=${t("token.revoke") + ": " + k.name} onClick=${() => end("token.revoke", path`/tokens/${k.id}`)}>${t("key.revoke")}<//>` },
     ]} /><//>
     <${Panel} id="sessions" title=${t("sessions")} className="flush"><${Paged} label=${t("sessions")} url="/sessions" pages=${false} every=${30} id=${(s) => s.id} empty=${t("key.none")} columns=${[
       { title: t("session.person"), main: true, cell: (s) => html`<${Name}>${s.person}<//>${s.current || s.id === me()?.session ? html` <${Tag} tone="info">${t("session.this")}<//>` : ""}<span class="sub"><${Name}>${s.agent}<//></span>` },
@@ -45,16 +46,16 @@ export function Tokens() {
       { title: t("address"), cell: (s) => html`<${Code}>${s.from}<//>` },
       { title: t("session.last"), cell: (s) => html`<${Time} at=${s.last} />` },
       { title: t("until"), cell: (s) => html`<${Time} at=${s.expires} />` },
-      { title: "", cell: (s) => html`<${Button} kind="danger-text" label=${t("session.end") + ": " + s.person} onClick=${() => end("session.end", path`/sessions/${s.id}`)}>${t("session.end")}<//>` },
+      { title: "", op: "end-session", cell: (s) => html`<${Button} kind="danger-text" label=${t("session.end") + ": " + s.person} onClick=${() => end("session.end", path`/sessions/${s.id}`)}>${t("session.end")}<//>` },
     ]} /><//>
-    <${Clients} />
+    ${may("list-clients") && html`<${Clients} />`}
     <${Panel} id="passkeys" title=${t("passkeys")} className="flush"><${Paged} label=${t("passkeys")} url="/passkeys" pages=${false} id=${(k) => k.id} empty=${t("passkeys.none")} columns=${[
       { title: t("user.name"), main: true, cell: (k) => html`<${Name}>${k.name}<//>` },
       { title: t("session.person"), cell: (k) => html`<${Name}>${k.person}<//>` },
       { title: t("level"), cell: (k) => html`<${Level} of=${k.level} />` },
       { title: t("user.created"), cell: (k) => html`<${Time} at=${k.created} />` },
       { title: t("key.used"), cell: (k) => html`<${Time} at=${k.last_used} />` },
-      { title: "", cell: (k) => html`<${Button} kind="danger-text" label=${t("passkey.remove") + ": " + k.name} onClick=${() => end("passkey.remove", path`/passkeys/${k.id}`)}>${t("do.remove")}<//>` },
+      { title: "", op: "remove-passkey", cell: (k) => html`<${Button} kind="danger-text" label=${t("passkey.remove") + ": " + k.name} onClick=${() => end("passkey.remove", path`/passkeys/${k.id}`)}>${t("do.remove")}<//>` },
     ]} /><//>
     ${secret && html`<${Dialog} title=${t("token.secret")} onClose=${() => show(null)}><div class="dialog-body"><p>${t("token.secret.note")}</p><p class="address"><${Code}>${secret}<//></p></div><footer><${Copy} text=${secret} /><${Button} kind="primary" onClick=${() => show(null)}>${t("do.close")}<//></footer><//>`}
     ${enrolling && html`<${Enrol} onClose=${() => setEnrolling(false)} />`}`;
@@ -72,7 +73,7 @@ function Clients() {
     { title: t("level"), cell: (c) => html`<${Level} of=${c.level} />` },
     { title: t("user.created"), cell: (c) => html`<${Time} at=${c.since} />` },
     { title: t("user.traffic"), num: true, cell: (c) => html`<${Count} n=${(c.up || 0) + (c.down || 0)} of="bytes" />` },
-    { title: "", cell: (c) => html`<${Button} kind="danger-text" label=${t("client.end") + ": " + c.user} onClick=${() => putOff(c)}>${t("session.end")}<//>` },
+    { title: "", op: "end-clients", cell: (c) => html`<${Button} kind="danger-text" label=${t("client.end") + ": " + c.user} onClick=${() => putOff(c)}>${t("session.end")}<//>` },
   ]} /><//>`;
 }
 
@@ -97,6 +98,6 @@ function Approvals() {
     { title: t("by"), cell: (a) => html`<${Name}>${a.by}<//><span class="sub"><${Name}>${a.reason}<//></span>` },
     { title: t("state"), cell: (a) => html`<${State} of=${a.state} />` },
     { title: t("until"), cell: (a) => html`<${Time} at=${a.expires} />` },
-    { title: "", cell: (a) => a.state === "pending" && html`<span class="actions"><${Button} onClick=${() => settle(a, "approve")}>${t("approval.approve")}<//><${Button} kind="danger-text" onClick=${() => settle(a, "refuse")}>${t("approval.refuse")}<//></span>` },
+    { title: "", op: "approve refuse-approval", cell: (a) => a.state === "pending" && html`<span class="actions"><${Button} op="approve" onClick=${() => settle(a, "approve")}>${t("approval.approve")}<//><${Button} op="refuse-approval" kind="danger-text" onClick=${() => settle(a, "refuse")}>${t("approval.refuse")}<//></span>` },
   ]} /><//>`;
 }

@@ -23,11 +23,11 @@ function Known({ user: u }) {
   const url = path`/users/${u.name}`;
   const declared = u.source === "file";
   return html`<${Panel} id="known" title=${t("user.known")} actions=${html`
-      <${Button} kind="primary" onClick=${() => reveal(u)}>${t("links.show")}<//>
-      <${Button} onClick=${() => rotateUser(u.name)}>${t("user.rotate")}<//>
-      <${Button} onClick=${() => edit(u, url)}>${t("do.edit")}<//>
-      <${Button} onClick=${() => able(u, url)}>${t(u.disabled ? "user.enable" : "user.disable")}<//>
-      <${Button} kind="danger-text" onClick=${() => remove(u, url)}>${t("do.remove")}<//>`}>
+      <${Button} op="reveal-links" kind="primary" onClick=${() => reveal(u)}>${t("links.show")}<//>
+      <${Button} op="rotate-keys" onClick=${() => rotateUser(u.name)}>${t("user.rotate")}<//>
+      <${Button} op="set-user" onClick=${() => edit(u, url)}>${t("do.edit")}<//>
+      <${Button} op="set-user" onClick=${() => able(u, url)}>${t(u.disabled ? "user.enable" : "user.disable")}<//>
+      <${Button} op="remove-user" kind="danger-text" onClick=${() => remove(u, url)}>${t("do.remove")}<//>`}>
     ${declared && html`<p class="note">${t("user.declared")}</p>`}
     <${Facts} of=${[
       [t("state"), html`<${State} of=${u.state} />`],
@@ -44,8 +44,8 @@ function Known({ user: u }) {
       [t("user.transports"), u.transports?.map((x) => html`<span key=${x.transport} class="pair">${word("link.", x.transport)} <${Count} n=${x.came} /></span>`)],
       [t("user.page"), html`<span>${u.page ? html`<${Tag} tone="ok">${t("user.page.open")}<//> ${t("user.page.views", { n: u.page_views || 0 })}` : t("user.page.none")}</span>
         <span class="actions">${u.page
-          ? html`<${Button} onClick=${() => pageDo("POST", u, "user.page.renew")}>${t("user.page.renew")}<//><${Button} onClick=${() => pageDo("DELETE", u, "user.page.close")}>${t("user.page.close")}<//>`
-          : html`<${Button} onClick=${() => pageDo("PUT", u, "user.page.give")}>${t("user.page.give")}<//>`}</span>`],
+          ? html`<${Button} op="renew-page" onClick=${() => pageDo("POST", u, "user.page.renew")}>${t("user.page.renew")}<//><${Button} op="close-page" onClick=${() => pageDo("DELETE", u, "user.page.close")}>${t("user.page.close")}<//>`
+          : html`<${Button} op="open-page" onClick=${() => pageDo("PUT", u, "user.page.give")}>${t("user.page.give")}<//>`}</span>`],
     ]} />
   <//>`;
 }

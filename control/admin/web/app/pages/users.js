@@ -32,7 +32,7 @@ function UserList({ route }) {
     const timer = setTimeout(() => typed !== find && go("users", [], { state, find: typed }), 250);
     return () => clearTimeout(timer);
   }, [typed]);
-  return html`<${Heading} title=${t("page.users")}><${Button} kind="primary" onClick=${add}>${t("user.add")}<//><//>
+  return html`<${Heading} title=${t("page.users")}><${Button} op="add-user" kind="primary" onClick=${add}>${t("user.add")}<//><//>
     <div class="filters" role="search">
       <label>${t("user.find")} <input type="search" value=${typed} onInput=${(e) => type(e.target.value)} /></label>
       <label>${t("state")} <select value=${state} onChange=${(e) => go("users", [], { find, state: e.target.value })}>${userStates.map((s) => html`<option key=${s} value=${s} selected=${s === state}>${s ? t("state." + s) : t("all")}</option>`)}</select></label>
