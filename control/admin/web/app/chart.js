@@ -64,7 +64,7 @@ export function Chart({ title, times, series, marks = [], format = (v) => number
     };
     const axis = { stroke: ink.text, font, grid: { stroke: ink.grid, width: 1 }, ticks: { stroke: ink.grid, width: 1 } };
     plot.current = new uPlot({
-      width: element.clientWidth, height, series: [{}, ...lines], legend: { show: false },
+      width: element.clientWidth, height, padding: [10, 26, 0, 0], series: [{}, ...lines], legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 1) * 1.08] } },
       axes: [
@@ -100,7 +100,7 @@ export function Chart({ title, times, series, marks = [], format = (v) => number
         <strong>${format((told ? s.values[at] : s.values[s.values.length - 1]) ?? 0)}</strong></span>`)}
         <span class="at" aria-hidden="true">${told ? clock(times[at], "second") : ""}</span></p>
       <p class="hidden" role="status">${told && document.activeElement === box.current ? `${clock(times[at], "second")}: ${values}` : ""}</p>
-      ${marks.length > 0 && html`<ul class="marks">${marks.slice(-4).map((m) => html`<li key=${m.at + m.label}><time>${clock(m.at, long ? "minute" : "clock")}</time> ${m.label}</li>`)}</ul>`}
+      ${marks.length > 0 && html`<ul class="marks">${marks.slice(-4).map((m) => html`<li key=${m.at + m.label}><time>${clock(m.at, long ? "minute" : "clock")}</time> ${m.label}${m.n > 1 && html` × ${number(m.n)}`}</li>`)}</ul>`}
       <details><summary>${t("chart.table")}</summary><${Numbers} title=${title} times=${times} series=${series} format=${format} /></details>`}
   </figure>`;
 }

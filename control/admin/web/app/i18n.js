@@ -97,8 +97,8 @@ export function bytes(value) {
 export function time(value, style = "minute") {
   const options = {
     date: { dateStyle: "medium" },
-    minute: { dateStyle: "medium", timeStyle: "short" },
-    second: { dateStyle: "medium", timeStyle: "medium" },
+    minute: { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" },
+    second: { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" },
     clock: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
     clocksecond: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
     day: { month: "short", day: "numeric" },

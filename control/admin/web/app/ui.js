@@ -92,7 +92,7 @@ export const Facts = ({ of }) => html`<dl class="facts">
 /** Why something was not done, and the command that mends it. */
 export function Failure({ error, retry }) {
   if (!error) return null;
-  const text = error.word === "unreachable" ? t("problem.unreachable") : html`<${Said}>${error.message}<//>`;
+  const text = error.word === "unreachable" ? t("problem.unreachable") : html`<bdi lang="en" dir="ltr" class=${error.message.includes("\n") ? "lined" : "said"}>${error.message}</bdi>`;
   return html`<div class="failure" role="alert">
     <p>${error.title && html`<strong>${word("problem.", error.word) === error.word ? error.title : word("problem.", error.word)}: </strong>`}${text}</p>
     ${error.fix && html`<p>${t("problem.fix")} <code dir="ltr" lang="en">${error.fix}</code></p>`}
@@ -100,10 +100,12 @@ export function Failure({ error, retry }) {
   </div>`;
 }
 
+export const Loading = () => html`<p class="loading" role="status">${t("loading")}</p>`;
+
 /** An answer: what to show of it, or that it is on its way, or why it is not there. */
 export function Answer({ of, children }) {
   if (of.error && !of.data) return html`<${Failure} error=${of.error} retry=${of.reload} />`;
-  if (!of.data) return html`<p class="loading" role="status">${t("loading")}</p>`;
+  if (!of.data) return html`<${Loading} />`;
   return html`${of.error && html`<${Failure} error=${of.error} retry=${of.reload} />`}${children(of.data)}`;
 }
 

@@ -1,6 +1,6 @@
 // What audits found, what is enforced to show for it, and the log of who did what.
 import { html, useState } from "../html.js";
-import { useGet, ask, path, send } from "../api.js";
+import { useGet, ask, path, query } from "../api.js";
 import { Heading, Panel, Answer, Facts, Name, Code, State, Count, Time, Button, Tile, Tag, Said, Tabs, Failure } from "../ui.js";
 import { Paged, Rows } from "../table.js";
 import { propose } from "../dialog.js";
@@ -28,7 +28,7 @@ function AuditHome() {
       <${Tile} label=${t("audit.last")} value=${a?.last ? html`<${Time} at=${a.last} />` : "–"} note=${a?.next && html`${t("audit.next")} <${Time} at=${a.next} />`} />
     </ul>
     <${Panel} id="findings" title=${t("findings")} className="flush" actions=${html`<${Tabs} label=${t("state")} of=${[["", t("findings.open")], ["true", t("all")]]} value=${all} onChange=${showAll} />`}>
-      <${Paged} label=${t("findings")} url="/audits/findings" fields=${{ all }} id=${(f) => f.id} empty=${t("posture.clean")} columns=${[
+      <${Paged} label=${t("findings")} url="/audits/findings" size=${20} fields=${{ all }} id=${(f) => f.id} empty=${t("posture.clean")} columns=${[
         { title: t("finding"), main: true, cell: (f) => html`<a href=${to("audit", [f.id])}><${Said}>${f.title}<//></a><span class="sub"><${Code} plain>${f.subject}<//></span>` },
         { title: t("severity"), cell: severity },
         { title: t("state"), cell: (f) => html`<${State} of=${f.state} />` },
@@ -36,7 +36,7 @@ function AuditHome() {
         { title: t("finding.since"), cell: (f) => html`<${Time} at=${f.first_seen} />` },
         { title: t("finding.remedy"), cell: (f) => html`<${Said}>${f.remedy}<//>` },
       ]} /><//>
-    <${Compliance} />${may("list-audit-rows") && html`<${Log} />`}<${Runs} />`;
+    <${Compliance} /><${Reports} />${may("list-audit-rows") && html`<${Log} />`}<${Runs} />`;
 }
 
 function Finding({ id }) {
@@ -60,6 +60,23 @@ function say(f, what) {
   });
 }
 
+/** A file of the node, which the browser keeps: the cookie goes along, and nothing of it is shown here. */
+const File = ({ op, href, children }) => may(op) && html`<a class="button" download href=${href}>${children}</a>`;
+
+const reportKinds = ["compliance", "security", "usage"];
+
+function Reports() {
+  const [form, set] = useState({ kind: "compliance", profile: "baseline", days: 30 });
+  const choice = (name, label, options) => html`<label>${label} <select onChange=${(e) => set({ ...form, [name]: e.target.value })}>${options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === form[name]}>${text}</option>`)}</select></label>`;
+  const since = new Date(Date.now() - form.days * 86400_000).toISOString();
+  return html`<${Panel} id="reports" title=${t("reports")}><p class="note">${t("reports.note")}</p><div class="filters">
+    ${choice("kind", t("report"), reportKinds.map((k) => [k, t("report." + k)]))}
+    ${form.kind === "compliance" && choice("profile", t("report.profile"), ["baseline", "asvs", "host"].map((p) => [p, t("profile." + p)]))}
+    ${choice("days", t("report.days"), [7, 30, 90].map((d) => [d, t("days", { n: d })]))}
+    <span class="actions">${[["html", "HTML"], ["md", "Markdown"], ["json", "JSON"], ["csv", "CSV"]].map(([format, name]) => html`<${File} key=${format} op="get-report" href=${path`/api/v1/reports/${form.kind}` + query({ profile: form.kind === "compliance" && form.profile, since, format })}>${name}<//>`)}</span>
+  </div><//>`;
+}
+
 /** What is configured, what is in force, and what shows that it is. */
 function Compliance() {
   const controls = useGet("/policy/controls");
@@ -78,19 +95,7 @@ function Compliance() {
 function Log() {
   const [report, set] = useState(null);
   const verify = () => (set({ on: true }), ask("/auditlog/verify").then((r) => set({ r }), (error) => set({ error })));
-  const download = async () => {
-    try {
-      const answer = await send("GET", "/api/v1/auditlog/export", { raw: true });
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await answer.blob());
-      link.download = "mtguard-audit.jsonl";
-      link.click();
-      URL.revokeObjectURL(link.href);
-    } catch (error) {
-      set({ error });
-    }
-  };
-  return html`<${Panel} id="log" title=${t("log")} className="flush" actions=${html`<${Button} disabled=${report?.on} onClick=${verify}>${t("log.verify")}<//><${Button} onClick=${download}>${t("log.export")}<//>`}>
+  return html`<${Panel} id="log" title=${t("log")} className="flush" actions=${html`<${Button} disabled=${report?.on} onClick=${verify}>${t("log.verify")}<//><${File} op="export-audit-log" href="/api/v1/auditlog/export">${t("log.export")}<//>`}>
     <div role="status">${report?.r && html`<p class="note">${report.r.ok ? html`<${Tag} tone="ok">${t("log.whole")}<//> ${t("log.rows", { n: report.r.rows, signed: report.r.witnessed })}` : html`<${Tag} tone="bad">${t("log.broken")}<//> <${Said}>${report.r.problem}<//>`}</p>`}</div>
     <${Failure} error=${report?.error} />
     <${Paged} label=${t("log")} url="/auditlog" newest size=${20} every=${30} id=${(r) => r.seq} empty=${t("key.none")} columns=${[

@@ -38,7 +38,7 @@ function Tiles({ status: s, controls }) {
   const audit = s.audit;
   return html`<ul class="tiles">
     <${Tile} label=${t("tile.connections")} value=${number(now?.open ?? s.connections)} note=${t("tile.sessions", { n: s.sessions })} />
-    ${now && html`<${Tile} label=${t("tile.handshakes")} value=${number(now.served, 1)} note=${t("tile.persecond")} />`}
+    <${Tile} label=${t("tile.handshakes")} value=${now ? number(now.served, 1) : "…"} note=${t("tile.persecond")} />
     <${Tile} label=${t("tile.users")} value=${number(s.serving)} note=${t("tile.users.of", { n: s.users })} href=${to("users")} />
     <${Tile} label=${t("tile.blocked")} value=${controls ? number(sum(controls, "refused")) : "…"} note=${t("tile.since", { n: controls?.filter((c) => c.mode === "enforce" && !c.always).length ?? 0 })} href=${to("policy")} />
     <${Tile} label=${t("tile.would")} value=${controls ? number(sum(controls, "would_refuse")) : "…"} note=${t("tile.monitoring", { n: controls?.filter((c) => c.mode === "monitor").length ?? 0 })} href=${to("policy")} />
@@ -63,7 +63,7 @@ function Charts() {
   return html`<section class="panel">
     <${Chart} title=${t("chart.decided")} times=${history.times} series=${decided} marks=${history.marks} note=${note}
       actions=${html`<${Tabs} label=${t("chart.range")} of=${ranges.map(([r]) => [r, t("range." + r)])} value=${range} onChange=${choose} />`} />
-    <${Chart} title=${t("chart.traffic")} times=${history.times} series=${traffic} format=${(v) => t("per.second", { what: bytes(v) })} tick=${bytes} note=${note} />
+    <${Chart} title=${t("chart.traffic")} times=${history.times} series=${traffic} format=${(v) => t("per.second", { what: bytes(v) })} tick=${(v) => (v ? bytes(v) : number(0))} note=${note} />
   </section>`;
 }
 

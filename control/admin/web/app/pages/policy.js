@@ -6,10 +6,12 @@ import { Paged, Rows } from "../table.js";
 import { propose } from "../dialog.js";
 import { t, number, percent, time } from "../i18n.js";
 import { to } from "../router.js";
+import { PolicyText } from "./policytext.js";
+import { may } from "../who.js";
 
 export const trialTime = "10m";
 
-export const Policy = ({ route }) => (route.args[0] ? html`<${Control} key=${route.args[0]} name=${route.args[0]} />` : html`<${PolicyHome} />`);
+export const Policy = ({ route }) => (route.args[0] === "text" ? html`<${PolicyText} />` : route.args[0] ? html`<${Control} key=${route.args[0]} name=${route.args[0]} />` : html`<${PolicyHome} />`);
 
 const Mode = ({ of: c }) => html`<span class="pair"><${State} of=${c.mode} />${c.percent ? " " + percent(c.percent / 100) : ""}${c.always ? html` <${Tag}>${t("control.always")}<//>` : ""}</span>`;
 
@@ -35,7 +37,7 @@ function PolicyHome() {
     <${Rollout} controls=${controls.data?.items || []} />
     <${Panel} id="controls" title=${t("controls")} className="flush"><${Answer} of=${controls}>${(page) => html`<${Rows} label=${t("controls")} columns=${controlColumns()} rows=${page.items} id=${(c) => c.name} />`}<//><//>
     <${Exceptions} />
-    <div class="columns"><${Revisions} /><${Answer} of=${policy}>${(p) => html`<${Panel} id="document" title=${t("policy.document")} actions=${html`<${Copy} text=${p.document} />`}>
+    <div class="columns"><${Revisions} /><${Answer} of=${policy}>${(p) => html`<${Panel} id="document" title=${t("policy.document")} actions=${html`<${Copy} text=${p.document} /><a class="button" href=${to("policy", ["text"])}>${t(may("set-policy") ? "policy.edit" : "policy.text")}</a>`}>
       <${Facts} of=${[[t("policy.revision"), "r" + p.revision], [t("policy.preset"), p.preset]]} /><pre dir="ltr" lang="en" tabindex="0"><code>${p.document}</code></pre><//>`}<//></div>`;
 }
 
@@ -202,11 +204,14 @@ function Revisions() {
   ]} /><//>`;
 }
 
-function Difference({ from, to }) {
+/** Values that differ: {path, was, value, loosens}. */
+export const valueColumns = () => [
+  { title: t("value"), main: true, cell: (v) => html`<${Code} plain>${v.path}<//>` },
+  { title: t("value.was"), cell: (v) => html`<${Code}>${v.was || "–"}<//>` },
+  { title: t("value.is"), cell: (v) => html`<${Code}>${v.value || "–"}<//>${v.loosens ? html` <${Tag} tone="warn">${t("value.loosens")}<//>` : ""}` },
+];
+
+export function Difference({ from, to }) {
   const diff = useGet("/policy/diff", { from, to });
-  return html`<${Answer} of=${diff}>${(page) => html`<${Rows} label=${t("policy.diff")} rows=${page.items} id=${(v) => v.path} columns=${[
-    { title: t("value"), main: true, cell: (v) => html`<${Code} plain>${v.path}<//>` },
-    { title: t("value.was"), cell: (v) => html`<${Code}>${v.was || "–"}<//>` },
-    { title: t("value.is"), cell: (v) => html`<${Code}>${v.value || "–"}<//>${v.loosens ? html` <${Tag} tone="warn">${t("value.loosens")}<//>` : ""}` },
-  ]} />`}<//>`;
+  return html`<${Answer} of=${diff}>${(page) => html`<${Rows} label=${t("policy.diff")} rows=${page.items} id=${(v) => v.path} columns=${valueColumns()} />`}<//>`;
 }
