@@ -25,7 +25,7 @@ import (
 	"sync"
 )
 
-//go:embed index.html icon.svg style.css app i18n vendor/*.mjs vendor/*.css vendor/*.woff2
+//go:embed index.html icon.svg style.css app i18n vendor/*.mjs vendor/*.woff2
 var files embed.FS
 
 // Policy is the Content-Security-Policy of every answer.

@@ -49,7 +49,7 @@ func TestTheShellNamesFilesThatAreServed(t *testing.T) {
 		t.Fatalf("%d, %v", shell.Code, shell.Header())
 	}
 	links := regexp.MustCompile(`(?:href|src)="(/[^"]+)"`).FindAllStringSubmatch(shell.Body.String(), -1)
-	if len(links) < 8 {
+	if len(links) < 7 {
 		t.Fatalf("the shell names %d files", len(links))
 	}
 	for _, link := range links {

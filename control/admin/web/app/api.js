@@ -10,7 +10,7 @@ export class Problem extends Error {
     super(body.detail || body.title || "HTTP " + status);
     this.status = status;
     this.title = body.title || "";
-    this.word = (body.type || "").split("/").pop();
+    this.word = (body.type || "/http").split("/").pop();
     this.fix = body.fix || "";
     this.errors = body.errors || [];
     this.current = body.current;
@@ -30,6 +30,16 @@ export function query(fields) {
   return q.size ? "?" + q : "";
 }
 
+let lost = null;
+
+/** Since when the node does not answer; null while it does. */
+export const lostSince = () => lost;
+
+function gone(status) {
+  if (!lost) tell("lost", (lost = Date.now()));
+  return new Problem({ type: "/problems/unreachable" }, status);
+}
+
 /** Sends one request and returns what the answer holds. */
 export async function send(method, url, { body, headers, signal, raw } = {}) {
   let answer;
@@ -41,8 +51,10 @@ export async function send(method, url, { body, headers, signal, raw } = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ type: "/problems/unreachable", detail: "" }, 0);
+    throw gone(0);
   }
+  if (answer.status === 502 || answer.status === 504) throw gone(answer.status); // a tunnel without its end
+  if (lost) tell("found", (lost = null));
   if (answer.ok) {
     if (raw) return answer;
     return answer.status === 204 ? undefined : answer.json();

@@ -21,9 +21,9 @@ const dashes = { solid: [], dash: [7, 4], dot: [2, 3] };
 
 /**
  * series: {label, colour: a variable of the style sheet, dash: solid, dash or dot, values, fill}; times are
- * seconds since 1970; marks: {at, label}; format writes a value, tick one beside the axis.
+ * seconds since 1970; marks: {at, label}; format writes a value, tick one beside the axis, which reaches to least at least.
  */
-export function Chart({ title, times, series, marks = [], format = (v) => number(v, 1), tick = format, actions, note }) {
+export function Chart({ title, times, series, marks = [], least = 1, format = (v) => number(v, 1), tick = format, actions, note }) {
   const box = useRef();
   const plot = useRef();
   const id = useId();
@@ -66,7 +66,7 @@ export function Chart({ title, times, series, marks = [], format = (v) => number
     plot.current = new uPlot({
       width: element.clientWidth, height, padding: [10, 26, 0, 0], series: [{}, ...lines], legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 1) * 1.08] } },
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, least) * 1.08] } },
       axes: [
         { ...axis, space: 90, size: 34, values: (_, all) => all.map((s) => clock(s, long ? "day" : seconds ? "clocksecond" : "clock")) },
         { ...axis, size: 64, values: (_, all) => all.map((v) => tick(v)) },

@@ -48,6 +48,7 @@ let open;
  *   make(values) -> {method, url, query, body, revision},
  *   reason: "required" | "optional" | "none", lasting: why it cannot be taken back,
  *   numbers(result) -> [[label, value]], more(values, result) -> what else to show,
+ *   seen: the object as it was seen, compare: names of its values that somebody else may have changed,
  *   undo(result, values) -> a change, done(result, values) -> called when it is done }
  */
 export const propose = (spec) => open(spec);
@@ -71,14 +72,17 @@ function Proposal({ spec, onClose }) {
   const reasonId = useId();
   const complete = (spec.fields || []).every((f) => !f.required || values[f.name]);
   const [proofs, setProofs] = useState(0);
+  const [revision, goOn] = useState(undefined); // in place of the one that was seen
+  const make = () => ({ ...spec.make(values), ...(revision && { revision }) });
   useEffect(() => hear("stepped-up", () => setProofs((n) => n + 1)), []);
-  const asked = JSON.stringify([values, force, proofs]);
+  useEffect(() => hear("found", () => setProofs((n) => n + 1)), []);
+  const asked = JSON.stringify([values, force, proofs, revision]);
   useEffect(() => {
     if (!complete) return setDry({});
     const controller = new AbortController();
     setDry((before) => ({ ...before, loading: true }));
     const timer = setTimeout(() => {
-      change(spec.make(values), { dry: true, force, reason: reason || t("change.dry"), signal: controller.signal }).then(
+      change(make(), { dry: true, force, reason: reason || t("change.dry"), signal: controller.signal }).then(
         (result) => setDry({ result }),
         (error) => error.name === "AbortError" || setDry({ error }),
       );
@@ -90,7 +94,7 @@ function Proposal({ spec, onClose }) {
     event.preventDefault();
     setDoing({});
     try {
-      const result = await change(spec.make(values), { reason, force, key: key.current });
+      const result = await change(make(), { reason, force, key: key.current });
       onClose();
       const waits = result?.approval; // somebody else has to agree; nothing is done yet
       tell("toast", { text: result?.summary || spec.title, undo: waits ? undefined : spec.undo?.(result, values) });
@@ -101,6 +105,7 @@ function Proposal({ spec, onClose }) {
     }
   };
   const refused = dry.error?.word === "refused" || doing?.error?.word === "refused";
+  const stale = [doing?.error, dry.error].find((error) => error?.word === "stale");
   return html`<${Dialog} title=${spec.title} onClose=${onClose} wide=${spec.wide}>
     <form onSubmit=${submit}>
       <div class="dialog-body">
@@ -111,6 +116,7 @@ function Proposal({ spec, onClose }) {
       ${spec.reason !== "none" && html`<p class="field"><label for=${reasonId}>${spec.reason === "required" ? t("change.reason") : t("change.reason.optional")}</label>
         <input id=${reasonId} type="text" maxlength="512" required=${spec.reason === "required"} value=${reason} onInput=${(e) => setReason(e.target.value)} autocomplete="off" /></p>`}
       ${(refused || force) && html`<${Field} field=${{ name: "force", kind: "check", label: t("change.force"), note: t("change.force.note") }} value=${force} onInput=${setForce} />`}
+      ${stale?.current && html`<${Overtaken} spec=${spec} now=${stale.current} onGo=${() => (goOn(stale.current.revision), setDoing(null))} />`}
       ${spec.lasting && html`<p class="lasting">${spec.lasting}</p>`}
       ${doing?.error && html`<${Failure} error=${doing.error} />`}
       </div>
@@ -120,6 +126,14 @@ function Proposal({ spec, onClose }) {
       </footer>
     </form>
   <//>`;
+}
+
+/** Somebody was faster: what he changed, and the way to go on over it. */
+function Overtaken({ spec: { seen = {}, compare = [] }, now, onGo }) {
+  const differ = compare.filter((name) => JSON.stringify(seen[name]) !== JSON.stringify(now[name]));
+  const said = (value) => html`<${Said}>${value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value)}<//>`;
+  return html`<section class="lasting"><ul>${differ.map((name) => html`<li key=${name}><code dir="ltr">${name}</code> ${said(seen[name])} → <strong>${said(now[name])}</strong></li>`)}</ul>
+    <p class="actions"><${Button} onClick=${onGo}>${t("change.over")}<//></p></section>`;
 }
 
 /** What the node says that the change would do. */

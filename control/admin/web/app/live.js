@@ -28,6 +28,18 @@ function sample(e) {
   if (!document.hidden && !isPaused()) tell("sample");
 }
 
+const openAgain = 5000; // milliseconds
+const began = Date.now();
+const announced = new Set();
+
+/** Tells of an incident that has begun since the page is open, once. */
+function announce(e) {
+  const { id, detector, subject, opened } = e.data;
+  if (announced.has(id) || Date.parse(opened) < began) return;
+  announced.add(id);
+  tell("incident", `${detector} ${subject}`);
+}
+
 let stream = null;
 
 function openStream() {
@@ -38,6 +50,14 @@ function openStream() {
   const on = (kind, f) => stream.addEventListener(kind, (event) => f(JSON.parse(event.data)));
   on("sample", sample);
   for (const kind of kinds.slice(1)) on(kind, lookAgain);
+  on("incident", announce);
+  // A refusal ends a stream for good; a lost connection the browser takes up again by itself.
+  const opened = stream;
+  stream.onerror = () => {
+    if (opened.readyState !== EventSource.CLOSED || opened !== stream) return;
+    closeStream();
+    setTimeout(openStream, openAgain);
+  };
 }
 
 function closeStream() {

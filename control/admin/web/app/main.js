@@ -1,6 +1,6 @@
 // The dashboard begins here: language, theme, who is signed in, and the frame of every page.
 import { html, render, useState, useEffect, useRef } from "./html.js";
-import { t, speak, choose, preferred, language, languages } from "./i18n.js";
+import { t, speak, choose, preferred, language, languages, number, time } from "./i18n.js";
 import { useRoute, to } from "./router.js";
 import { pages } from "./pages.js";
 import { Icon, Button, Tag, Failure, useTold } from "./ui.js";
@@ -9,8 +9,8 @@ import { Keyboard } from "./keyboard.js";
 import { wear, theme, changeTheme } from "./theme.js";
 import { whoAmI, signOut, StepUp } from "./session.js";
 import { me } from "./who.js";
-import { pause, isPaused, useGet } from "./api.js";
-import { tell } from "./bus.js";
+import { pause, isPaused, useGet, get, lostSince } from "./api.js";
+import { tell, hear } from "./bus.js";
 import { listen } from "./live.js";
 import { Trials } from "./trials.js";
 import { Links } from "./pages/links.js";
@@ -34,15 +34,49 @@ function App() {
     <div class="frame">
       <${Nav} page=${route.page} />
       <main id="main" ref=${main} tabindex="-1">
-        <${Trials} />
+        <${Lost} /><${Trials} />
         ${page ? html`<${page.draw} key=${page.name + language()} route=${route} />` : html`<h1>${t("page.none")}</h1>`}
       </main>
     </div>
-    <${Proposals} key=${"p" + language()} /><${Toasts} /><${Links} /><${Keyboard} /><${StepUp} />`;
+    <${Proposals} key=${"p" + language()} /><${Toasts} /><${Links} /><${Keyboard} /><${StepUp} /><${Announcer} />`;
 }
 
 /** What who may not do everything is here as: it says why buttons are missing. */
 const Rank = () => me().level !== "superuser" && html`<span title=${t("level.less")}><${Tag} tone="info">${t("level." + me().level)}<//></span>`;
+
+const patience = 2000; // milliseconds between tries to reach a node that is gone
+
+/** Says that what is seen is old, tries again, and has every page look again when the node is back. */
+function Lost() {
+  useTold("lost");
+  useTold("found");
+  const since = lostSince();
+  useEffect(() => {
+    if (!since) return undefined;
+    const timer = setInterval(() => document.hidden || get("/status").then(() => tell("changed"), () => {}), patience);
+    return () => clearInterval(timer);
+  }, [since]);
+  return html`<div role="alert">${since && html`<p class="lost"><strong>${t("problem.unreachable")}</strong> ${t("lost.since", { at: time(since, "clocksecond") })}</p>`}</div>`;
+}
+
+const rest = 10_000; // milliseconds between announcements
+
+/** Tells who does not see the page of incidents that begin, and not too often. */
+function Announcer() {
+  const [said, say] = useState("");
+  useEffect(() => {
+    let waiting = [], timer = null;
+    const speakUp = () => {
+      timer = null;
+      if (waiting.length === 0) return;
+      say(waiting.length === 1 ? t("incident.new", { what: waiting[0] }) : t("incident.new.n", { n: waiting.length }));
+      waiting = [];
+      timer = setTimeout(speakUp, rest);
+    };
+    return hear("incident", (what) => (waiting.push(what), timer || speakUp()));
+  }, []);
+  return html`<p class="hidden" role="status">${said}</p>`;
+}
 
 const themes = { auto: "theme.auto", light: "theme.light", dark: "theme.dark" };
 
@@ -52,6 +86,7 @@ function Top() {
   const [menu, setMenu] = useState(false);
   const status = useGet("/status", {}, { every: 10 });
   const s = status.data;
+  useEffect(() => tell("status", s), [s]);
   useEffect(() => {
     document.documentElement.dataset.menu = menu ? "open" : "";
   }, [menu]);
@@ -63,7 +98,7 @@ function Top() {
   return html`<header class="top">
     <${Button} kind="bare menu" label=${t("menu")} expanded=${menu ? "true" : "false"} onClick=${() => setMenu(!menu)}><${Icon} name=${menu ? "close" : "menu"} /><//>
     <a class="brand" href=${to("overview")}><svg viewBox="0 0 32 32" aria-hidden="true"><path class="shield" d="M16 2 4 7v8c0 7.500 5 12.600 12 15 7-2.400 12-7.500 12-15V7z" /><path class="tick" d="m10.500 16 4 4 7.500-8" /></svg>mtguard</a>
-    <span class="node">${status.error ? html`<${Tag} tone="bad">${t("node.lost")}<//>` : s && html`<${Tag} tone=${s.draining ? "warn" : "ok"}>${t(s.draining ? "node.draining" : "node.serving")}<//>`}
+    <span class="node">${status.error?.word === "unreachable" ? html`<${Tag} tone="bad">${t("node.lost")}<//>` : s && html`<${Tag} tone=${s.draining ? "warn" : "ok"}>${t(s.draining ? "node.draining" : "node.serving")}<//>`}
       ${s?.glass && html`<${Tag} tone="bad">${t("node.glass")}<//>`}</span>
     <span class="tools">
       <${Button} kind="bare" pressed=${isPaused() ? "true" : "false"} label=${t(isPaused() ? "live.resume" : "live.pause")} onClick=${() => pause(!isPaused())}><${Icon} name=${isPaused() ? "play" : "pause"} /><//>
@@ -76,9 +111,14 @@ function Top() {
   </header>`;
 }
 
-const Nav = ({ page }) => html`<nav class="side" aria-label=${t("pages")}><ul>
-  ${pages.map((p) => html`<li key=${p.name}><a href=${to(p.name)} aria-current=${p.name === page ? "page" : undefined}><${Icon} name=${p.name} />${t("page." + p.name)}</a></li>`)}
+function Nav({ page }) {
+  const [open, set] = useState(0);
+  useEffect(() => hear("status", (s) => set(s?.incidents || 0)), []);
+  return html`<nav class="side" aria-label=${t("pages")}><ul>
+  ${pages.map((p) => html`<li key=${p.name}><a href=${to(p.name)} aria-current=${p.name === page ? "page" : undefined}><${Icon} name=${p.name} />${t("page." + p.name)}
+    ${p.name === "threats" && open > 0 && html`<span class="badge"><${Tag} tone="bad">${number(open)}<span class="hidden"> ${t("incidents.open")}</span><//></span>`}</a></li>`)}
 </ul>${me()?.person && html`<p class="narrow-only"><span><bdi>${me().person}</bdi> <${Rank} /></span> <${Button} onClick=${signOut}>${t("signout")}<//></p>`}</nav>`;
+}
 
 async function start() {
   wear();

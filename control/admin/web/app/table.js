@@ -6,15 +6,17 @@ import { t, number } from "./i18n.js";
 import { may } from "./who.js";
 
 /**
- * Rows as they are. columns: {title, cell(row), num, main, op: as of Button}; id(row) tells rows apart. On a
- * narrow screen each row is a card, and each cell says its title; the roles say that it still is a table.
+ * Rows as they are. columns: {title, cell(row), num, main, wide, op: as of Button}; id(row) tells rows apart.
+ * On a narrow screen each row is a card, and each cell says its title; the roles say that it still is a table. empty is
+ * what to say without rows.
  */
-export function Rows({ label, columns: all, rows, id }) {
+export function Rows({ label, columns: all, rows, id, empty }) {
+  if (empty && rows.length === 0) return html`<${Empty}>${empty}<//>`;
   const columns = all.filter((c) => may(c.op));
   return html`<div class="table"><table role="table" aria-label=${label}>
   <thead role="rowgroup"><tr role="row">${columns.map((c) => html`<th key=${c.title} role="columnheader" scope="col" class=${c.num ? "num" : ""}>${c.title || html`<span class="hidden">${t("actions")}</span>`}</th>`)}</tr></thead>
   <tbody role="rowgroup">${rows.map((row) => html`<tr key=${id(row)} role="row">
-    ${columns.map((c) => html`<td key=${c.title} role="cell" class=${(c.num ? "num " : "") + (c.main ? "main " : "") + (c.title ? "" : "do")} data-label=${c.title}>${c.cell(row)}</td>`)}
+    ${columns.map((c) => html`<td key=${c.title} role="cell" class=${(c.num ? "num " : "") + (c.main ? "main " : "") + (c.wide ? "wide " : "") + (c.title ? "" : "do")} data-label=${c.title}>${c.cell(row)}</td>`)}
   </tr>`)}</tbody>
 </table></div>`;
 }

@@ -60,7 +60,7 @@ export function Time({ at, exact }) {
 }
 
 /** A number that is the only content of its place; 0 stays back. */
-export const Count = ({ n, of }) => html`<span class=${n ? "" : "none"}>${of === "bytes" ? bytes(n) : number(n)}</span>`;
+export const Count = ({ n, of }) => html`<span class=${n ? "" : "none"}>${n && of === "bytes" ? bytes(n) : number(n)}</span>`;
 
 export const Tile = ({ label, value, note, href, tone = "" }) => html`<li class=${"tile " + tone}>
   <span class="tile-label">${label}</span>
@@ -92,7 +92,7 @@ export const Facts = ({ of }) => html`<dl class="facts">
 /** Why something was not done, and the command that mends it. */
 export function Failure({ error, retry }) {
   if (!error) return null;
-  const text = error.word === "unreachable" ? t("problem.unreachable") : html`<bdi lang="en" dir="ltr" class=${error.message.includes("\n") ? "lined" : "said"}>${error.message}</bdi>`;
+  const text = error.word === "unreachable" ? t("problem.unreachable") : error.word === "http" ? t("problem.http", { status: error.status }) : html`<bdi lang="en" dir="ltr" class=${error.message.includes("\n") ? "lined" : "said"}>${error.message}</bdi>`;
   return html`<div class="failure" role="alert">
     <p>${error.title && html`<strong>${word("problem.", error.word) === error.word ? error.title : word("problem.", error.word)}: </strong>`}${text}</p>
     ${error.fix && html`<p>${t("problem.fix")} <code dir="ltr" lang="en">${error.fix}</code></p>`}
@@ -106,7 +106,8 @@ export const Loading = () => html`<p class="loading" role="status">${t("loading"
 export function Answer({ of, children }) {
   if (of.error && !of.data) return html`<${Failure} error=${of.error} retry=${of.reload} />`;
   if (!of.data) return html`<${Loading} />`;
-  return html`${of.error && html`<${Failure} error=${of.error} retry=${of.reload} />`}${children(of.data)}`;
+  const told = of.error?.word === "unreachable"; // over all pages, once
+  return html`${of.error && !told && html`<${Failure} error=${of.error} retry=${of.reload} />`}${children(of.data)}`;
 }
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;

@@ -99,7 +99,7 @@ function RulesPanel() {
     { title: t("state"), cell: (r) => html`<${State} of=${r.state} />` },
     { title: t("source"), cell: (r) => word("source.", r.source) },
     { title: t("until"), cell: (r) => html`<${Time} at=${r.confirm_by || r.until} />` },
-    { title: t("reason"), cell: (r) => html`<span><${Name}>${r.reason}<//><span class="sub"><${Name}>${r.by}<//> · <${Time} at=${r.created} /></span></span>` },
+    { title: t("reason"), wide: true, cell: (r) => html`<span><${Name}>${r.reason}<//><span class="sub"><${Name}>${r.by}<//> · <${Time} at=${r.created} /></span></span>` },
     { title: "", op: "remove-rule confirm-rule", cell: (r) => html`<span class="actions">${r.confirm_by && html`<${Button} op="confirm-rule" onClick=${() => confirmRule(r)}>${t("rule.confirm")}<//>`}<${Button} op="remove-rule" kind="danger-text" label=${t("rule.remove") + ": " + r.match} onClick=${() => removeRule(r)}>${t("do.remove")}<//></span>` },
   ]} /><//>`;
 }

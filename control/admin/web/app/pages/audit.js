@@ -34,7 +34,7 @@ function AuditHome() {
         { title: t("state"), cell: (f) => html`<${State} of=${f.state} />` },
         { title: t("group"), cell: (f) => word("group.", f.group) },
         { title: t("finding.since"), cell: (f) => html`<${Time} at=${f.first_seen} />` },
-        { title: t("finding.remedy"), cell: (f) => html`<${Said}>${f.remedy}<//>` },
+        { title: t("finding.remedy"), wide: true, cell: (f) => html`<${Said}>${f.remedy}<//>` },
       ]} /><//>
     <${Compliance} /><${Reports} />${may("list-audit-rows") && html`<${Log} />`}<${Runs} />`;
 }
@@ -103,7 +103,7 @@ function Log() {
       { title: t("log.action"), main: true, cell: (r) => html`<${Code} plain>${r.action}<//> ${r.object && html`<${Name}>${r.object}<//>`}` },
       { title: t("by"), cell: (r) => html`<${Name}>${r.actor}<//>` },
       { title: t("log.outcome"), cell: (r) => html`<${State} of=${r.outcome} />` },
-      { title: t("reason"), cell: (r) => html`<${Name}>${r.reason}<//>` },
+      { title: t("reason"), wide: true, cell: (r) => html`<${Name}>${r.reason}<//>` },
     ]} /><//>`;
 }
 

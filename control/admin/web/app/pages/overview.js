@@ -63,7 +63,7 @@ function Charts() {
   return html`<section class="panel">
     <${Chart} title=${t("chart.decided")} times=${history.times} series=${decided} marks=${history.marks} note=${note}
       actions=${html`<${Tabs} label=${t("chart.range")} of=${ranges.map(([r]) => [r, t("range." + r)])} value=${range} onChange=${choose} />`} />
-    <${Chart} title=${t("chart.traffic")} times=${history.times} series=${traffic} format=${(v) => t("per.second", { what: bytes(v) })} tick=${(v) => (v ? bytes(v) : number(0))} note=${note} />
+    <${Chart} title=${t("chart.traffic")} times=${history.times} series=${traffic} least=${1000} format=${(v) => t("per.second", { what: bytes(v) })} tick=${(v) => (v ? bytes(v) : number(0))} note=${note} />
   </section>`;
 }
 

@@ -182,7 +182,7 @@ function Exceptions() {
       { title: t("state"), cell: (e) => html`<${State} of=${e.state} />` },
       { title: t("exception.until"), cell: (e) => html`<${Time} at=${e.until} />` },
       { title: t("hits"), num: true, cell: (e) => html`<${Count} n=${e.hits} />` },
-      { title: t("reason"), cell: (e) => html`<span><${Name}>${e.reason}<//><span class="sub"><${Name}>${e.owner}<//></span></span>` },
+      { title: t("reason"), wide: true, cell: (e) => html`<span><${Name}>${e.reason}<//><span class="sub"><${Name}>${e.owner}<//></span></span>` },
       { title: "", op: "remove-exception", cell: (e) => html`<${Button} kind="danger-text" label=${t("exception.remove") + ": " + e.controls.join(", ")} onClick=${() => remove(e)}>${t("do.remove")}<//>` },
     ]} /><//>`;
 }

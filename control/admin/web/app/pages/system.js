@@ -47,9 +47,9 @@ function Alerts() {
       { title: t("severity"), cell: (a) => html`<${State} of=${a.severity} />` },
       { title: t("state"), cell: (a) => html`<${State} of=${a.state} />` },
       { title: t("time"), cell: (a) => html`<${Time} at=${a.since} />` },
-      { title: t("finding.remedy"), cell: (a) => html`<${Said}>${a.fix}<//>` },
+      { title: t("finding.remedy"), wide: true, cell: (a) => html`<${Said}>${a.fix}<//>` },
     ]} />`}
-    ${r.receivers.length > 0 && html`<${Rows} label=${t("receivers")} rows=${r.receivers} id=${(x) => x.name} columns=${[
+    ${r.receivers.length === 0 ? html`<p class="note">${t("receivers.none")} <code dir="ltr">[[alert]]</code></p>` : html`<${Rows} label=${t("receivers")} rows=${r.receivers} id=${(x) => x.name} columns=${[
       { title: t("receiver"), main: true, cell: (x) => html`<${Name}>${x.name}<//><span class="sub"><${Code} plain>${x.kind} ${x.target}<//></span>` },
       { title: t("receiver.delivered"), num: true, cell: (x) => html`<${Count} n=${x.delivered} />` },
       { title: t("receiver.waiting"), num: true, cell: (x) => html`<${Count} n=${x.waiting} />` },
@@ -63,7 +63,7 @@ function Values() {
   return html`<${Panel} id="values" title=${t("system.values")} className="flush" actions=${html`<label>${t("system.find")} <input type="search" value=${find} onInput=${(e) => set(e.target.value)} /></label>`}>
     <${Answer} of=${values}>${(page) => html`<${Rows} label=${t("system.values")} rows=${page.items.filter((v) => v.path.includes(find.trim()))} id=${(v) => v.path} columns=${[
       { title: t("value"), main: true, cell: (v) => html`<${Code} plain>${v.path}<//>` },
-      { title: t("value.is"), cell: (v) => html`<${Code}>${v.value}<//>` },
+      { title: t("value.is"), wide: true, cell: (v) => html`<${Code}>${v.value}<//>` },
       { title: t("compliance.origin"), cell: (v) => html`<${Said}>${v.origin}<//>` },
     ]} />`}<//><//>`;
 }

@@ -17,7 +17,7 @@ const incidentColumns = () => [
   { title: t("state"), cell: (i) => html`<${State} of=${i.state} />` },
   { title: t("incident.count"), num: true, cell: (i) => number(i.count) },
   { title: t("incident.last"), cell: (i) => html`<${Time} at=${i.last} />` },
-  { title: t("incident.action"), cell: (i) => html`<${Said}>${i.action}<//>` },
+  { title: t("incident.action"), wide: true, cell: (i) => html`<${Said}>${i.action}<//>` },
 ];
 
 function IncidentList() {
@@ -39,12 +39,12 @@ function IncidentList() {
 
 function Findings() {
   const last = useGet("/threat/findings", { limit: 20 }, { every: 10 });
-  return html`<${Panel} id="findings" title=${t("threat.findings")} className="flush"><${Answer} of=${last}>${(page) => html`<${Rows} label=${t("threat.findings")} rows=${page.items} id=${(f) => f.time + f.conn + f.detector} columns=${[
+  return html`<${Panel} id="findings" title=${t("threat.findings")} className="flush"><${Answer} of=${last}>${(page) => html`<${Rows} label=${t("threat.findings")} rows=${page.items} id=${(f) => f.time + f.conn + f.detector} empty=${t("threat.findings.none")} columns=${[
     { title: t("time"), cell: (f) => html`<${Time} at=${f.time} />` },
     { title: t("detector"), main: true, cell: (f) => f.detector },
     { title: t("address"), cell: (f) => html`<${Code}>${f.addr || "–"}<//>` },
     { title: t("points"), num: true, cell: (f) => number(f.points, 1) },
-    { title: t("evidence"), cell: (f) => html`<${Said}>${f.evidence}<//>` },
+    { title: t("evidence"), wide: true, cell: (f) => html`<${Said}>${f.evidence}<//>` },
   ]} />`}<//><//>`;
 }
 

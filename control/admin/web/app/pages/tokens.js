@@ -30,7 +30,7 @@ export function Tokens() {
   });
   return html`<${Heading} title=${t("page.tokens")}>${me()?.session && html`<${Button} onClick=${() => setEnrolling(true)}>${t("passkey.add")}<//>`}<${Button} op="create-token" kind="primary" onClick=${create}>${t("token.add")}<//><//>
     <${Approvals} />
-    <${Panel} id="tokens" title=${t("tokens")} className="flush"><${Paged} label=${t("tokens")} url="/tokens" pages=${false} id=${(k) => k.id} empty=${t("key.none")} columns=${[
+    <${Panel} id="tokens" title=${t("tokens")} className="flush"><${Paged} label=${t("tokens")} url="/tokens" pages=${false} id=${(k) => k.id} empty=${t("tokens.none")} columns=${[
       { title: t("user.name"), main: true, cell: (k) => html`<${Name}>${k.name}<//><span class="sub"><${Code}>${k.id}<//></span>` },
       { title: t("level"), cell: (k) => html`<${Level} of=${k.level} />${k.scopes?.length ? html`<span class="sub"><${Code} plain>${k.scopes.join(" ")}<//></span>` : ""}` },
       { title: t("state"), cell: (k) => html`<${State} of=${k.state} />` },

@@ -10,6 +10,7 @@ import { levelField } from "./users.js";
 import { showLinks } from "./links.js";
 import { rotateUser, revoke, keyColumns } from "./keys.js";
 
+const compared = ["level", "expires", "max_connections", "max_addresses", "quota", "note", "disabled", "key"];
 const day = (at) => (at ? at.slice(0, 10) : "");
 
 export function User({ name }) {
@@ -79,6 +80,7 @@ function edit(u, url) {
       level: u.level, expires: day(u.expires), max_connections: u.max_connections || 0, max_addresses: u.max_addresses || 0,
       quota: u.quota ? u.quota.bytes / 1e9 : 0, per: u.quota?.per || "month", note: u.note || "",
     },
+    seen: u, compare: compared,
     make: (v) => ({ method: "PATCH", url, revision: u.revision, body: patch(u, v) }),
     undo: (result) => ({ method: "PATCH", url, revision: result.user.revision, body: {
       level: u.level, expires: u.expires || "never", max_connections: u.max_connections || 0, max_addresses: u.max_addresses || 0,
@@ -103,6 +105,7 @@ function able(u, url) {
   propose({
     title: t(u.disabled ? "user.enable" : "user.disable"), verb: t(u.disabled ? "user.enable" : "user.disable"), danger: !u.disabled,
     reason: u.disabled ? "optional" : "required",
+    seen: u, compare: compared,
     make: () => ({ method: "PATCH", url, revision: u.revision, body: { disabled: !u.disabled } }),
     undo: (result) => ({ method: "PATCH", url, revision: result.user.revision, body: { disabled: u.disabled } }),
   });
@@ -111,6 +114,7 @@ function able(u, url) {
 function remove(u, url) {
   propose({
     title: t("user.remove"), verb: t("do.remove"), danger: true, reason: "required", lasting: t("user.remove.lasting"),
+    seen: u, compare: compared,
     make: () => ({ method: "DELETE", url, revision: u.revision }),
     done: () => go("users"),
   });

@@ -37,7 +37,7 @@ function UserList({ route }) {
       <label>${t("user.find")} <input type="search" value=${typed} onInput=${(e) => type(e.target.value)} /></label>
       <label>${t("state")} <select value=${state} onChange=${(e) => go("users", [], { find, state: e.target.value })}>${userStates.map((s) => html`<option key=${s} value=${s} selected=${s === state}>${s ? t("state." + s) : t("all")}</option>`)}</select></label>
     </div>
-    <section class="panel flush"><${Paged} label=${t("page.users")} url="/users" fields=${{ state, find }} columns=${userColumns()} id=${(u) => u.name} every=${15} empty=${t("users.none")} /></section>`;
+    <section class="panel flush"><${Paged} label=${t("page.users")} url="/users" fields=${{ state, find }} columns=${userColumns()} id=${(u) => u.name} every=${15} empty=${t(state || find ? "users.none" : "users.first")} /></section>`;
 }
 
 export const levelField = () => ({ name: "level", label: t("level"), kind: "select", options: levels.map((l) => [l, t("level." + l)]) });
