@@ -159,3 +159,31 @@ func TestDownloadsAreFiles(t *testing.T) {
 		t.Errorf("a refusal: %d %v", w.Code, w.Header())
 	}
 }
+
+// TestTheDashboardKnowsProblemsThatThereAre: it has its own words for some, and does more than tell others.
+func TestTheDashboardKnowsProblemsThatThereAre(t *testing.T) {
+	words := []string{"fix", "unreachable", "http"} // its own
+	for _, sort := range kinds {
+		words = append(words, sort.word)
+	}
+	for _, sort := range []problemSort{malformed, noPath, noMethod, tooSlow, tooLarge, wrongMedia, revisionMissing, crossOrigin, unauthenticated, stepUpRequired, incomplete, internal} {
+		words = append(words, sort.word)
+	}
+	english, err := os.ReadFile("web/i18n/en.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := modules(t)
+	all["en.json"] = string(english)
+	count := 0
+	for name, text := range all {
+		for _, m := range regexp.MustCompile(`(?:"problem\.|\bword (?:===|!==) ")([a-z-]+)"`).FindAllStringSubmatch(text, -1) {
+			if count++; !slices.Contains(words, m[1]) {
+				t.Errorf("%s: there is no problem %s", name, m[1])
+			}
+		}
+	}
+	if count < 10 {
+		t.Errorf("%d problems are named", count)
+	}
+}

@@ -12,6 +12,7 @@ export function Dialog({ title, onClose, children, wide }) {
   useEffect(() => {
     const before = document.activeElement;
     ref.current.showModal();
+    ref.current.querySelector("form :is(input, select, textarea)")?.focus();
     // Whoever has gone on meanwhile, to another page or dialog, is not fetched back.
     const elsewhere = () => document.querySelector("dialog[open]") || document.activeElement !== document.body;
     return () => before.isConnected && setTimeout(() => elsewhere() || before.focus());
@@ -44,7 +45,7 @@ let open;
 
 /**
  * Opens the dialog of a change. spec: {
- *   title, note, verb, danger, fields, values,
+ *   title, note, verb, danger, fields, values, edits: the values are what there is, and something has to be changed,
  *   make(values) -> {method, url, query, body, revision},
  *   reason: "required" | "optional" | "none", lasting: why it cannot be taken back,
  *   numbers(result) -> [[label, value]], more(values, result) -> what else to show,
@@ -70,7 +71,8 @@ function Proposal({ spec, onClose }) {
   const [doing, setDoing] = useState(null);
   const key = useRef(changeKey());
   const reasonId = useId();
-  const complete = (spec.fields || []).every((f) => !f.required || values[f.name]);
+  const untouched = spec.edits && JSON.stringify(values) === JSON.stringify(spec.values);
+  const complete = !untouched && (spec.fields || []).every((f) => !f.required || values[f.name]);
   const [proofs, setProofs] = useState(0);
   const [revision, goOn] = useState(undefined); // in place of the one that was seen
   const make = () => ({ ...spec.make(values), ...(revision && { revision }) });
@@ -105,18 +107,18 @@ function Proposal({ spec, onClose }) {
     }
   };
   const refused = dry.error?.word === "refused" || doing?.error?.word === "refused";
-  const stale = [doing?.error, dry.error].find((error) => error?.word === "stale");
+  const stale = [doing?.error, dry.error].find((error) => error?.word === "stale-revision");
   return html`<${Dialog} title=${spec.title} onClose=${onClose} wide=${spec.wide}>
     <form onSubmit=${submit}>
       <div class="dialog-body">
       ${spec.note && html`<p>${spec.note}</p>`}
       ${(spec.fields || []).filter((f) => !f.when || f.when(values)).map((f) => html`<${Field} key=${f.name} field=${f} value=${values[f.name] ?? ""} onInput=${(v) => setValues({ ...values, [f.name]: v })} />`)}
       <${Preview} dry=${dry} spec=${spec} />
+      ${stale?.current && html`<${Overtaken} spec=${spec} now=${stale.current} onGo=${() => (goOn(stale.current.revision), setDoing(null))} />`}
       ${spec.more?.(values, dry.result)}
       ${spec.reason !== "none" && html`<p class="field"><label for=${reasonId}>${spec.reason === "required" ? t("change.reason") : t("change.reason.optional")}</label>
         <input id=${reasonId} type="text" maxlength="512" required=${spec.reason === "required"} value=${reason} onInput=${(e) => setReason(e.target.value)} autocomplete="off" /></p>`}
       ${(refused || force) && html`<${Field} field=${{ name: "force", kind: "check", label: t("change.force"), note: t("change.force.note") }} value=${force} onInput=${setForce} />`}
-      ${stale?.current && html`<${Overtaken} spec=${spec} now=${stale.current} onGo=${() => (goOn(stale.current.revision), setDoing(null))} />`}
       ${spec.lasting && html`<p class="lasting">${spec.lasting}</p>`}
       ${doing?.error && html`<${Failure} error=${doing.error} />`}
       </div>
@@ -132,7 +134,7 @@ function Proposal({ spec, onClose }) {
 function Overtaken({ spec: { seen = {}, compare = [] }, now, onGo }) {
   const differ = compare.filter((name) => JSON.stringify(seen[name]) !== JSON.stringify(now[name]));
   const said = (value) => html`<${Said}>${value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value)}<//>`;
-  return html`<section class="lasting"><ul>${differ.map((name) => html`<li key=${name}><code dir="ltr">${name}</code> ${said(seen[name])} → <strong>${said(now[name])}</strong></li>`)}</ul>
+  return html`<section class="lasting"><ul>${differ.map((name) => html`<li key=${name} dir="ltr"><code>${name}</code> ${said(seen[name])} → <strong>${said(now[name])}</strong></li>`)}</ul>
     <p class="actions"><${Button} onClick=${onGo}>${t("change.over")}<//></p></section>`;
 }
 
@@ -144,7 +146,7 @@ function Preview({ dry, spec }) {
     ${dry.error ? html`<${Failure} error=${dry.error} />`
       : dry.result ? html`<p><${Said}>${dry.result.summary}<//></p>
         ${numbers.length > 0 && html`<dl class="numbers">${numbers.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${typeof value === "number" ? number(value) : value}</dd></div>`)}</dl>`}`
-      : html`<p class="none">${dry.loading ? t("loading") : t("change.fill")}</p>`}
+      : html`<p class="none">${t(dry.loading ? "loading" : spec.edits ? "change.none" : "change.fill")}</p>`}
   </section>`;
 }
 

@@ -94,7 +94,7 @@ export function Failure({ error, retry }) {
   if (!error) return null;
   const text = error.word === "unreachable" ? t("problem.unreachable") : error.word === "http" ? t("problem.http", { status: error.status }) : html`<bdi lang="en" dir="ltr" class=${error.message.includes("\n") ? "lined" : "said"}>${error.message}</bdi>`;
   return html`<div class="failure" role="alert">
-    <p>${error.title && html`<strong>${word("problem.", error.word) === error.word ? error.title : word("problem.", error.word)}: </strong>`}${text}</p>
+    <p>${error.title && html`<strong>${word("problem.", error.word) === error.word ? html`<${Said}>${error.title}<//>` : word("problem.", error.word)}: </strong>`}${text}</p>
     ${error.fix && html`<p>${t("problem.fix")} <code dir="ltr" lang="en">${error.fix}</code></p>`}
     ${retry && html`<p><${Button} onClick=${retry}>${t("do.again")}<//></p>`}
   </div>`;

@@ -51,7 +51,7 @@ function Plan() {
 
 function reschedule(s, names) {
   propose({
-    title: t("schedule"), verb: t("do.save"), reason: "optional", note: t("schedule.note"),
+    edits: true, title: t("schedule"), verb: t("do.save"), reason: "optional", note: t("schedule.note"),
     fields: names.map((name) => ({ name, label: t("schedule." + name), code: true, required: true })),
     values: s,
     make: (v) => ({ method: "PUT", url: "/keys/schedule", body: Object.fromEntries(names.map((n) => [n, v[n]])) }),

@@ -133,7 +133,7 @@ function stageBack(name, c) {
 
 function setMode(c) {
   propose({
-    title: t("mode.set"), verb: t("do.save"), reason: "required", note: t("trial.note"),
+    edits: true, title: t("mode.set"), verb: t("do.save"), reason: "required", note: t("trial.note"),
     fields: [
       { name: "mode", label: t("mode"), kind: "select", options: ["off", "monitor", "enforce"].map((m) => [m, t("state." + m)]) },
       { name: "percent", label: t("mode.percent"), kind: "number", min: 1, max: 100, when: (v) => v.mode === "enforce" },

@@ -77,7 +77,7 @@ function Editor({ policy }) {
           : html`<${Failure} error=${failed} />${line > 0 && html`<p><${Button} onClick=${goTo}>${t("policy.text.line", { n: line })}<//></p>`}
             ${look.values ? html`<${Foreseen} look=${look} />` : !failed && html`<${Loading} />`}`}
       </div>
-      ${failed?.word === "stale" && failed.current && html`<${Stale} base=${base} now=${failed.current}
+      ${failed?.word === "stale-revision" && failed.current && html`<${Stale} base=${base} now=${failed.current}
         onKeep=${() => (edit({ base: failed.current.revision, text }), setDoing(null))} onTake=${() => (edit({ base: failed.current.revision, text: failed.current.document }), setDoing(null))} />`}
       ${!same && html`<${Field} field=${{ label: t("change.reason"), required: true }} value=${form.reason} onInput=${(reason) => setForm({ ...form, reason })} />
         <${Field} field=${{ label: t("policy.text.revert"), kind: "select", note: t("policy.text.revert.note"), options: [["10m", t("revert.10m")], ["1h", t("range.1h")], ["24h", t("range.24h")], ["", t("revert.never")]] }} value=${form.after} onInput=${(after) => setForm({ ...form, after })} />
@@ -92,7 +92,7 @@ async function foresee(put, { reason, force }, text, signal) {
   try {
     await change(put, { dry: true, force, reason: reason || t("change.dry"), signal });
   } catch (refusal) {
-    if (!["refused", "stale"].includes(refusal.word)) throw refusal;
+    if (!["refused", "stale-revision"].includes(refusal.word)) throw refusal;
     error = refusal; // what it would do can be told all the same
   }
   const [next, now, report] = await Promise.all([

@@ -66,7 +66,7 @@ function reveal(u) {
 
 function edit(u, url) {
   propose({
-    title: t("user.edit"), verb: t("do.save"), reason: "optional",
+    edits: true, title: t("user.edit"), verb: t("do.save"), reason: "optional",
     fields: [
       levelField(),
       { name: "expires", label: t("user.expires"), kind: "date", note: t("user.expires.note") },
