@@ -77,12 +77,12 @@ type tab struct {
 	problems []string // what the console and the policy had to say
 }
 
-// open opens the dashboard in a tab of its own.
-func (d *dashboard) open(browser context.Context, l look) *tab {
-	d.t.Helper()
-	ctx, end := chromedp.NewContext(browser)
-	d.t.Cleanup(end)
-	b := &tab{t: d.t, ctx: ctx, url: d.url}
+// newTab opens a tab for the pages at url, which are not visited yet.
+func newTab(t *testing.T, browser context.Context, url string, l look, more ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, end := chromedp.NewContext(browser, more...)
+	t.Cleanup(end)
+	b := &tab{t: t, ctx: ctx, url: url}
 	b.must(chromedp.Do(ctx, chromedp.EmulateViewport(l.width, 900))) // the tab lives as long as the context of the first call
 	b.must(chromedp.Listen(ctx, b.hear))
 	call(b, log.Enable, cdp.Empty{})
@@ -94,6 +94,13 @@ func (d *dashboard) open(browser context.Context, l look) *tab {
 		addEventListener("securitypolicyviolation", (e) => console.error("policy violated: " + e.violatedDirective + " " + e.blockedURI + " " + e.sourceFile + ":" + e.lineNumber));
 	`, l.language)})
 	return b
+}
+
+// enter signs in with a one-time code, as somebody who follows the address that was printed.
+func (b *tab) enter(code string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.url+"/enter#"+code))
+	b.await("a session", `location.pathname === "/" && `+settled)
 }
 
 func (b *tab) hear(event any) {

@@ -9,6 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"mtguard/control"
+	"mtguard/security/access"
 )
 
 // TestEveryPageOfTheDashboard looks at every page in light, dark, Persian and on a phone: nothing on the console,
@@ -16,9 +17,10 @@ import (
 // nothing wider than the screen. With MTGUARD_PICTURES=DIR it leaves a picture of each there.
 func TestEveryPageOfTheDashboard(t *testing.T) {
 	b := browser(t)
-	n := start(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
+	s := withDashboard(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
+	n := start(t, s)
 	n.past()
-	d := openDashboard(t, n)
+	d := dashboardOf(n, s)
 	open, _, err := n.api.Incidents(t.Context(), control.IncidentFilter{State: "open", Limit: 1})
 	if err != nil || len(open) != 1 {
 		t.Fatalf("%d incidents, %v", len(open), err)
@@ -33,7 +35,8 @@ func TestEveryPageOfTheDashboard(t *testing.T) {
 	}
 	for _, l := range looks {
 		t.Run(l.name, func(t *testing.T) {
-			tab := (&dashboard{node: &node{t: t}, url: d.url}).open(b, l)
+			tab := newTab(t, b, d.url, l)
+			tab.enter(d.code("nadia", access.Superuser))
 			for _, page := range pages {
 				tab.visit(page)
 				tab.clean(page)

@@ -17,9 +17,10 @@ import (
 func atDesk(t *testing.T) (*node, *tab) {
 	t.Helper()
 	b := browser(t)
-	n := start(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
+	s := withDashboard(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
+	n := start(t, s)
 	n.past()
-	return n, openDashboard(t, n).open(b, looks[0])
+	return n, dashboardOf(n, s).open(b, looks[0])
 }
 
 // TestTheDashboardPromotesAControlAndTakesItBack: what it will do in numbers, a reason, done; it waits to be kept,
@@ -227,14 +228,14 @@ func TestTheDashboardUndoesWhatItDid(t *testing.T) {
 func TestTheDashboardHasRoomForTenThousand(t *testing.T) {
 	const many = 10_000
 	chrome := browser(t)
-	s := standard(t, coverSite(t).addr, nil)
+	s := withDashboard(t, standard(t, coverSite(t).addr, nil))
 	for i := range many {
 		secret := make([]byte, 16)
 		rand.Read(secret)
 		s.users[fmt.Sprintf("user-%05d", i)] = secret
 	}
 	n := start(t, s)
-	b := openDashboard(t, n).open(chrome, looks[0])
+	b := dashboardOf(n, s).open(chrome, looks[0])
 	b.visit("users")
 	paint := is[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
 	began := time.Now()

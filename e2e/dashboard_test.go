@@ -2,20 +2,15 @@ package e2e
 
 import (
 	"context"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
-	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"mtguard/control"
 	"mtguard/control/admin"
-	"mtguard/control/admin/web"
 	"mtguard/security/access"
 )
 
@@ -25,32 +20,40 @@ type dashboard struct {
 	url string
 }
 
-// openDashboard serves the dashboard over a node. Whoever opens it is whom the
-// socket takes this process for.
-func openDashboard(t *testing.T, n *node) *dashboard {
-	socket := filepath.Join(n.dir, "admin.sock")
-	to := &url.URL{Scheme: "http", Host: "node"}
-	proxy := httputil.NewSingleHostReverseProxy(to)
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
-	proxy.Transport = transport
-	proxy.FlushInterval = -1 // events come as they happen
-	mux := http.NewServeMux()
-	mux.Handle("/api/", proxy)
-	mux.HandleFunc("/auth/me", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, signedIn) })
-	mux.Handle("/", web.Handler())
-	server := httptest.NewServer(mux)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-		transport.CloseIdleConnections()
-	})
-	return &dashboard{n, server.URL}
+// withDashboard has the node serve the dashboard, at an address of its own.
+func withDashboard(t *testing.T, s *settings) *settings {
+	t.Helper()
+	s.values["admin.listen"] = freeAddr(t, "127.0.0.1")
+	return s
 }
 
-// signedIn is what the listener of browsers says of a session; who signs in how other tests look at.
-const signedIn = `{"person":"nadia","session":"s1","level":"superuser","via":"passkey","passkeys":1,"idle_seconds":1800,"two_person":[]}`
+// dashboardOf is the dashboard of a node that was started with one.
+func dashboardOf(n *node, s *settings) *dashboard {
+	n.t.Helper()
+	_, port, ok := strings.Cut(s.values["admin.listen"].(string), ":")
+	if !ok {
+		n.t.Fatal("the node has no dashboard")
+	}
+	return &dashboard{n, "http://localhost:" + port}
+}
+
+// code is a one-time code that signs a person in, as mtguard dashboard prints it.
+func (n *node) code(person string, level access.Level) string {
+	n.t.Helper()
+	made, err := n.api.MakeCode(n.t.Context(), admin.CodeBody{Person: person, Level: &level}, admin.ChangeOptions{})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return made.Secret
+}
+
+// open opens the dashboard in a tab of its own, signed in with an address that works once.
+func (d *dashboard) open(browser context.Context, l look, more ...chromedp.ContextOption) *tab {
+	d.t.Helper()
+	b := newTab(d.t, browser, d.url, l, more...)
+	b.enter(d.code("nadia", access.Superuser))
+	return b
+}
 
 // hostile are texts that would do something if they were taken for anything but text.
 const (
