@@ -37,7 +37,7 @@ func chromium(t *testing.T) string {
 }
 
 // browser is a running chromium; the context opens tabs.
-func browser(t *testing.T) context.Context {
+func browser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	path := chromium(t)
 	dir := filepath.Join(t.TempDir(), "profile")
 	options := []chromedp.ExecAllocatorOption{
@@ -45,7 +45,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience),
 	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, end := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		end()

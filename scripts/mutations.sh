@@ -511,7 +511,8 @@ mutate "sign-in, enrol only when fresh" control/passkeys.go 'id.Session == "" ||
 mutate "sign-in, step-up" control/admin/web.go '!safe(r.Method) && !id.Fresh(s.now())' 'false' ./control/admin
 mutate "sign-in, host" control/admin/web.go 'case s.named(name):' 'case name != "":' ./control/admin
 mutate "sign-in, cookie of another name" control/admin/web.go 'id.Session != "" && id.Host != host' 'false' ./control/admin
-mutate "sign-in, cross-origin" control/admin/web.go 'http.Handler { return protected(next) }' 'http.Handler { return next }' ./control/admin
+mutate "sign-in, cross-origin" control/admin/web.go 'changes := protected(next)' 'changes := next' ./control/admin
+mutate "sign-in, cross-origin reading" control/admin/web.go 'site != "" && site != "same-origin"' 'site == "x" && site != "same-origin"' ./control/admin
 mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin
 mutate "sign-in, slow guesses" control/admin/web.go 'if s.guesses.may(from, s.now()) {' 'if true {' ./control/admin
 mutate "sign-in, one answer for strangers" control/admin/auth.go 's.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })' '' ./control/admin

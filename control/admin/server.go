@@ -48,9 +48,14 @@ func (s *server) handler() http.Handler {
 func protected(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		crossOrigin.problem("only pages of this origin may change anything").write(w)
+		otherOrigin().write(w)
 	}))
 	return origin.Handler(next)
+}
+
+// otherOrigin is what a page of another origin is told, or rather its browser.
+func otherOrigin() *Problem {
+	return crossOrigin.problem("only pages of this origin may read or change anything")
 }
 
 func newServer(p Plane, log *slog.Logger) *server {

@@ -366,5 +366,15 @@ func (s *web) stranger(w http.ResponseWriter) {
 	w.Write(strangersAnswer)
 }
 
-// sameOrigin refuses what a page of another origin has a browser send.
-func (s *web) sameOrigin(next http.Handler) http.Handler { return protected(next) }
+// sameOrigin refuses what a page of another origin has a browser send, reading too: some of what is read is noted
+// in the name of who reads it, and pages at another port of localhost come with his cookie.
+func (s *web) sameOrigin(next http.Handler) http.Handler {
+	changes := protected(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+			otherOrigin().write(w)
+			return
+		}
+		changes.ServeHTTP(w, r)
+	})
+}

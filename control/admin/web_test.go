@@ -420,6 +420,19 @@ func TestOtherOriginsChangeNothing(t *testing.T) {
 				t.Errorf("%s with %s: %d, asked %v", path, header, w.Code, s.plane.last())
 			}
 		}
+		if !strings.HasPrefix(header, "Sec-Fetch-Site") {
+			continue // browsers that do not say so cannot have the answer read
+		}
+		for _, path := range []string{apiPath + "/auditlog/export", apiPath + "/users", "/auth/me"} {
+			if w := s.ask(http.MethodGet, path, "", who, header); w.Code != http.StatusForbidden || s.plane.last() != nil {
+				t.Errorf("reading %s with %s: %d, asked %v", path, header, w.Code, s.plane.last())
+			}
+		}
+	}
+	for _, header := range []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none", "X-Nothing: x"} {
+		if w := s.ask(http.MethodGet, apiPath+"/users", "", who, header); w.Code != http.StatusOK {
+			t.Errorf("reading with %s: %d %s", header, w.Code, w.Body)
+		}
 	}
 	for _, header := range []string{"Sec-Fetch-Site: same-origin", "Origin: http://localhost:8380", "X-Nothing: x"} {
 		s.plane.forget()
