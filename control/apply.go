@@ -34,6 +34,7 @@ type transaction struct {
 	rolledBack func()
 	reading    *reading  // that a SetList has made
 	approval   *approved // that this carries out
+	stepsBack  bool      // see decided
 }
 
 // prepared is a change that needs something from elsewhere, which may take its

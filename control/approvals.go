@@ -41,6 +41,7 @@ type ApprovalInfo struct {
 	By      string     `json:"by" doc:"who asked"`
 	Person  string     `json:"person" doc:"who answers for that, and cannot approve it"`
 	Reason  string     `json:"reason,omitempty"`
+	Trial   Duration   `json:"revert_after,omitempty" doc:"so long after it was approved the change reverts by itself, unless somebody keeps it"`
 	Asked   time.Time  `json:"asked"`
 	Expires time.Time  `json:"expires"`
 	State   string     `json:"state" enum:"pending,approved,refused,expired"`
@@ -51,9 +52,12 @@ type ApprovalInfo struct {
 // guarded is a change that is of a class, "" when this one is not.
 type guarded interface{ class() string }
 
-func (SetPolicy) class() string       { return ClassEnforce }
-func (RollbackPolicy) class() string  { return ClassEnforce }
-func (RolloutNext) class() string     { return ClassEnforce }
+func (SetPolicy) class() string      { return ClassEnforce }
+func (RollbackPolicy) class() string { return ClassEnforce }
+func (RolloutNext) class() string    { return ClassEnforce }
+
+// KeepTrial: whoever has approved ten minutes of something has not approved it for good.
+func (KeepTrial) class() string       { return ClassEnforce }
 func (ApproveBundle) class() string   { return ClassEnforce }
 func (RotateMasterKey) class() string { return ClassKEK }
 func (BreakGlass) class() string      { return ClassGlass }
@@ -67,6 +71,7 @@ func (c SetMode) class() string {
 // approvable reads changes back that a second person was asked about.
 var approvable = map[string]func([]byte) (Change, error){
 	"SetPolicy": reads[SetPolicy], "RollbackPolicy": reads[RollbackPolicy], "SetMode": reads[SetMode], "RolloutNext": reads[RolloutNext],
+	"KeepTrial":     reads[KeepTrial],
 	"ApproveBundle": reads[ApproveBundle], "RotateMasterKey": reads[RotateMasterKey], "BreakGlass": reads[BreakGlass],
 }
 
@@ -298,7 +303,7 @@ func approvalInfo(row store.Approval, now time.Time) ApprovalInfo {
 	}
 	var held heldChange
 	if json.Unmarshal(row.Body, &held) == nil {
-		info.Change = auditlog.Clip(string(held.Change), 4<<10)
+		info.Change, info.Trial = auditlog.Clip(string(held.Change), 4<<10), held.Options.RevertAfter
 	}
 	if row.State == approvalPending && !now.Before(row.Expires) {
 		info.State = "expired"

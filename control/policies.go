@@ -149,10 +149,7 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 	info := policyInfo(row)
 	x.result.Policy = &info
 	x.result.Summary = fmt.Sprintf("policy r%d is in force: %s", row.Number, plural(len(changes), "change"))
-	if x.o.RevertAfter != 0 {
-		return x.tryOut(base, row.Number, before, after, changes)
-	}
-	return nil
+	return x.tryOut(base, row.Number, changes)
 }
 
 // reasonToEnforce: whoever lets a control bite says why.
@@ -169,21 +166,30 @@ func (c RollbackPolicy) apply(x *transaction) error {
 	if err := x.currentPolicy(); err != nil {
 		return err
 	}
-	if c.Revision == 0 {
-		return x.putPolicy(policy.New(""), noPolicy)
-	}
-	row, err := x.tx.Policy(c.Revision)
-	if errors.Is(err, store.ErrNotFound) {
-		return notFound("policy", "r"+strconv.FormatInt(c.Revision, 10), "mtguard policy history")
-	}
+	d, text, err := x.revision(c.Revision)
 	if err != nil {
 		return err
 	}
+	return x.putPolicy(d, text)
+}
+
+// revision is the document of a revision, and its text.
+func (x *transaction) revision(number int64) (*policy.Document, string, error) {
+	if number == 0 {
+		return policy.New(""), noPolicy, nil
+	}
+	row, err := x.tx.Policy(number)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, "", notFound("policy", "r"+strconv.FormatInt(number, 10), "mtguard policy history")
+	}
+	if err != nil {
+		return nil, "", err
+	}
 	d, err := policy.Parse("policy", []byte(row.Document))
 	if err != nil {
-		return invalid("revision", "r%d cannot be used any more: %v", c.Revision, err)
+		return nil, "", invalid("revision", "r%d cannot be used any more: %v", number, err)
 	}
-	return x.putPolicy(d, row.Document)
+	return d, row.Document, nil
 }
 
 func (c SetMode) apply(x *transaction) error {

@@ -353,6 +353,7 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 		rotation = earlier(rotation, p.takesOver(u, metadata(u.keys)))
 	}
 	s.Enforcing, s.Monitoring = p.modes(now)
+	s.Trials = p.onTrial()
 	p.mu.Unlock()
 	s.NextRotation, s.Crypto, s.Audit = maybe(rotation), p.cryptoStatus(), p.auditBrief()
 	p.parts.Node(&s)

@@ -39,6 +39,7 @@ type RolloutStep struct {
 	KnownDecisions uint64     `json:"known_decisions" doc:"of clients that authenticate"`
 	KnownRefused   uint64     `json:"known_refused" doc:"of these, refused or to be refused"`
 	Waits          string     `json:"waits,omitempty" doc:"why the gate is closed; none: it is open"`
+	Trial          *TrialInfo `json:"trial,omitempty" doc:"this stage reverts by itself unless somebody keeps it"`
 }
 
 // stages of a rollout, rising.
@@ -137,14 +138,19 @@ func (p *Plane) Rollout(ctx context.Context) ([]RolloutStep, error) {
 	var steps []RolloutStep
 	for _, name := range policy.Controls() {
 		if !policy.MemoryBound(name) {
-			steps = append(steps, p.step(name, now))
+			step := p.step(name, now)
+			step.Trial = p.trialOf(name)
+			steps = append(steps, step)
 		}
 	}
 	return steps, nil
 }
 
 func (c RolloutNext) apply(x *transaction) error { return x.move(c.Control, 1) }
-func (c RolloutBack) apply(x *transaction) error { return x.move(c.Control, -1) }
+func (c RolloutBack) apply(x *transaction) error {
+	x.stepsBack = true
+	return x.move(c.Control, -1)
+}
 
 // move takes a control some stages up or down.
 func (x *transaction) move(control string, by int) error {

@@ -49,38 +49,33 @@ var trialActor = Actor{Name: "trial", Level: access.Superuser}
 
 // TrialInfo is a change of the policy that reverts by itself.
 type TrialInfo struct {
-	Revision int64     `json:"revision" doc:"of the policy on trial"`
-	Base     int64     `json:"base" doc:"the revision that it reverts to, while no other change came between"`
-	What     string    `json:"what" doc:"what was changed, in short"`
-	By       string    `json:"by"`
-	Until    time.Time `json:"until" doc:"then it reverts unless somebody keeps it"`
+	Revision int64         `json:"revision" doc:"of the policy on trial"`
+	Base     int64         `json:"base" doc:"the revision that it reverts to, while no other change came between"`
+	What     string        `json:"what" doc:"what is on trial, in short: what it was > what it is"`
+	Changes  []PolicyValue `json:"changes" nullable:"false" doc:"all that is on trial, and what it goes back to; what somebody has decided for good since is left out"`
+	By       string        `json:"by"`
+	Until    time.Time     `json:"until" doc:"then it reverts unless somebody keeps it"`
 }
 
 // trial is how the store has one.
 type trial struct {
 	TrialInfo
-	Made     time.Time            `json:"made"`
-	Controls map[string]trialStep `json:"controls,omitempty"` // whose mode changed
+	Made time.Time `json:"made"`
 }
-
-// trialStep is what a control was before the trial, and is in it.
-type trialStep struct{ Was, Is policy.Control }
 
 // due reports whether t is over. A clock that was set back before its beginning tells
 // nothing, and reverting is the side that harms nobody.
 func (t *trial) due(now time.Time) bool { return !now.Before(t.Until) || now.Before(t.Made) }
 
-// moot reports whether nothing of t is in force any more: other changes went over it.
-func (t *trial) moot(revision int64, e *policy.Effective) bool {
-	if t.Revision == revision {
-		return false
-	}
-	for name, step := range t.Controls {
-		if e.Control(name).Control == step.Is {
-			return false
-		}
-	}
-	return true
+// moot reports whether nothing of t is in force any more: the file went over it.
+func (t *trial) moot(e *policy.Effective) bool {
+	return !slices.ContainsFunc(t.Changes, func(c PolicyValue) bool { return holds(e, c) })
+}
+
+// holds reports whether a value is still as a trial has set it.
+func holds(e *policy.Effective, c PolicyValue) bool {
+	text, ok := e.Text(c.Path)
+	return ok && text == c.Value
 }
 
 // trials are those that the store has.
@@ -103,56 +98,70 @@ func (x *transaction) putTrials(all []trial) error {
 	return x.tx.PutSetting(settingTrials, text)
 }
 
-// tryOut makes the policy that was just put a trial. What an earlier trial has changed
-// and nobody has kept goes back with it: else two trials in a row would keep the first.
-func (x *transaction) tryOut(base, revision int64, before, after *policy.Effective, changes []policy.Change) error {
+// tryOut makes the policy that was just put a trial, if it is to be one, and takes out of
+// earlier trials what it decides. A value that two trials in a row have changed goes back
+// with the second to what it was before the first: else they would keep the first.
+func (x *transaction) tryOut(base, revision int64, changes []policy.Change) error {
 	long := time.Duration(x.o.RevertAfter)
-	if long < minTrial || long > maxTrial {
+	onTrial := long != 0
+	if onTrial && (long < minTrial || long > maxTrial) {
 		return invalid("revert_after", "a trial takes %v to %v", Duration(minTrial), Duration(maxTrial))
 	}
-	all, err := trialsOf(x.tx)
-	if err != nil {
+	earlier, err := trialsOf(x.tx)
+	if err != nil || len(earlier) == 0 && !onTrial {
 		return err
 	}
-	t := trial{TrialInfo: TrialInfo{Revision: revision, Base: base, By: x.by.Name, Until: x.now.Add(long)}, Made: x.now, Controls: make(map[string]trialStep)}
-	for _, name := range policy.Controls() {
-		if was, is := before.Control(name).Control, after.Control(name).Control; was != is {
-			t.Controls[name] = trialStep{was, is}
+	t := trial{TrialInfo{Revision: revision, Base: base, By: x.by.Name, Until: x.now.Add(long)}, x.now}
+	for _, c := range changes {
+		value := PolicyValue{Path: c.Path, Was: c.From, Value: c.To, Loosens: c.Loosens}
+		for i := range earlier {
+			value.Was = x.decided(&earlier[i], value)
+		}
+		if value.Was != value.Value {
+			t.Changes = append(t.Changes, value)
 		}
 	}
-	rest := all[:0]
-	for _, earlier := range all {
-		if earlier.moot(base, before) {
-			continue
-		}
-		for name, step := range t.Controls {
-			if former, ok := earlier.Controls[name]; ok && former.Is == step.Was {
-				t.Controls[name] = trialStep{former.Was, step.Is}
-				delete(earlier.Controls, name)
-			}
-		}
-		if earlier.Revision == base {
-			t.Base = earlier.Base
-			for name, step := range earlier.Controls {
-				t.Controls[name] = step
-			}
-			continue
-		}
-		if len(earlier.Controls) > 0 {
-			rest = append(rest, earlier)
+	var rest []trial
+	for _, e := range earlier {
+		if len(e.Changes) > 0 {
+			e.What = whatChanged(e.Changes)
+			rest = append(rest, e)
+		} else if e.Revision == base {
+			t.Base = e.Base
 		}
 	}
-	if len(rest) == maxTrials {
-		return refused("keep or undo one of them first", "%d changes wait to be kept already", maxTrials)
+	if onTrial && len(t.Changes) > 0 {
+		if len(rest) == maxTrials {
+			return refused("keep or undo one of them first: mtguard policy trials", "%d changes wait to be kept already", maxTrials)
+		}
+		t.What = whatChanged(t.Changes)
+		x.detail("revert_after", x.o.RevertAfter)
+		x.result.Trial = new(t.TrialInfo)
+		rest = append(rest, t)
 	}
-	t.What = whatChanged(changes)
-	x.detail("revert_after", x.o.RevertAfter)
-	x.result.Trial = new(t.TrialInfo)
-	return x.putTrials(append(rest, t))
+	return x.putTrials(rest)
+}
+
+// decided takes a value that now changes out of an earlier trial, and returns what the
+// value goes back to if the change is a trial, too. A step back of a rollout decides
+// nothing: it takes no second person, so what it leaves of a trial stays on trial.
+func (x *transaction) decided(t *trial, now PolicyValue) (was string) {
+	at := slices.IndexFunc(t.Changes, func(c PolicyValue) bool { return c.Path == now.Path })
+	if at < 0 {
+		return now.Was
+	}
+	former := &t.Changes[at]
+	was = former.Was
+	if x.stepsBack && !former.Loosens && now.Value != former.Was {
+		former.Value = now.Value
+	} else {
+		t.Changes = slices.Delete(t.Changes, at, at+1)
+	}
+	return was
 }
 
 // whatChanged names the first changes.
-func whatChanged(changes []policy.Change) string {
+func whatChanged(changes []PolicyValue) string {
 	const most = 3
 	var parts []string
 	for i, c := range changes {
@@ -160,7 +169,7 @@ func whatChanged(changes []policy.Change) string {
 			parts = append(parts, fmt.Sprintf("and %d more", len(changes)-most))
 			break
 		}
-		parts = append(parts, c.Path+": "+c.From+" > "+c.To)
+		parts = append(parts, strings.TrimPrefix(c.Path, "controls.")+": "+c.Was+" > "+c.Value)
 	}
 	return strings.Join(parts, ", ")
 }
@@ -173,7 +182,7 @@ func (x *transaction) takeTrial(revision int64) (t trial, err error) {
 	}
 	at := slices.IndexFunc(all, func(t trial) bool { return t.Revision == revision })
 	if at < 0 {
-		return t, notFound("trial of policy", "r"+strconv.FormatInt(revision, 10), "mtguard policy history")
+		return t, notFound("trial of policy", "r"+strconv.FormatInt(revision, 10), "mtguard policy trials")
 	}
 	return all[at], x.putTrials(slices.Delete(slices.Clone(all), at, at+1))
 }
@@ -196,54 +205,98 @@ func (c EndTrial) apply(x *transaction) error {
 		x.o.Reason = "a trial is reverted"
 	}
 	x.o.Force, x.o.RevertAfter = true, 0 // it was so before: no gate is asked again
-	x.p.mu.Lock()
-	revision, now := x.p.policy.Number, x.p.effective
-	moot := t.moot(revision, now)
-	x.p.mu.Unlock()
-	if moot {
-		x.result.Summary = fmt.Sprintf("of policy r%d nothing is in force any more", c.Revision)
-		return nil
-	}
-	if revision == c.Revision {
-		err = RollbackPolicy{Revision: t.Base}.apply(x)
-	} else {
-		err = x.putBack(t, now)
-	}
-	if err == nil {
-		x.result.Summary = fmt.Sprintf("policy r%d is reverted: r%d is in force", c.Revision, x.result.Policy.Revision)
-	}
-	return err
-}
-
-// putBack sets the controls of a trial back that are still as it set them, and leaves
-// what others have changed since.
-func (x *transaction) putBack(t trial, now *policy.Effective) error {
-	d, err := x.document()
+	d, text, err := x.putBack(t)
 	if err != nil {
 		return err
 	}
-	for name, step := range t.Controls {
-		if now.Control(name).Control == step.Is {
-			d.SetControl(name, step.Was)
+	if d == nil {
+		x.result.Summary = fmt.Sprintf("of policy r%d nothing is in force any more", c.Revision)
+		return nil
+	}
+	if err := x.putPolicy(d, text); err != nil {
+		return err
+	}
+	x.result.Summary = fmt.Sprintf("policy r%d is reverted: r%d is in force", c.Revision, x.result.Policy.Revision)
+	return nil
+}
+
+// putBack is the policy in force with what it was before the trial wherever it is still as
+// the trial has it; nil when it is so nowhere. What others have changed since stays. If
+// that makes the policy that the trial began with, it is that text.
+func (x *transaction) putBack(t trial) (*policy.Document, string, error) {
+	x.p.mu.Lock()
+	file, now := x.p.fileLayer, x.p.effective
+	x.p.mu.Unlock()
+	d, after, err := x.without(t.Changes, file, now)
+	if err != nil {
+		// Bounds that somebody has set since do not go with the old ones. The bite is out in any case.
+		x.detail("left", briefly(err))
+		modes := slices.DeleteFunc(slices.Clone(t.Changes), func(c PolicyValue) bool {
+			return !slices.Contains(policy.Controls(), strings.TrimPrefix(c.Path, "controls."))
+		})
+		d, after, err = x.without(modes, file, now)
+	}
+	if err != nil || policy.Equal(&now.Document, &after.Document) {
+		return nil, "", err
+	}
+	if base, text, err := x.revision(t.Base); err == nil {
+		if was, err := policy.Merge(file, policy.Layer{Document: base}); err == nil && policy.Equal(&was.Document, &after.Document) {
+			return base, text, nil
+		}
+	}
+	return d, string(policy.Format(d)), nil
+}
+
+// without is the document in force with changes taken back, and what it says over the
+// file's.
+func (x *transaction) without(changes []PolicyValue, file policy.Layer, now *policy.Effective) (*policy.Document, *policy.Effective, error) {
+	d, err := x.document()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range changes {
+		if !holds(now, c) {
+			continue
+		}
+		if err := d.Set(c.Path, c.Was, 0); err != nil {
+			return nil, nil, err
 		}
 	}
 	if err := d.Validate(); err != nil {
-		return invalid("control", "%v", err)
+		return nil, nil, err
 	}
-	return x.putPolicy(d, string(policy.Format(d)))
+	after, err := policy.Merge(file, policy.Layer{Origin: "policy", Document: d})
+	return d, after, err
 }
 
 // Trials returns what is on trial, the oldest first.
 func (p *Plane) Trials(context.Context) ([]TrialInfo, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []TrialInfo
+	return p.onTrial(), nil
+}
+
+// onTrial is Trials. The caller holds mu.
+func (p *Plane) onTrial() (all []TrialInfo) {
 	for i := range p.trials {
-		if t := &p.trials[i]; !t.moot(p.policy.Number, p.effective) {
+		if t := &p.trials[i]; !t.moot(p.effective) {
 			all = append(all, t.TrialInfo)
 		}
 	}
-	return all, nil
+	return all
+}
+
+// trialOf is the trial that has put a control in its stage, if one has. The caller holds
+// mu.
+func (p *Plane) trialOf(name string) *TrialInfo {
+	for _, t := range p.onTrial() {
+		for _, c := range t.Changes {
+			if c.Path == "controls."+name && holds(p.effective, c) {
+				return &t
+			}
+		}
+	}
+	return nil
 }
 
 // endTrials reverts what nobody has kept.

@@ -148,6 +148,7 @@ type Status struct {
 	Audit        *AuditBrief    `json:"audit,omitempty" doc:"left out before the first one"`
 	Enforcing    int            `json:"enforcing" doc:"controls in mode enforce, also for a share; not those that bound memory"`
 	Monitoring   int            `json:"monitoring" doc:"controls in mode monitor"`
+	Trials       []TrialInfo    `json:"trials,omitempty" doc:"changes of the policy that revert by themselves unless somebody keeps them"`
 	Incidents    int            `json:"incidents" doc:"that are not closed"`
 	Gravest      string         `json:"gravest,omitempty" doc:"severity of the gravest of them"`
 	MasterKey    string         `json:"master_key" doc:"where it came from, and its id"`

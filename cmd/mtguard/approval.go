@@ -53,9 +53,9 @@ func (a *app) approvalListCommand(o *nodeFlags) *cobra.Command {
 			return answer(c, items, func() error {
 				var rows [][]string
 				for _, w := range items {
-					rows = append(rows, []string{w.ID, w.State, w.Action, w.Object, w.Change, w.By, soon(&w.Asked, c.now), soon(&w.Expires, c.now), w.Decider, w.Reason})
+					rows = append(rows, []string{w.ID, w.State, w.Action, w.Object, w.Change, trialLength(w.Trial), w.By, soon(&w.Asked, c.now), soon(&w.Expires, c.now), w.Decider, w.Reason})
 				}
-				err := table(a.stdout, []string{"APPROVAL", "STATE", "ACTION", "OF", "CHANGE", "BY", "ASKED", "EXPIRES", "DECIDED BY", "REASON"}, rows)
+				err := table(a.stdout, []string{"APPROVAL", "STATE", "ACTION", "OF", "CHANGE", "REVERTS AFTER", "BY", "ASKED", "EXPIRES", "DECIDED BY", "REASON"}, rows)
 				if more && !c.quiet {
 					a.note("there are more: --limit 0 shows all")
 				}
@@ -88,4 +88,12 @@ func (a *app) approvalDecideCommand(o *nodeFlags, verb, short string, do func(*c
 	}
 	o.change(cmd.Flags())
 	return cmd
+}
+
+// trialLength is empty for a change that stays.
+func trialLength(d control.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }

@@ -43,6 +43,7 @@ type nodeFlags struct {
 	dryRun, yes, force bool
 	reason             string
 	ifRevision         int64
+	revertAfter        revertAfter // only of changes of the policy that can
 }
 
 // Forms of an answer, as --output names them.
@@ -302,7 +303,8 @@ func (a *app) socket(o *nodeFlags) (string, error) {
 
 // options are what goes with a change. Each call of it is a change of its own.
 func (c *call) options() admin.ChangeOptions {
-	return admin.ChangeOptions{Reason: c.reason, IfRevision: c.ifRevision, IdempotencyKey: rand.Text(), DryRun: c.dryRun, Force: c.force, From: whence()}
+	return admin.ChangeOptions{Reason: c.reason, IfRevision: c.ifRevision, IdempotencyKey: rand.Text(), DryRun: c.dryRun, Force: c.force,
+		RevertAfter: control.Duration(c.revertAfter), From: whence()}
 }
 
 // change has a change done. When the connection breaks before the answer, nobody knows whether

@@ -26,7 +26,8 @@ a preset and the differences to it; each change of it is a revision that can be
 put back. Every control is off, in monitor (it counts what it would refuse and
 refuses nothing) or enforced, for everybody or for a share of users.`,
 		Example: `  mtguard policy controls
-  mtguard policy mode rate.accept enforce --percent 10 --reason "monitor was quiet for a week"`,
+  mtguard policy mode rate.accept enforce --percent 10 --reason "monitor was quiet for a week"
+  mtguard policy mode rate.accept enforce --revert-after 10m --reason "an attack"`,
 		Args: noSubcommand,
 		RunE: help,
 	}
@@ -45,6 +46,9 @@ refuses nothing) or enforced, for everybody or for a share of users.`,
 		a.policyExceptCommand(o),
 		a.policyExceptionsCommand(o),
 		a.policyUnexceptCommand(o),
+		a.policyTrialsCommand(o),
+		a.policyKeepCommand(o),
+		a.policyUndoCommand(o),
 		a.policyGlassCommand(o),
 		a.bundleCommand(o),
 	)
@@ -120,13 +124,20 @@ func glassText(until *time.Time, now time.Time) string {
 	return "the glass is broken, nothing that can be switched is enforced until " + when(until, now)
 }
 
-// noteGlass says below modes and stages why nothing is as it stands there, when the glass is broken.
-func (c *call) noteGlass() {
+// noteInForce says below modes and stages why nothing is as it stands there, when the glass is broken, and what will not stay so.
+func (c *call) noteInForce() {
 	if c.quiet {
 		return
 	}
-	if s, err := c.client.Status(c.ctx); err == nil && s.Glass != nil {
+	s, err := c.client.Status(c.ctx)
+	if err != nil {
+		return
+	}
+	if s.Glass != nil {
 		c.app.note(glassText(s.Glass, s.Now))
+	}
+	for _, t := range s.Trials {
+		c.app.note(trialText(t, s.Now))
 	}
 }
 
@@ -159,7 +170,8 @@ A document with any mistake is refused whole, and the policy in force stays. Wha
 would change says "mtguard policy explain FILE", whom it would have refused
 "mtguard policy preview FILE"; --dry-run has the node check it.`,
 		Example: `  mtguard policy set policy.toml --reason "the same limits as the other nodes"
-  mtguard policy set policy.toml --if-revision 41 --dry-run`,
+  mtguard policy set policy.toml --if-revision 41 --dry-run
+  mtguard policy set policy.toml --revert-after 30m --reason "stricter, if nobody is hit"`,
 		Args: exactly(1),
 		RunE: a.asks(o, func(c *call) error {
 			text, err := c.document(c.args[0])
@@ -172,6 +184,7 @@ would change says "mtguard policy explain FILE", whom it would have refused
 		}),
 	}
 	o.change(cmd.Flags())
+	o.trial(cmd)
 	return cmd
 }
 
@@ -316,5 +329,6 @@ and lists are not part of it and stay.`,
 		}),
 	}
 	o.change(cmd.Flags())
+	o.trial(cmd)
 	return cmd
 }

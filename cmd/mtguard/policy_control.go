@@ -37,7 +37,7 @@ and others in monitor, first that of the former.`,
 					rows = append(rows, []string{t.Name, modeText(t), count(t.Allowed), count(t.Refused), count(t.WouldRefuse), count(t.KnownRefused + t.KnownWould),
 						numberText(t.Exceptions), costText(t)})
 				}
-				defer c.noteGlass()
+				defer c.noteInForce()
 				return table(a.stdout, []string{"CONTROL", "MODE", "ALLOWED", "REFUSED", "WOULD", "KNOWN", "EXCEPTIONS", "COST"}, rows)
 			})
 		}),
@@ -75,8 +75,11 @@ func (a *app) policyModeCommand(o *nodeFlags) *cobra.Command {
 		Short: "Roll one control out, or back",
 		Long: `Roll one control out, or back. Monitor counts what the control would refuse, and
 refuses nothing; enforce refuses, with --percent for a share of users: it is the
-same users every time, and a higher share adds some to them.`,
+same users every time, and a higher share adds some to them. With --revert-after
+the change reverts by itself, unless you keep it: nobody who was cut off by what he
+enforced is cut off for longer.`,
 		Example: `  mtguard policy mode rate.accept enforce --percent 10 --reason "monitor was quiet for a week"
+  mtguard policy mode rate.accept enforce --revert-after 10m --reason "an attack"
   mtguard policy mode rate.accept monitor`,
 		Args:              exactly(2),
 		ValidArgsFunction: controlThenMode,
@@ -100,6 +103,7 @@ same users every time, and a higher share adds some to them.`,
 		}),
 	}
 	o.change(cmd.Flags())
+	o.trial(cmd)
 	cmd.Flags().IntVar(&percent, "percent", 0, "for `N` percent of users, the others in monitor; default: for all")
 	completeFlag(cmd, "percent", words("1", "10", "50", "100"))
 	return cmd
@@ -137,7 +141,7 @@ func (c *call) sureToEnforce(name string, percent int) error {
 		}
 		what := fmt.Sprintf("enforce %s for %s: since the start it would have refused %s of %s, %d of them of known users",
 			name, share, plural(int(t.WouldRefuse), "connection"), count(t.Allowed+t.Refused+t.WouldRefuse), t.KnownWould)
-		return c.confirm(what, name)
+		return c.confirm(what+c.onTrial(), name)
 	}
 	return nil // the node knows better what is wrong with the name
 }

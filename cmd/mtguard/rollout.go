@@ -53,7 +53,7 @@ func (a *app) rolloutStatusCommand(o *nodeFlags) *cobra.Command {
 					rows = append(rows, []string{s.Control, shareText(s.Mode, s.Percent), soon(s.Since, c.now), count(s.Decisions), count(s.KnownDecisions), count(s.KnownRefused),
 						s.Next, orElse(gate, "open")})
 				}
-				defer c.noteGlass()
+				defer c.noteInForce()
 				return table(a.stdout, []string{"CONTROL", "STAGE", "SINCE", "DECISIONS", "OF KNOWN", "REFUSALS", "NEXT", "GATE"}, rows)
 			})
 		}),
@@ -73,6 +73,7 @@ func (a *app) rolloutNextCommand(o *nodeFlags) *cobra.Command {
 		Use:   "next CONTROL",
 		Short: "Take a control one stage up, if the gate is open",
 		Example: `  mtguard rollout next rate.accept --reason "nobody was hit"
+  mtguard rollout next rate.accept --reason "nobody was hit" --revert-after 1h
   mtguard rollout next rate.accept --reason "there is an attack" --force --yes`,
 		Args:              exactly(1),
 		ValidArgsFunction: controlNames(1),
@@ -86,6 +87,7 @@ func (a *app) rolloutNextCommand(o *nodeFlags) *cobra.Command {
 		}),
 	}
 	o.change(cmd.Flags())
+	o.trial(cmd)
 	return cmd
 }
 
@@ -104,7 +106,7 @@ func (c *call) sureToAdvance(name string) error {
 		}
 		what := name + ": " + shareText(s.Mode, s.Percent) + " > " + s.Next + "; in this stage " + count(s.KnownRefused) + " of " +
 			count(s.KnownDecisions) + " decisions on known users were refusals"
-		return c.confirm(what, name)
+		return c.confirm(what+c.onTrial(), name)
 	}
 	return nil // the node knows what is wrong with it
 }

@@ -134,6 +134,9 @@ func warnings(s control.Status) (list []string) {
 	if s.Glass != nil {
 		list = append(list, glassText(s.Glass, s.Now))
 	}
+	for _, t := range s.Trials {
+		list = append(list, trialText(t, s.Now))
+	}
 	if s.ClockHeld != "" {
 		list = append(list, s.ClockHeld)
 	}

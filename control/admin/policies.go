@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -40,8 +41,7 @@ func (s *server) setPolicy(ctx context.Context, in *setPolicyInput) (*changed, e
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.apply(ctx, control.SetPolicy{Document: in.Body.Document}, &in.ChangeInput, o)
-	return out, withCurrent(ctx, err, current)
+	return s.replaced(ctx, current, &in.ChangeInput, control.SetPolicy{Document: in.Body.Document}, o)
 }
 
 type policiesInput struct {
@@ -99,13 +99,16 @@ type TrialInput struct {
 	RevertAfter string `query:"revert_after" maxLength:"32" doc:"such as 10m: it reverts by itself then, unless it is kept with POST /policy/trials/{revision}/keep; left out: it stays"`
 }
 
-// onTrial adds RevertAfter to the options.
+// onTrial adds to the options of a change how long it is on trial.
 func (in *TrialInput) onTrial(o *control.Options) (err error) {
 	if in.RevertAfter == "" {
 		return nil
 	}
-	if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {
-		return &control.Error{Kind: control.Invalid, Text: err.Error()}
+	if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err == nil && o.RevertAfter == 0 {
+		err = errors.New("a trial of 0s is none") // and not a change that stays
+	}
+	if err != nil {
+		return &control.Error{Kind: control.Invalid, Field: "revert_after", Text: err.Error()}
 	}
 	return nil
 }

@@ -29,9 +29,19 @@ func TestChangesOfThePolicyMayBeOnTrial(t *testing.T) {
 		t.Errorf("on trial may be: %s", got)
 	}
 	plane := &fakePlane{}
-	w := request(Handler(plane, quiet(t)), root, http.MethodPost, "/policy/rollback?revert_after=soon", `{"revision":3}`)
-	if w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
-		t.Errorf("soon: %d, asked %v", w.Code, plane.asked)
+	for _, bad := range []string{"soon", "0s", "-5m"} {
+		w := request(Handler(plane, quiet(t)), root, http.MethodPost, "/policy/rollback?revert_after="+bad, `{"revision":3}`)
+		if w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
+			t.Errorf("%s: %d, asked %v", bad, w.Code, plane.asked)
+		}
+		w = request(Handler(plane, quiet(t)), root, http.MethodPut, "/policy?revert_after="+bad, `{"document":"schema = 1"}`, "If-Match: *")
+		if w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
+			t.Errorf("a document, %s: %d, asked %v", bad, w.Code, plane.asked)
+		}
+	}
+	// A document needs the revision that was seen on trial, too.
+	if w := request(Handler(plane, quiet(t)), root, http.MethodPut, "/policy?revert_after=10m", `{"document":"schema = 1"}`); w.Code != http.StatusPreconditionRequired || plane.asked != nil {
+		t.Errorf("without a revision: %d, asked %v", w.Code, plane.asked)
 	}
 }
 

@@ -231,20 +231,19 @@ func (s *server) overwrite(ctx context.Context, current func(context.Context) (a
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.apply(ctx, c, in, o)
-	return out, withCurrent(ctx, err, current)
+	return s.replaced(ctx, current, in, c, o)
 }
 
-// withCurrent is err; that of a stale revision holds the object as it is now.
-func withCurrent(ctx context.Context, err error, current func(context.Context) (any, error)) error {
-	p := refusal(err)
-	if p == nil || p.Status != http.StatusPreconditionFailed {
-		return err
+// replaced applies a change, and tells one that is stale the present state.
+func (s *server) replaced(ctx context.Context, current func(context.Context) (any, error), in *ChangeInput, c control.Change, o control.Options) (*changed, error) {
+	out, err := s.apply(ctx, c, in, o)
+	if p := refusal(err); p != nil && p.Status == http.StatusPreconditionFailed {
+		if now, err := current(ctx); err == nil {
+			p.Current = now
+		}
+		return nil, p
 	}
-	if now, err := current(ctx); err == nil {
-		p.Current = now
-	}
-	return p
+	return out, err
 }
 
 func (s *server) revealLinks(ctx context.Context, in *userChangeInput) (*changed, error) {

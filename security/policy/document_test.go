@@ -295,7 +295,11 @@ func TestSetRefuses(t *testing.T) {
 		{"connections.per_user", "{}", "is no value"},
 		{"controls.rate.accept", "enforce 0%", "enforce 10%"},
 		{"controls.rate.accept", "monitor 10%", "enforce 10%"},
-		{"controls.rate.accept.candidate", "{}", "no single value"},
+		{"controls.rate.accept.candidate", `"7/s"`, "must be a section"},
+		{"controls.rate.accept.candidate", `{ new_per_prefix = "x" }`, "is no rate"},
+		{"controls.rate.accept.candidate", `{ per_user = 7 }`, "unknown key"},
+		{"controls.rate.accept.candidate", "{}\n[controls.\"conns.user\"]\nmode = \"enforce\"", "no single value"},
+		{"controls.rate.accept.candidate", "{}\nnonsense", "is no candidate"},
 		{"controls.conns.total", "off", "unknown key"},
 	} {
 		if err := d.Set(c.path, c.text, 3); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -315,13 +319,17 @@ func TestSetRefuses(t *testing.T) {
 
 func TestSetTextAndCandidate(t *testing.T) {
 	d := New("community")
-	for path, text := range map[string]string{"rates.new_per_prefix": `"9/s"`, "controls.rate.accept": "enforce 25%", "encryption.until.secure": "2027-01-01"} {
+	for path, text := range map[string]string{"rates.new_per_prefix": `"9/s"`, "controls.rate.accept": "enforce 25%", "encryption.until.secure": "2027-01-01",
+		"controls.conns.user.candidate": "{ per_user = 9, read_only = 3 }"} {
 		if err := d.Set(path, text, 0); err != nil {
 			t.Fatal(err)
 		}
 		if got, ok := d.Text(path); !ok || got != text {
 			t.Errorf("%s: got %s, want %s", path, got, text)
 		}
+	}
+	if err := d.Set("controls.conns.user.candidate", "{}", 0); err != nil || len(d.Control(ConnsUser).Candidate) != 0 {
+		t.Errorf("an empty candidate: %v, %v", d.Control(ConnsUser), err)
 	}
 	if err := d.SetCandidate(RateAccept, "new_per_prefix", `"5/s"`); err != nil {
 		t.Fatal(err)

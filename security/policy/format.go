@@ -76,7 +76,7 @@ func (d *Document) Text(path string) (text string, ok bool) {
 }
 
 // Set gives one value, as the document writes it, and remembers the line it came from; 0 is none. For controls.NAME it is a word and,
-// perhaps, a share: enforce 10%. It does not look at the other values: Validate does.
+// perhaps, a share: enforce 10%; for a candidate an inline table. It does not look at the other values: Validate does.
 func (d *Document) Set(path, text string, line int) error {
 	for _, f := range d.fields() {
 		if f.path != path {
@@ -142,13 +142,34 @@ func set(f field, text string) (problem, hint string) {
 		s.take(rolloutOf(s.name, c))
 		return "", ""
 	case candidate:
-		return "has no single value", "set the keys of the candidate"
+		return s.set(text)
 	}
 	v, err := literal(text)
 	if err != nil {
 		return "is no value: " + err.Error(), "a string stands in quotes"
 	}
 	return f.read(v)
+}
+
+// set reads a candidate as its text writes it.
+func (c candidate) set(text string) (problem, hint string) {
+	src := newSource("", []byte(shownPath(candidatePath(c.name))+" = "+text))
+	values, problems := readTOML(src)
+	p := &parser{src: src, doc: New(""), problems: problems, places: map[string]place{}}
+	for _, v := range values {
+		if len(v.parts) < 3 || pathOf(v.parts[:3]) != pathOf([]string{"controls", c.name, "candidate"}) {
+			return "has no single value", "{ KEY = VALUE }"
+		}
+		p.control(v)
+	}
+	if len(p.problems) == 0 {
+		p.problems = secondOpinion(src)
+	}
+	if len(p.problems) > 0 {
+		return "is no candidate: " + p.problems[0].Message, p.problems[0].Hint
+	}
+	c.take(candidate{p.doc, c.name})
+	return "", ""
 }
 
 func rolloutOf(name string, c Control) rollout {
