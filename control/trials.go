@@ -67,17 +67,6 @@ type trial struct {
 // nothing, and reverting is the side that harms nobody.
 func (t *trial) due(now time.Time) bool { return !now.Before(t.Until) || now.Before(t.Made) }
 
-// moot reports whether nothing of t is in force any more: the file went over it.
-func (t *trial) moot(e *policy.Effective) bool {
-	return !slices.ContainsFunc(t.Changes, func(c PolicyValue) bool { return holds(e, c) })
-}
-
-// holds reports whether a value is still as a trial has set it.
-func holds(e *policy.Effective, c PolicyValue) bool {
-	text, ok := e.Text(c.Path)
-	return ok && text == c.Value
-}
-
 // trials are those that the store has.
 func trialsOf(tx *store.Tx) (all []trial, err error) {
 	text, err := tx.Setting(settingTrials)
@@ -220,21 +209,21 @@ func (c EndTrial) apply(x *transaction) error {
 	return nil
 }
 
-// putBack is the policy in force with what it was before the trial wherever it is still as
-// the trial has it; nil when it is so nowhere. What others have changed since stays. If
-// that makes the policy that the trial began with, it is that text.
+// putBack is the policy in force with what is still on trial as it was before; nil when it
+// is so already. What others have decided since stays. If that makes the policy that the
+// trial began with, it is that text.
 func (x *transaction) putBack(t trial) (*policy.Document, string, error) {
 	x.p.mu.Lock()
 	file, now := x.p.fileLayer, x.p.effective
 	x.p.mu.Unlock()
-	d, after, err := x.without(t.Changes, file, now)
+	d, after, err := x.without(t.Changes, file)
 	if err != nil {
 		// Bounds that somebody has set since do not go with the old ones. The bite is out in any case.
 		x.detail("left", briefly(err))
 		modes := slices.DeleteFunc(slices.Clone(t.Changes), func(c PolicyValue) bool {
 			return !slices.Contains(policy.Controls(), strings.TrimPrefix(c.Path, "controls."))
 		})
-		d, after, err = x.without(modes, file, now)
+		d, after, err = x.without(modes, file)
 	}
 	if err != nil || policy.Equal(&now.Document, &after.Document) {
 		return nil, "", err
@@ -249,15 +238,12 @@ func (x *transaction) putBack(t trial) (*policy.Document, string, error) {
 
 // without is the document in force with changes taken back, and what it says over the
 // file's.
-func (x *transaction) without(changes []PolicyValue, file policy.Layer, now *policy.Effective) (*policy.Document, *policy.Effective, error) {
+func (x *transaction) without(changes []PolicyValue, file policy.Layer) (*policy.Document, *policy.Effective, error) {
 	d, err := x.document()
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, c := range changes {
-		if !holds(now, c) {
-			continue
-		}
 		if err := d.Set(c.Path, c.Was, 0); err != nil {
 			return nil, nil, err
 		}
@@ -279,9 +265,7 @@ func (p *Plane) Trials(context.Context) ([]TrialInfo, error) {
 // onTrial is Trials. The caller holds mu.
 func (p *Plane) onTrial() (all []TrialInfo) {
 	for i := range p.trials {
-		if t := &p.trials[i]; !t.moot(p.effective) {
-			all = append(all, t.TrialInfo)
-		}
+		all = append(all, p.trials[i].TrialInfo)
 	}
 	return all
 }
@@ -291,7 +275,7 @@ func (p *Plane) onTrial() (all []TrialInfo) {
 func (p *Plane) trialOf(name string) *TrialInfo {
 	for _, t := range p.onTrial() {
 		for _, c := range t.Changes {
-			if c.Path == "controls."+name && holds(p.effective, c) {
+			if c.Path == "controls."+name {
 				return &t
 			}
 		}

@@ -569,13 +569,20 @@ mutate "top, escape sequences of others" cmd/mtguard/top_screen.go 'lines[i] = c
 # The dashboard, and policies on trial.
 mutate "trials, end by time" control/trials.go 'return !now.Before(t.Until) || now.Before(t.Made)' 'return false' ./control
 mutate "trials, a clock set back" control/trials.go ' || now.Before(t.Made)' '' ./control
-mutate "trials, two in a row" control/trials.go 't.Base = earlier.Base' '_ = earlier.Base' ./control
-mutate "trials, what others changed" control/trials.go 'if now.Control(name).Control == step.Is {' 'if true {' ./control
-mutate "trials, over by other changes" control/trials.go 'moot := t.moot(revision, now)' 'moot := false' ./control
+mutate "trials, two in a row" control/trials.go 'return was' 'return now.Was' ./control
+mutate "trials, what others changed" control/trials.go 't.Changes = slices.Delete(t.Changes, at, at+1)' '_ = at' ./control
+mutate "trials, over by other changes" control/trials.go 'if len(e.Changes) > 0 {' 'if true {' ./control
 mutate "trials, keep them in the store" control/policies.go 'if n.trials, err = trialsOf(tx); err != nil {' 'if _, err = trialsOf(tx); err != nil {' ./control
 mutate "trials, unplugged" control/sweep.go 'p.report("trials", p.endTrials(ctx, now))' '' ./control
 mutate "trials, bounds" control/trials.go 'long < minTrial || long > maxTrial' 'false' ./control
-mutate "trials, over the API" control/admin/policies.go 'if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {' 'if _, err = control.ParseDuration(in.RevertAfter); err != nil {' ./control/admin
+mutate "trials, over the API" control/admin/policies.go 'if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err == nil && o.RevertAfter == 0 {' 'if _, err = control.ParseDuration(in.RevertAfter); err == nil && o.RevertAfter == 0 {' ./control/admin
+mutate "trials, a document over the API" control/admin/policies.go 'err = in.onTrial(&o) // of a document' 'err = nil' ./control/admin
+mutate "trials, a step back decides nothing" control/trials.go 'if x.stepsBack && !former.Loosens && now.Value != former.Was {' 'if false {' ./control
+mutate "trials, the text as it was" control/trials.go 'return base, text, nil' '_ = text' ./control
+mutate "trials, the bite ends where bounds cannot" control/trials.go 'd, after, err = x.without(modes, file)' '_ = modes' ./control
+mutate "trials, kept by two people" control/approvals.go 'func (KeepTrial) class() string       { return ClassEnforce }' '' ./control
+mutate "trials, seen by who approves" control/approvals.go 'info.Change, info.Trial = auditlog.Clip(string(held.Change), 4<<10), held.Options.RevertAfter' 'info.Change = auditlog.Clip(string(held.Change), 4<<10)' ./control
+mutate "trials, candidates" security/policy/format.go 'c.take(candidate{p.doc, c.name})' '_ = candidate{p.doc, c.name}' ./security/policy
 mutate "dashboard, content policy" control/admin/web/web.go 'h.Set("Content-Security-Policy", Policy)' '' ./control/admin/web
 mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q, "0.")' 'strings.Trim(q, "")' ./control/admin/web
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web

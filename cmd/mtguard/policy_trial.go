@@ -157,3 +157,15 @@ func (a *app) trialRevisions(o *nodeFlags) completer {
 }
 
 var _ pflag.Value = (*revertAfter)(nil)
+
+// noteTrial says of a change that was made whether it stays.
+func (c *call) noteTrial(result control.Result) {
+	switch t := result.Trial; {
+	case t != nil && result.DryRun:
+		c.app.note("it would revert by itself after " + c.revertAfter.String())
+	case t != nil:
+		c.app.note("it reverts by itself " + when(&t.Until, c.now) + ", unless somebody keeps it: mtguard policy keep " + revisionText(t.Revision))
+	case c.revertAfter != 0 && result.Approval == nil:
+		c.app.note("nothing of it reverts by itself: it takes back what was on trial")
+	}
+}

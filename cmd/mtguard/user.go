@@ -327,9 +327,5 @@ func (c *call) say(result control.Result) {
 		prefix = "done before: "
 	}
 	fmt.Fprintln(c.app.stdout, prefix+clean(result.Summary))
-	if t := result.Trial; t != nil && result.DryRun {
-		c.app.note("it would revert by itself after " + c.revertAfter.String())
-	} else if t != nil {
-		c.app.note("it reverts by itself " + when(&t.Until, c.now) + ", unless somebody keeps it: mtguard policy keep " + revisionText(t.Revision))
-	}
+	c.noteTrial(result)
 }

@@ -36,7 +36,7 @@ func (s *server) setPolicy(ctx context.Context, in *setPolicyInput) (*changed, e
 	current := func(ctx context.Context) (any, error) { return s.plane.Policy(ctx, control.PolicyInForce) }
 	o, err := in.matched()
 	if err == nil {
-		err = in.onTrial(&o)
+		err = in.onTrial(&o) // of a document
 	}
 	if err != nil {
 		return nil, err

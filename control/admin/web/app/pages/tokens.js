@@ -94,7 +94,7 @@ function Enrol({ onClose }) {
 function Approvals() {
   const settle = (a, what) => propose({ title: t("approval." + what), verb: t("approval." + what), reason: "required", danger: what === "refuse", make: () => ({ method: "POST", url: path`/approvals/${a.id}/${what}` }) });
   return html`<${Panel} id="approvals" title=${t("approvals")} className="flush"><${Paged} label=${t("approvals")} url="/approvals" every=${15} id=${(a) => a.id} empty=${t("approvals.none")} columns=${[
-    { title: t("log.action"), main: true, cell: (a) => html`<${Code} plain>${a.action}<//> <${Name}>${a.object}<//>` },
+    { title: t("log.action"), main: true, cell: (a) => html`<${Code} plain>${a.action}<//> <${Name}>${a.object}<//>${a.revert_after && html` <${Code} plain>revert_after=${a.revert_after}<//>`}` },
     { title: t("by"), cell: (a) => html`<${Name}>${a.by}<//><span class="sub"><${Name}>${a.reason}<//></span>` },
     { title: t("state"), cell: (a) => html`<${State} of=${a.state} />` },
     { title: t("until"), cell: (a) => html`<${Time} at=${a.expires} />` },
