@@ -209,6 +209,7 @@ var varies = []struct {
 	{regexp.MustCompile(`\b[\d.]+(, [\d.]+)? [µn]s\b`), "COST"},
 	{regexp.MustCompile(`\buid \d+`), "uid N"},
 	{regexp.MustCompile(`\bin (\d+)([dhm])\b`), "in N$2"},
+	{regexp.MustCompile(`\b(29|30)m\b`), "30m"}, // that a trial has left
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDR"},
 	{regexp.MustCompile(`\(devel\)|v\d+\.\d+\.\d+\S*`), "VERSION"},
 	{regexp.MustCompile(`\b[\d.]+ [KM]?i?B\b`), "SIZE"},
