@@ -320,9 +320,10 @@ func (x *transaction) remember(c Change) error {
 	return x.tx.PutOnce(x.onceKey(), kept, x.now.Add(onceFor))
 }
 
-// onceKey binds the key to its actor, at a fixed length.
+// onceKey binds the key to its person, whose session may have got another number
+// between two tries, at a fixed length.
 func (x *transaction) onceKey() string {
-	sum := sha256.Sum256([]byte(strconv.Quote(x.by.Name) + x.o.IdempotencyKey))
+	sum := sha256.Sum256([]byte(strconv.Quote(personOf(x.by)) + x.o.IdempotencyKey))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -30,7 +30,7 @@ type Options struct {
 	// IfRevision, unless 0, is the revision of the object that the actor has
 	// seen; when it has another one by now the change is Stale.
 	IfRevision store.Revision
-	// IdempotencyKey makes a repetition of the same change by the same actor
+	// IdempotencyKey makes a repetition of the same change by the same person
 	// within a day do nothing and answer what the first did, links left out.
 	IdempotencyKey string
 	// DryRun does everything but keep it.

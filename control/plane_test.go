@@ -311,6 +311,20 @@ func TestAnIdempotencyKeyMakesARetryHarmless(t *testing.T) {
 		t.Errorf("after a retry the generation is %d", u.Generation)
 	}
 	b.refuses(Invalid, RotateKeys{User: "nadia", At: b.clock().Add(day)}, o)
+	// The key is the person's: a session gets another number when it proves itself anew.
+	note := "on a trip"
+	for _, c := range []struct {
+		by   Actor
+		want bool
+	}{
+		{Actor{Name: "session 1", Level: access.Superuser, Person: "nadia"}, false},
+		{Actor{Name: "session 2", Level: access.Superuser, Person: "nadia"}, true},
+		{Actor{Name: "session 3", Level: access.Superuser, Person: "omid"}, false},
+	} {
+		if r, err := b.Apply(t.Context(), c.by, SetUser{Name: "nadia", Note: &note}, Options{IdempotencyKey: "n"}); err != nil || r.Repeated != c.want {
+			t.Errorf("%+v: repeated is %v, %v", c.by, r.Repeated, err)
+		}
+	}
 	b.pass(2 * day)
 	if r := b.apply(RotateKeys{User: "nadia"}, o); r.Repeated {
 		t.Error("an idempotency key lives for ever")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
@@ -198,6 +199,20 @@ func TestABrowserSignsIn(t *testing.T) {
 	if at := c.text("location.href"); strings.Contains(at, first) {
 		t.Error("the code stays in the address")
 	}
+
+	// An answer that is lost costs nothing, and whoever reads Persian is told so in Persian.
+	c.do(chromedp.Func(func(ctx context.Context, at *chromedp.Target) error {
+		_, err := cdp.Call(ctx, at, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+			Object.defineProperty(navigator, "languages", {get: () => ["de", "fa-IR", "en"]});
+			if (location.pathname === "/enter") {
+				const real = fetch;
+				window.fetch = () => { window.fetch = real; return Promise.reject(new TypeError("lost")); };
+			}`})
+		return err
+	}), chromedp.Navigate("about:blank"), chromedp.Navigate(base+"/enter#"+code()))
+	c.until("word that there was no answer, in Persian", `!document.getElementById("retry").hidden && document.documentElement.dir === "rtl" && document.getElementById("say").textContent.includes("دوباره")`)
+	c.do(chromedp.Click("#retry"))
+	c.until("a session by the code, the second time", signedIn)
 	// Refused requests are errors to the browser's log, and wanted here; anything about policy is not.
 	for _, p := range c.problems {
 		if strings.Contains(p, "Content Security Policy") || strings.Contains(p, "TrustedHTML") || !strings.Contains(p, "40") {

@@ -2,20 +2,48 @@
 // browsers send to nobody; it is taken out of the address at once.
 "use strict";
 
-const words = {
-  busy: "Signing in…",
-  used: "This address does not work any more. Ask for a new one: mtguard dashboard",
-  failed: "Signing in failed.",
-  none: "Open the address that “mtguard dashboard” prints, or use a passkey.",
-  old: "This browser has no passkeys. Open the address that “mtguard dashboard” prints.",
-  enrol: "You are signed in. From here on a passkey is needed.",
-  again: "That did not work. Try once more.",
+const texts = {
+  en: {
+    title: "Sign in", use: "Use a passkey", set: "Set up a passkey on this device", retry: "Try again",
+    busy: "Signing in…",
+    used: "This address does not work any more. Ask the program for a new one.",
+    lost: "No answer. The address is still good: try again.",
+    failed: "Signing in failed.",
+    none: "Open the one-time address that the program prints, or use a passkey.",
+    old: "This browser has no passkeys. Open the one-time address that the program prints.",
+    enrol: "You are signed in. From here on a passkey is needed.",
+    again: "That did not work. Try once more.",
+  },
+  ru: {
+    title: "Вход", use: "Войти с ключом доступа", set: "Создать ключ доступа на этом устройстве", retry: "Повторить",
+    busy: "Выполняется вход…",
+    used: "Эта ссылка больше не действует. Запросите у программы новую.",
+    lost: "Нет ответа. Ссылка ещё действует: повторите попытку.",
+    failed: "Войти не удалось.",
+    none: "Откройте одноразовую ссылку, которую печатает программа, или войдите с ключом доступа.",
+    old: "Этот браузер не знает ключей доступа. Откройте одноразовую ссылку, которую печатает программа.",
+    enrol: "Вы вошли. Дальше нужен ключ доступа.",
+    again: "Не получилось. Попробуйте ещё раз.",
+  },
+  fa: {
+    title: "ورود", use: "ورود با کلید عبور", set: "ساختن کلید عبور روی این دستگاه", retry: "تلاش دوباره",
+    busy: "در حال ورود…",
+    used: "این نشانی دیگر کار نمی‌کند. از برنامه نشانی تازه‌ای بخواهید.",
+    lost: "پاسخی نیامد. نشانی هنوز معتبر است: دوباره تلاش کنید.",
+    failed: "ورود انجام نشد.",
+    none: "نشانی یک‌بارمصرفی را که برنامه چاپ می‌کند باز کنید، یا از کلید عبور استفاده کنید.",
+    old: "این مرورگر کلید عبور ندارد. نشانی یک‌بارمصرفی را که برنامه چاپ می‌کند باز کنید.",
+    enrol: "وارد شدید. از اینجا به بعد کلید عبور لازم است.",
+    again: "نشد. یک بار دیگر تلاش کنید.",
+  },
 };
+const language = navigator.languages.map((name) => name.slice(0, 2).toLowerCase()).find((name) => name in texts) ?? "en";
+const words = texts[language];
 
 const say = document.getElementById("say");
 const passkey = document.getElementById("passkey");
 const register = document.getElementById("register");
-const go = document.getElementById("go");
+const retry = document.getElementById("retry");
 const able = "PublicKeyCredential" in window && "parseRequestOptionsFromJSON" in PublicKeyCredential;
 
 async function ask(path, body) {
@@ -25,6 +53,7 @@ async function ask(path, body) {
     body: body === undefined ? undefined : JSON.stringify(body),
     credentials: "same-origin",
   });
+  if (answer.status === 429 || answer.status >= 500) throw new Error(answer.status); // it may be better in a moment
   return answer.ok ? answer.json() : null;
 }
 
@@ -68,23 +97,36 @@ async function enrol() {
   }
 }
 
+// The code is kept here until somebody has answered: it has left the address already.
+let code = "";
+
 async function start() {
-  const code = location.hash.slice(1);
-  if (code) {
+  retry.hidden = true;
+  if (location.hash.length > 1) {
+    code = location.hash.slice(1);
     history.replaceState(null, "", location.pathname);
-    say.textContent = words.busy;
-    const me = await ask("/auth/enter", { code });
+  }
+  if (code) say.textContent = words.busy;
+  try {
+    const me = code ? await ask("/auth/enter", { code }) : await ask("/auth/me");
     if (me) return done(me);
-    say.textContent = words.used;
-  } else {
-    const me = await ask("/auth/me");
-    if (me) return done(me);
-    say.textContent = able ? words.none : words.old;
+    say.textContent = code ? words.used : able ? words.none : words.old;
+    code = "";
+  } catch {
+    say.textContent = code ? words.lost : words.again;
+    retry.hidden = false;
   }
   passkey.hidden = !able;
 }
 
+document.documentElement.lang = language;
+document.documentElement.dir = language === "fa" ? "rtl" : "ltr";
+document.title = document.querySelector("h1").textContent = words.title;
+passkey.textContent = words.use;
+register.textContent = words.set;
+retry.textContent = words.retry;
 passkey.addEventListener("click", withPasskey);
 register.addEventListener("click", enrol);
+retry.addEventListener("click", start);
 addEventListener("hashchange", start);
 start();

@@ -69,7 +69,7 @@ function Proposal({ spec, onClose }) {
   const [force, setForce] = useState(false);
   const [dry, setDry] = useState({ loading: true });
   const [doing, setDoing] = useState(null);
-  const key = useRef(changeKey());
+  const sent = useRef({}); // what was sent last, and under which key
   const reasonId = useId();
   const untouched = spec.edits && JSON.stringify(values) === JSON.stringify(spec.values);
   const complete = !untouched && (spec.fields || []).every((f) => !f.required || values[f.name]);
@@ -95,14 +95,16 @@ function Proposal({ spec, onClose }) {
   const submit = async (event) => {
     event.preventDefault();
     setDoing({});
+    // The same once more is the same change: the answer to the first may have been lost.
+    const what = JSON.stringify([values, force, revision, reason]);
+    if (sent.current.what !== what) sent.current = { what, key: changeKey() };
     try {
-      const result = await change(make(), { reason, force, key: key.current });
+      const result = await change(make(), { reason, force, key: sent.current.key });
       onClose();
       const waits = result?.approval; // somebody else has to agree; nothing is done yet
       tell("toast", { text: result?.summary || spec.title, undo: waits ? undefined : spec.undo?.(result, values) });
       if (!waits) spec.done?.(result, values);
     } catch (error) {
-      key.current = changeKey();
       setDoing({ error });
     }
   };
