@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +40,9 @@ there first.`,
   mtguard dashboard --person nadia --level admin`,
 		Args: atMost(0),
 		RunE: a.asks(o, func(c *call) error {
+			if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+				return wrongFlag("local-port", fmt.Errorf("%q is no port: 1 to 65535", port))
+			}
 			body := admin.CodeBody{Person: person}
 			if level != "" {
 				body.Level = new(access.Level)

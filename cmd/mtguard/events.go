@@ -30,6 +30,7 @@ const schemeOCSF = "ocsf"
 
 func (a *app) eventsCommand() *cobra.Command {
 	o, f := new(nodeFlags), new(eventFlags)
+	var since string
 	cmd := &cobra.Command{
 		Use:     "events",
 		GroupID: groupServe,
@@ -46,11 +47,20 @@ With -f, what comes is printed until Ctrl-C, also across a restart of the node.`
   mtguard events --kind incident,block --since 24h
   mtguard events -f --kind decision --json`,
 		Args: atMost(0),
-		RunE: a.asks(o, func(c *call) error { return c.events(f) }),
+		RunE: a.asks(o, func(c *call) error {
+			if since != "" {
+				d, err := control.ParseDuration(since)
+				if err != nil {
+					return wrongFlag("since", err)
+				}
+				f.since = time.Duration(d)
+			}
+			return c.events(f)
+		}),
 	}
 	o.common(cmd.Flags())
 	cmd.Flags().StringSliceVar(&f.kinds, "kind", nil, "only of these `KINDS`: "+strings.Join(kindWords(), ", "))
-	cmd.Flags().DurationVar(&f.since, "since", 0, "begin so `LONG` ago")
+	cmd.Flags().StringVar(&since, "since", "", "begin so `LONG` ago, such as 10m or 3d")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on until Ctrl-C")
 	cmd.Flags().StringVar(&f.scheme, "format", "", "incidents alone, as JSON lines of `SCHEMA`: ocsf")
 	completeFlag(cmd, "format", words(schemeOCSF))
@@ -77,14 +87,14 @@ func (f *eventFlags) query(now time.Time) (q admin.EventQuery, err error) {
 	switch f.scheme {
 	case "":
 	case schemeOCSF:
+		if len(f.kinds) > 0 && !slices.Equal(f.kinds, []string{string(live.Incident)}) {
+			return q, &usageError{errors.New("--format ocsf is of incidents alone"), "leave --kind out"}
+		}
 		q.Kinds = []live.Kind{live.Incident}
 	default:
 		return q, &usageError{fmt.Errorf("--format %q is none", f.scheme), schemeOCSF}
 	}
-	switch {
-	case f.since < 0:
-		return q, &usageError{fmt.Errorf("--since %v is not yet", f.since), "such as 10m"}
-	case f.since > 0:
+	if f.since > 0 {
 		q.Since = now.Add(-f.since)
 	}
 	return q, nil
@@ -156,14 +166,15 @@ func (c *call) showEvent(e admin.WatchedEvent) error {
 		return printLines(c.app, e)
 	}
 	text, err := eventText(e)
-	if err != nil {
+	if e.Kind == live.Gap || err != nil { // a gap is told beside what happened
+		c.app.note(text)
 		return err
 	}
 	_, err = fmt.Fprintf(c.app.stdout, "%s  %-8s  %s\n", e.Time.Local().Format("2006-01-02 15:04:05"), clean(string(e.Kind)), clean(text))
 	return err
 }
 
-// showOCSF prints an incident as what is made for it in that schema. A gap is told beside it.
+// showOCSF prints an incident as what is made for it in that schema.
 func (c *call) showOCSF(e admin.WatchedEvent) error {
 	if e.Kind != live.Incident {
 		text, err := eventText(e)

@@ -40,8 +40,12 @@ func (c *call) produce(file string, fill func(io.Writer) error) error {
 }
 
 // newFile makes a private file of what fill writes, on disk when it returns, and none when fill
-// fails. It never overwrites: what is there may be the only copy.
+// fails. It never overwrites: what is there may be the only copy. A name that means a form
+// to other commands' -o is taken for a slip.
 func newFile(name string, fill func(io.Writer) error) (size int64, err error) {
+	if name == formTable || name == formJSON || name == formLines {
+		return 0, &usageError{fmt.Errorf("-o %s: here it is the name of a file", name), "./" + name + " if it shall be called that; for a form: --json"}
+	}
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err

@@ -49,10 +49,13 @@ token may do all that its level may. --from binds it to a prefix of addresses.`,
 		Args: exactly(1),
 		RunE: a.asks(o, func(c *call) error {
 			body := admin.TokenBody{Name: c.args[0], Scopes: scopes}
-			if err := body.Level.UnmarshalText([]byte(level)); err != nil {
-				return wrongFlag("level", err)
+			if err := body.Level.UnmarshalText([]byte(level)); err != nil || body.Level == access.None || body.Level == access.Standard {
+				return wrongFlag("level", fmt.Errorf("%q is no level of tokens: read_only, admin or superuser", level))
 			}
 			life, err := control.ParseDuration(long)
+			if err == nil && life == 0 {
+				err = errors.New("a token is good for a minute at least")
+			}
 			if err != nil {
 				return wrongFlag("for", err)
 			}

@@ -46,7 +46,9 @@ func (s *server) createToken(ctx context.Context, in *createTokenInput) (*change
 	}
 	c := control.CreateToken{Name: b.Name, Level: b.Level, Scopes: b.Scopes, From: b.From}
 	if b.For != nil {
-		c.For = *b.For
+		if c.For = *b.For; c.For == 0 { // and not the usual 90 days
+			return nil, &control.Error{Kind: control.Invalid, Field: "for", Text: "a token is good for a minute at least"}
+		}
 	}
 	if who != nil && who.Token != "" && (c.For == 0 || time.Now().Add(time.Duration(c.For)).After(who.Expires)) {
 		return nil, kinds[control.Denied].problem("a token makes none that would outlive it: it is good until %s; say for how long", who.Expires.UTC().Format(time.RFC3339))
