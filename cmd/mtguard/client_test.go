@@ -36,6 +36,7 @@ type fakePlane struct {
 	result  control.Result
 	hub     *live.Hub
 	found   []control.IncidentInfo
+	clients []control.ClientInfo
 
 	rules      []control.RuleInfo
 	lists      []control.ListInfo
@@ -102,6 +103,10 @@ func (p *fakePlane) Events(_ context.Context, _ control.Actor, q live.Query) (*l
 	hub := p.hub
 	p.mu.Unlock()
 	return hub.View(q)
+}
+
+func (p *fakePlane) Clients(context.Context, control.ClientFilter) ([]control.ClientInfo, bool, error) {
+	return p.clients, false, p.refusal
 }
 
 func (p *fakePlane) Incidents(context.Context, control.IncidentFilter) ([]control.IncidentInfo, int64, error) {

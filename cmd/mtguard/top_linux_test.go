@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -95,4 +96,78 @@ func TestTopOnATerminal(t *testing.T) {
 			screen.Write([]byte("\n")) // whoever still reads may end
 		})
 	}
+}
+
+// onScreen is what has come to a terminal.
+type onScreen struct {
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{}
+}
+
+func (s *onScreen) read(screen *os.File) {
+	b := make([]byte, 4096)
+	for {
+		n, err := screen.Read(b)
+		s.mu.Lock()
+		s.text.Write(b[:n])
+		s.mu.Unlock()
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// after waits until text stands behind the first from bytes, and returns where it ends.
+func (s *onScreen) after(t *testing.T, from int, text string) int {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		s.mu.Lock()
+		all := s.text.String()
+		s.mu.Unlock()
+		if i := strings.Index(all[from:], text); i >= 0 {
+			return from + i + len(text)
+		}
+		select {
+		case <-s.more:
+		case <-late:
+			t.Fatalf("no %q in %q", text, all[from:])
+		}
+	}
+}
+
+// TestTopTakesKeysAndSizes on a real terminal: a filter, an arrow, which means nothing, another size.
+func TestTopTakesKeysAndSizes(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	_, socket := watchedNode(t)
+	screen, user := pty(t)
+	s := &onScreen{more: make(chan struct{}, 1)}
+	go s.read(screen)
+	code := make(chan int)
+	go func() {
+		a := &app{stdin: user, stdout: user, stderr: &strings.Builder{}}
+		code <- a.execute([]string{"top", "--server", socket})
+	}()
+	at := s.after(t, 0, "rate.accept")
+	screen.Write([]byte("/rate"))
+	at = s.after(t, at, "/rate_")
+	screen.Write([]byte("\x1b[A")) // up: not the end of the filter, and no letter of it
+	screen.Write([]byte("\r"))
+	at = s.after(t, at, "only rate (Esc: all)")
+	if err := unix.IoctlSetWinsize(int(user.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 16, Col: 40}); err != nil {
+		t.Skip(err)
+	}
+	syscall.Kill(os.Getpid(), syscall.SIGWINCH) // the terminal of the test's process is another
+	at = s.after(t, at, "CONTROL             REFUSED/S  WOULD/S"+termLine)
+	screen.Write([]byte("q"))
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d", got)
+	}
+	s.after(t, at, termLeave)
+	screen.Write([]byte("\n")) // whoever still reads may end
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -11,35 +12,33 @@ import (
 	"mtguard/telemetry/live"
 )
 
-// picture is the model on a terminal of that size: at most so many lines, none wider. It holds no escape sequences.
-func (m *topModel) picture(columns, rows int) string {
+// picture is the model on a terminal of that size, as somebody looks at it: at most so many lines, none wider. It
+// holds no escape sequences.
+func (m *topModel) picture(v *topView, columns, rows int) string {
 	columns, rows = max(columns, 20), max(rows, 4)
 	lines := m.head(columns)
 	lines = append(lines, "")
-	lines = append(lines, m.tiles(columns)...)
-	if curve := m.curve(columns - 12); curve != "" {
-		lines = append(lines, "accepted    "+curve)
+	if v.help {
+		lines = append(lines, strings.Split(topHelp, "\n")...)
+	} else {
+		tiles := m.tiles(columns)
+		lines = append(lines, tiles[:min(len(tiles), max(2, rows/3&^1))]...) // the rest of a small screen is for the tables
+		if curve := m.curve(columns - 12); curve != "" {
+			lines = append(lines, "accepted    "+curve)
+		}
+		// Incidents come first: what no longer fits is at the bottom.
+		lines = append(lines, m.incidentLines(v, columns, rows)...)
+		if v.users {
+			lines = append(lines, m.userLines(v, columns)...)
+		} else {
+			lines = append(lines, m.controlLines(v, columns)...)
+		}
 	}
-	foot := "q quit   space hold"
-	if m.held {
-		foot = "HELD: space goes on"
-	}
-	// Incidents come first: what no longer fits is at the bottom.
-	lines = append(lines, m.incidentLines()...)
-	lines = append(lines, m.controlLines()...)
-	lines = append(lines[:min(len(lines), rows-1)], foot)
+	lines = append(lines[:min(len(lines), rows-1)], v.foot())
 	for i, line := range lines {
 		lines[i] = cut(clean(line), columns)
 	}
 	return strings.Join(lines, "\n")
-}
-
-// cut shortens a line to so many columns.
-func cut(line string, columns int) string {
-	if utf8.RuneCountInString(line) <= columns {
-		return line
-	}
-	return string([]rune(line)[:columns-1]) + "…"
 }
 
 func (m *topModel) head(columns int) []string {
@@ -57,8 +56,13 @@ func (m *topModel) head(columns int) []string {
 		left += strings.Repeat(" ", gap) + right
 	}
 	lines := []string{left}
-	for _, warning := range warnings(s) {
+	const shown = 3
+	all := warnings(s)
+	for _, warning := range all[:min(len(all), shown)] {
 		lines = append(lines, "WARN "+warning)
+	}
+	if more := len(all) - shown; more > 0 {
+		lines = append(lines, fmt.Sprintf("%d more: mtguard status", more))
 	}
 	return lines
 }
@@ -101,43 +105,81 @@ func (m *topModel) curve(columns int) string {
 	return out.String()
 }
 
-func (m *topModel) incidentLines() []string {
-	if len(m.incidents) == 0 {
+func (m *topModel) incidentLines(v *topView, columns, height int) []string {
+	shown := 5
+	if height <= 24 {
+		shown = 3
+	}
+	var rows []topRow
+	for _, i := range m.incidents {
+		if v.matches(i.Detector, i.Subject) {
+			rows = append(rows, topRow{cells: []string{i.Severity.String(), i.State, i.Detector, i.Subject, soon(&i.Last, m.now), i.Action}})
+		}
+	}
+	if len(rows) == 0 {
 		return nil
 	}
-	const shown = 5
-	lines := []string{"", cell(10, "SEVERITY") + cell(15, "STATE") + cell(20, "INCIDENT") + cell(24, "ABOUT") + cell(10, "LAST") + "DONE"}
-	for _, i := range m.incidents[:min(len(m.incidents), shown)] {
-		lines = append(lines, cell(10, i.Severity.String())+cell(15, i.State)+cell(20, i.Detector)+cell(24, i.Subject)+cell(10, soon(&i.Last, m.now))+i.Action)
-	}
-	if more := len(m.incidents) - shown; more > 0 {
+	lines := topTableLines(topIncidentColumns, rows[:min(len(rows), shown)], columns, 0, false)
+	if more := len(rows) - shown; more > 0 {
 		lines = append(lines, fmt.Sprintf("%d more: mtguard incident list", more))
 	}
 	return lines
 }
 
-// controlLines are the controls that refuse, or would, those that do it most first.
-func (m *topModel) controlLines() []string {
+// controlLines are the controls that refuse, or would; with a filter all that it names. Those that do it most come
+// first, unless somebody sorts them.
+func (m *topModel) controlLines(v *topView, columns int) []string {
 	now := make(map[string]live.ControlRate)
 	for _, r := range m.last.Controls {
 		now[r.Name] = r
 	}
-	busy := slices.DeleteFunc(slices.Clone(m.controls), func(c control.ControlInfo) bool { return c.Refused+c.WouldRefuse == 0 })
-	if len(busy) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(busy, func(x, y control.ControlInfo) int {
+	shown := slices.DeleteFunc(slices.Clone(m.controls), func(c control.ControlInfo) bool {
+		return v.filter == "" && c.Refused+c.WouldRefuse == 0 || !v.matches(c.Name)
+	})
+	slices.SortStableFunc(shown, func(x, y control.ControlInfo) int {
 		rateOf := func(c control.ControlInfo) float64 { return now[c.Name].Refused + now[c.Name].WouldRefuse }
 		return cmp.Or(cmp.Compare(rateOf(y), rateOf(x)), cmp.Compare(y.Refused+y.WouldRefuse, x.Refused+x.WouldRefuse))
 	})
-	lines := []string{"", cell(20, "CONTROL") + cell(14, "MODE") + cell(12, "REFUSED/S") + cell(10, "WOULD/S") + cell(12, "REFUSED") + "WOULD"}
-	for _, c := range busy {
-		mode := c.Mode
-		if c.Percent > 0 && c.Percent < 100 {
-			mode += fmt.Sprintf(" %d%%", c.Percent)
-		}
-		lines = append(lines, cell(20, c.Name)+cell(14, mode)+cell(12, rate(now[c.Name].Refused))+cell(10, rate(now[c.Name].WouldRefuse))+
-			cell(12, fmt.Sprint(c.Refused))+fmt.Sprint(c.WouldRefuse))
+	var rows []topRow
+	for _, c := range shown {
+		r := now[c.Name]
+		rows = append(rows, topRow{
+			[]string{c.Name, shareText(c.Mode, c.Percent), rate(r.Refused), rate(r.WouldRefuse), count(c.Refused), count(c.WouldRefuse)},
+			[]float64{text, text, r.Refused, r.WouldRefuse, float64(c.Refused), float64(c.WouldRefuse)},
+		})
 	}
-	return lines
+	return v.table(rows, columns, "no control has refused anything, or would have")
+}
+
+// text stands for the number of a cell that has none.
+var text = math.NaN()
+
+// userLines are those who have sessions, the busiest first.
+func (m *topModel) userLines(v *topView, columns int) []string {
+	if m.usersDenied {
+		return []string{"", "who is connected takes the level admin"}
+	}
+	var rows []topRow
+	for _, u := range m.users {
+		if v.matches(u.name) {
+			rows = append(rows, topRow{
+				[]string{u.name, fmt.Sprint(u.sessions), fmt.Sprint(u.addresses), size(int64(u.upRate)), size(int64(u.downRate)), size(u.up), size(u.down)},
+				[]float64{text, float64(u.sessions), float64(u.addresses), u.upRate, u.downRate, float64(u.up), float64(u.down)},
+			})
+		}
+	}
+	return v.table(rows, columns, "nobody is connected")
+}
+
+// table is what of the rows somebody wants to see.
+func (v *topView) table(rows []topRow, columns int, none string) []string {
+	which := v.which()
+	if len(rows) == 0 {
+		if v.filter != "" {
+			none = "nothing has " + v.filter + " in its name"
+		}
+		return []string{"", none}
+	}
+	sorted(rows, v.sort[which], v.turned[which])
+	return topTableLines(topTables[which], rows, columns, v.sort[which], v.turned[which])
 }

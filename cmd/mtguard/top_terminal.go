@@ -60,17 +60,39 @@ func (t *terminal) Enter() (leave func(), err error) {
 
 func (t *terminal) read() {
 	defer close(t.keys)
-	var b [1]byte
+	b := make([]byte, 64)
 	for {
-		if n, err := t.in.Read(b[:]); err != nil || n == 0 {
+		n, err := t.in.Read(b)
+		if err != nil || n == 0 {
 			return
 		}
-		select {
-		case t.keys <- b[0]:
-		case <-t.ended:
-			return
+		for _, key := range plainKeys(b[:n]) {
+			select {
+			case t.keys <- key:
+			case <-t.ended:
+				return
+			}
 		}
 	}
+}
+
+// plainKeys are what was typed without the keys that send a sequence, such as arrows (ECMA-48, 5.4; ESC O and one
+// more of the keypad; ESC and a letter of Alt): none has a meaning here, and none is the Escape key.
+func plainKeys(typed []byte) (keys []byte) {
+	for i := 0; i < len(typed); i++ {
+		if typed[i] != keyEscape || i+1 == len(typed) {
+			keys = append(keys, typed[i])
+			continue
+		}
+		switch i++; typed[i] {
+		case '[':
+			for i++; i < len(typed) && (typed[i] < '@' || typed[i] > '~'); i++ {
+			}
+		case 'O':
+			i++
+		}
+	}
+	return keys
 }
 
 func (t *terminal) Size() (columns, rows int) {

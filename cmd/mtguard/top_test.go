@@ -46,6 +46,7 @@ type recorded struct {
 
 	mu            sync.Mutex
 	columns, rows int
+	fails         bool // the next drawing panics
 }
 
 func newRecorded() *recorded {
@@ -55,7 +56,17 @@ func newRecorded() *recorded {
 func (r *recorded) Enter() (func(), error)    { return func() { r.left++ }, nil }
 func (r *recorded) Keys() <-chan byte         { return r.keys }
 func (r *recorded) Resized() <-chan os.Signal { return r.resized }
-func (r *recorded) Draw(picture string) error { r.drawn <- picture; return nil }
+
+func (r *recorded) Draw(picture string) error {
+	r.mu.Lock()
+	fails := r.fails
+	r.mu.Unlock()
+	if fails {
+		panic("a mistake of the program")
+	}
+	r.drawn <- picture
+	return nil
+}
 
 func (r *recorded) Size() (int, int) {
 	r.mu.Lock()
@@ -197,13 +208,13 @@ func TestPicturesFit(t *testing.T) {
 	m.controls = []control.ControlInfo{{Name: "a", Refused: 900}, {Name: "b", Mode: "enforce", Percent: 10, Refused: 2}, {Name: "idle"}}
 	for columns := 1; columns < 200; columns += 7 {
 		for rows := 1; rows < 60; rows += 5 {
-			picture := m.picture(columns, rows)
+			picture := m.picture(new(topView), columns, rows)
 			if n := strings.Count(picture, "\n") + 1; n > max(rows, 4) || widest(picture) > max(columns, 20) || strings.Contains(picture, "\u202e") {
 				t.Errorf("%d × %d: %d lines, %d wide", columns, rows, n, widest(picture))
 			}
 		}
 	}
-	picture := m.picture(120, 50)
+	picture := m.picture(new(topView), 120, 50)
 	if at := func(s string) int { return strings.Index(picture, "\n"+s) }; at("b  ") < 0 || at("b  ") > at("a  ") || at("idle") >= 0 {
 		t.Errorf("the control that refuses now comes first, and who does nothing not at all:\n%s", picture)
 	}
