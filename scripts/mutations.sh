@@ -566,6 +566,11 @@ mutate "events, rows that were not kept" control/store/tx.go 'tx.tellAudit()' ''
 mutate "top, the terminal is left" cmd/mtguard/top.go 'defer leave()' '_ = leave' ./cmd/mtguard
 mutate "top, the terminal's mode" cmd/mtguard/top_terminal.go 'term.Restore(int(t.in.Fd()), state)' '' ./cmd/mtguard
 mutate "top, escape sequences of others" cmd/mtguard/top_screen.go 'lines[i] = cut(clean(line), columns)' 'lines[i] = cut(line, columns)' ./cmd/mtguard
+mutate "top, a mistake beside the drawing" cmd/mtguard/top.go 'case broken <- fmt.Sprintf(' 'case make(chan any) <- fmt.Sprintf(' ./cmd/mtguard
+mutate "top, keys with a sequence" cmd/mtguard/top_terminal.go 'range plainKeys(b[:n])' 'range b[:n]' ./cmd/mtguard
+mutate "top, the picture that is held" cmd/mtguard/top.go 'shown = &w.shown' '_ = &w.shown' ./cmd/mtguard
+mutate "top, columns that do not fit" cmd/mtguard/top_view.go 'for width > room {' 'for width > room && false {' ./cmd/mtguard
+mutate "top, a node that is gone" cmd/mtguard/top.go 'm.away = true' '' ./cmd/mtguard
 # The dashboard, and policies on trial.
 mutate "trials, end by time" control/trials.go 'return !now.Before(t.Until) || now.Before(t.Made)' 'return false' ./control
 mutate "trials, a clock set back" control/trials.go ' || now.Before(t.Made)' '' ./control
