@@ -340,10 +340,13 @@ func (p *Plane) Incident(ctx context.Context, id string) (info IncidentInfo, err
 	return info, err
 }
 
-// sweepIncidents ends those that were answered and are over, and forgets those that
-// are long closed. What a person should look at stays.
+// sweepIncidents ends those that were answered and are over, tells of that as when a
+// person ends one, and forgets those that are long closed. What a person should look at
+// stays.
 func (p *Plane) sweepIncidents(ctx context.Context, now time.Time) error {
+	var over []IncidentInfo
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		over = nil
 		open, err := tx.Incidents(store.IncidentFilter{State: IncidentOpen, Limit: store.MaxIncidents})
 		if err != nil {
 			return err
@@ -357,11 +360,18 @@ func (p *Plane) sweepIncidents(ctx context.Context, now time.Time) error {
 			if err := tx.PutIncident(&n); err != nil {
 				return err
 			}
+			over = append(over, incidentInfo(n))
 		}
 		_, err = tx.DropIncidents(now.Add(-keepIncidents))
 		return err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, info := range over {
+		p.tellIncident(ctx, &info)
+	}
+	return nil
 }
 
 // Message is what receivers are told of an incident: its subject as it stands here, and no evidence.

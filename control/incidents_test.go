@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,7 +146,22 @@ func TestIncidentsEndByThemselves(t *testing.T) {
 	b := newBench(t)
 	b.noteAt(b.clock(), "probe_scan", attackerPrefix, threat.Low, "blocked")
 	b.noteAt(b.clock(), "replay", attackerPrefix, threat.High, "for a person to judge")
-	b.pass(quietAfter)
+	var told []string
+	b.Plane.parts.Incident = func(_ context.Context, i IncidentInfo) {
+		told = append(told, i.Detector+" "+i.State)
+		if i.Closed == nil || !i.Closed.Equal(b.clock()) {
+			t.Errorf("told of an end that is none: %+v", i)
+		}
+	}
+	b.pass(quietAfter - time.Second)
+	if len(told) > 0 {
+		t.Errorf("too early: %q", told)
+	}
+	b.pass(time.Second)
+	b.pass(time.Hour)
+	if !slices.Equal(told, []string{"probe_scan resolved"}) { // once
+		t.Errorf("told of %q", told)
+	}
 	open := b.incidents(IncidentOpen)
 	if len(open) != 1 || open[0].Detector != "replay" || len(b.incidents(IncidentResolved)) != 1 {
 		t.Errorf("%+v", open)

@@ -588,6 +588,7 @@ mutate "trials, the bite ends where bounds cannot" control/trials.go 'd, after, 
 mutate "trials, kept by two people" control/approvals.go 'func (KeepTrial) class() string       { return ClassEnforce }' '' ./control
 mutate "trials, seen by who approves" control/approvals.go 'info.Change, info.Trial = auditlog.Clip(string(held.Change), 4<<10), held.Options.RevertAfter' 'info.Change = auditlog.Clip(string(held.Change), 4<<10)' ./control
 mutate "trials, candidates" security/policy/format.go 'c.take(candidate{p.doc, c.name})' '_ = candidate{p.doc, c.name}' ./security/policy
+mutate "incidents, told when they are over by themselves" control/incidents.go 'over = append(over, incidentInfo(n))' '_ = over' ./control
 mutate "dashboard, content policy" control/admin/web/web.go 'h.Set("Content-Security-Policy", Policy)' '' ./control/admin/web
 mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q, "0.")' 'strings.Trim(q, "")' ./control/admin/web
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
