@@ -275,6 +275,12 @@ func TestAdversary(t *testing.T) {
 		{"cross-site changes", (*lure).crossSiteChanges},
 		{"cross-site reads", (*lure).crossSiteReads},
 		{"every GET", (*lure).everyGet},
+		{"rebinding", (*lure).rebinding},
+		{"redirects", (*lure).redirects},
+		{"sessions of others", (*lure).othersSessions},
+		{"fixation", (*lure).fixation},
+		{"going back", (*lure).goingBack},
+		{"hostile text", (*lure).hostileText},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.play(s.on(t)) })
 	}

@@ -100,6 +100,8 @@ func newTab(t *testing.T, browser context.Context, url string, l look, more ...c
 func (b *tab) enter(code string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.url+"/enter#"+code))
+	b.await("a session, or the question whether to take another", `location.pathname === "/" ? `+settled+` : document.getElementById("instead") && !document.getElementById("instead").hidden`)
+	is[chromedp.Void](b, `document.getElementById("instead")?.click()`)
 	b.await("a session", `location.pathname === "/" && `+settled)
 }
 

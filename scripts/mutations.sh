@@ -511,6 +511,10 @@ mutate "sign-in, enrol only when fresh" control/passkeys.go 'id.Session == "" ||
 mutate "sign-in, step-up" control/admin/web.go '!safe(r.Method) && !id.Fresh(s.now())' 'false' ./control/admin
 mutate "sign-in, host" control/admin/web.go 'case s.named(name):' 'case name != "":' ./control/admin
 mutate "sign-in, cookie of another name" control/admin/web.go 'id.Session != "" && id.Host != host' 'false' ./control/admin
+mutate "dashboard, its page in no cache" control/admin/web/web.go '"no-store") // whoever' '"no-cache") // whoever' ./control/admin/web
+mutate "sign-in, a code in a session's place" control/admin/auth.go 'ok && !in.Instead' 'ok && false' ./control/admin
+mutate "sign-in, end of the session before" control/admin/auth.go 'if before.Session == "" {' 'if true {' ./control/admin
+mutate "sign-in, port of a host" control/admin/web.go 'strings.Trim(port, "0123456789") != ""' 'false' ./control/admin
 mutate "sign-in, cross-origin" control/admin/web.go 'changes := protected(next)' 'changes := next' ./control/admin
 mutate "sign-in, cross-origin reading" control/admin/web.go 'site != "" && site != "same-origin"' 'site == "x" && site != "same-origin"' ./control/admin
 mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin

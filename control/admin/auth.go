@@ -61,7 +61,8 @@ func (s *web) signedIn(do func(http.ResponseWriter, *http.Request, caller)) http
 
 func (s *web) authEnter(w http.ResponseWriter, r *http.Request) {
 	var in struct {
-		Code string `json:"code"`
+		Code    string `json:"code"`
+		Instead bool   `json:"instead"` // of the session that the browser has
 	}
 	from := sourceOf(r)
 	if s.SignIn.Ceiling(from) < access.ReadOnly || s.read(w, r, &in) != nil {
@@ -74,12 +75,32 @@ func (s *web) authEnter(w http.ResponseWriter, r *http.Request) {
 		s.stranger(w)
 		return
 	}
+	// Anybody can have a browser follow an address of his, whose session its owner would then take for his own.
+	before, ok := s.identify(r)
+	if ok && !in.Instead {
+		p := signedInAlready.problem("say instead to sign in as somebody else, or anew")
+		p.Current = s.me(r, before.Identity)
+		p.write(w)
+		return
+	}
 	cookie, id, err := s.SignIn.Enter(r.Context(), code, s.where(r))
 	if err != nil {
 		s.failedSignIn(w, r, err)
 		return
 	}
+	s.replace(r, before)
 	s.begin(w, r, cookie, id)
+}
+
+// replace ends the session that a browser had, whose cookie the next takes the place of: nobody could end it any more.
+// That it could not be ended is no reason to refuse the next.
+func (s *web) replace(r *http.Request, before caller) {
+	if before.Session == "" {
+		return
+	}
+	if err := s.SignIn.Leave(r.Context(), before.Identity); err != nil {
+		s.log.Warn("admin: the session before goes on", "session", before.Session, "error", err)
+	}
 }
 
 // where is what is known of the browser of a request.
@@ -118,6 +139,10 @@ func (s *web) authLogout(w http.ResponseWriter, r *http.Request, c caller) {
 
 // tell answers with who somebody is.
 func (s *web) tell(w http.ResponseWriter, r *http.Request, id control.Identity) {
+	s.json(w, s.me(r, id))
+}
+
+func (s *web) me(r *http.Request, id control.Identity) Me {
 	me := Me{
 		Person: id.Person, Session: id.Session, Level: id.Actor.Level, Via: id.Via, Opened: id.Opened.UTC(), Expires: id.Expires.UTC(),
 		TwoPerson: s.SignIn.TwoPerson(), May: s.operations(id),
@@ -131,7 +156,7 @@ func (s *web) tell(w http.ResponseWriter, r *http.Request, id control.Identity) 
 			me.FreshUntil = &until
 		}
 	}
-	s.json(w, me)
+	return me
 }
 
 func (s *web) json(w http.ResponseWriter, v any) {

@@ -68,11 +68,13 @@ func (s *web) authLoginFinish(w http.ResponseWriter, r *http.Request) {
 		s.stranger(w)
 		return
 	}
+	before, _ := s.identify(r)
 	cookie, id, err := s.SignIn.EnterWithPasskey(r.Context(), proof, s.where(r))
 	if err != nil {
 		s.failedSignIn(w, r, err)
 		return
 	}
+	s.replace(r, before)
 	s.begin(w, r, cookie, id)
 }
 

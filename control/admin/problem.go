@@ -61,6 +61,7 @@ var (
 	revisionMissing = problemSort{"revision-required", http.StatusPreconditionRequired, "The change needs a revision"}
 	crossOrigin     = problemSort{"cross-origin", http.StatusForbidden, "A page of another origin sent it"}
 	unauthenticated = problemSort{"unauthenticated", http.StatusUnauthorized, "Not signed in"}
+	signedInAlready = problemSort{"signed-in", http.StatusConflict, "Somebody is signed in already"}
 	stepUpRequired  = problemSort{"step-up-required", http.StatusForbidden, "Show your passkey again"}
 	incomplete      = problemSort{"incomplete", http.StatusInternalServerError, "The change is kept, but not all of it has taken effect"}
 	internal        = problemSort{"internal", http.StatusInternalServerError, "The node made a mistake"}

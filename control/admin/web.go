@@ -141,11 +141,14 @@ func (s *web) rename(w http.ResponseWriter, r *http.Request) {
 }
 
 // splitHost takes a Host header apart, in lower case, an IPv6 address without its
-// brackets.
+// brackets. What has a port that is none is all host, and no name of ours.
 func splitHost(text string) (host, port string) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
 		host, port = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ""
+	}
+	if len(port) > 5 || strings.Trim(port, "0123456789") != "" {
+		host, port = text, ""
 	}
 	return strings.ToLower(strings.TrimSuffix(host, ".")), port
 }
@@ -332,9 +335,6 @@ func (s *web) cookieName(r *http.Request) string {
 		return "__Host-mtguard"
 	}
 	_, port := splitHost(r.Host)
-	if len(port) > 5 || strings.Trim(port, "0123456789") != "" {
-		port = ""
-	}
 	return "mtguard_" + port
 }
 

@@ -383,6 +383,7 @@ func TestHosts(t *testing.T) {
 		{false, "localhost:8380", true, 200}, {false, "localhost", true, 200}, {false, "LOCALHOST:9000", true, 200}, {false, "localhost.", true, 200},
 		{false, "admin.example.com", true, 200}, {false, "127.0.0.1:8380", true, 200}, {false, "[::1]:8380", true, 200},
 		{false, "127.0.0.1:8380", false, 401}, {false, "evil.example", true, 401}, {false, "localhost.evil.example", true, 401}, {false, "192.0.2.1", true, 401}, {false, "", true, 401},
+		{false, "localhost:80@evil.example", true, 401}, {false, "localhost:123456", true, 401}, {false, "127.0.0.1:80@evil.example", true, 401},
 		{true, "admin.example.com", true, 200}, {true, "admin.example.com:443", true, 200}, {true, "localhost", true, 401}, {true, "127.0.0.1", true, 401},
 	} {
 		s := newSite(t, WebOptions{TLS: c.tls, Hosts: []string{"admin.example.com"}})
@@ -397,6 +398,11 @@ func TestHosts(t *testing.T) {
 	s := newSite(t, WebOptions{})
 	for host, to := range map[string]string{"127.0.0.1:8380": "http://localhost:8380/enter", "[::1]:9000": "http://localhost:9000/enter", "127.9.9.9": "http://localhost/enter"} {
 		if w := s.ask(http.MethodGet, "/enter", "", "Host: "+host); w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != to {
+			t.Errorf("%s: %d to %s", host, w.Code, w.Header().Get("Location"))
+		}
+	}
+	for _, host := range []string{"127.0.0.1:80@evil.example", "127.0.0.1:x"} {
+		if w := s.ask(http.MethodGet, "/enter", "", "Host: "+host); w.Code != http.StatusUnauthorized || w.Header().Get("Location") != "" {
 			t.Errorf("%s: %d to %s", host, w.Code, w.Header().Get("Location"))
 		}
 	}
@@ -445,6 +451,26 @@ func TestOtherOriginsChangeNothing(t *testing.T) {
 	w := s.ask(http.MethodPost, apiPath+"/users", "name=x", who, "Content-Type: application/x-www-form-urlencoded")
 	if w.Code/100 != 4 || s.plane.last() != nil {
 		t.Errorf("a form: %d, asked %v", w.Code, s.plane.last())
+	}
+}
+
+// TestACodeDoesNotTakeASessionsPlaceUnasked: whoever has a browser follow an address of his own does not have its owner
+// act in his name.
+func TestACodeDoesNotTakeASessionsPlaceUnasked(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	code := token.New(token.Code)
+	s.signIn.codes[code.Reveal()] = control.Identity{Actor: control.Actor{Name: "mallory"}, Person: "mallory", Granted: access.Admin, Session: "m", Via: "code"}
+	who := s.session(access.Superuser, true)
+	w := s.ask(http.MethodPost, "/auth/enter", `{"code":"`+code.Reveal()+`"}`, who)
+	if w.Code != http.StatusConflict || len(w.Result().Cookies()) > 0 || len(s.signIn.entered) > 0 || !strings.Contains(w.Body.String(), `"person":"nadia"`) {
+		t.Errorf("%d %s, entered %v", w.Code, w.Body, s.signIn.entered)
+	}
+	w = s.ask(http.MethodPost, "/auth/enter", `{"code":"`+code.Reveal()+`","instead":true}`, who)
+	if w.Code != http.StatusOK || len(w.Result().Cookies()) != 1 || len(s.signIn.entered) != 1 {
+		t.Errorf("asked to: %d %s, entered %v", w.Code, w.Body, s.signIn.entered)
+	}
+	if w := s.ask(http.MethodGet, "/auth/me", "", who); w.Code != http.StatusUnauthorized {
+		t.Errorf("the session before, which the browser has lost, goes on: %d", w.Code)
 	}
 }
 

@@ -13,6 +13,8 @@ const texts = {
     old: "This browser has no passkeys. Open the one-time address that the program prints.",
     enrol: "You are signed in. From here on a passkey is needed.",
     again: "That did not work. Try once more.",
+    go: "Go on as you are", instead: "Sign in anew",
+    other: "You are signed in as “$”. This address would sign you in anew, maybe as somebody else. If you did not ask for it, do not use it.",
   },
   ru: {
     title: "Вход", use: "Войти с ключом доступа", set: "Создать ключ доступа на этом устройстве", retry: "Повторить",
@@ -24,6 +26,8 @@ const texts = {
     old: "Этот браузер не знает ключей доступа. Откройте одноразовую ссылку, которую печатает программа.",
     enrol: "Вы вошли. Дальше нужен ключ доступа.",
     again: "Не получилось. Попробуйте ещё раз.",
+    go: "Остаться как есть", instead: "Войти заново",
+    other: "Вы вошли как «$». Эта ссылка выполнит вход заново, возможно под другим именем. Если вы её не запрашивали, не используйте её.",
   },
   fa: {
     title: "ورود", use: "ورود با کلید عبور", set: "ساختن کلید عبور روی این دستگاه", retry: "تلاش دوباره",
@@ -35,6 +39,8 @@ const texts = {
     old: "این مرورگر کلید عبور ندارد. نشانی یک‌بارمصرفی را که برنامه چاپ می‌کند باز کنید.",
     enrol: "وارد شدید. از اینجا به بعد کلید عبور لازم است.",
     again: "نشد. یک بار دیگر تلاش کنید.",
+    go: "همین‌طور ادامه بده", instead: "ورود از نو",
+    other: "شما با نام «$» وارد شده‌اید. این نشانی شما را از نو، شاید با نامی دیگر، وارد می‌کند. اگر آن را نخواسته‌اید، به کار نبریدش.",
   },
 };
 const language = navigator.languages.map((name) => name.slice(0, 2).toLowerCase()).find((name) => name in texts) ?? "en";
@@ -44,7 +50,12 @@ const say = document.getElementById("say");
 const passkey = document.getElementById("passkey");
 const register = document.getElementById("register");
 const retry = document.getElementById("retry");
+const instead = document.getElementById("instead");
+const go = document.getElementById("go");
 const able = "PublicKeyCredential" in window && "parseRequestOptionsFromJSON" in PublicKeyCredential;
+
+// Why somebody was refused, and who is signed in already.
+let refused = null;
 
 async function ask(path, body) {
   const answer = await fetch(path, {
@@ -54,6 +65,7 @@ async function ask(path, body) {
     credentials: "same-origin",
   });
   if (answer.status === 429 || answer.status >= 500) throw new Error(answer.status); // it may be better in a moment
+  refused = answer.status === 409 ? await answer.json() : null;
   return answer.ok ? answer.json() : null;
 }
 
@@ -100,16 +112,21 @@ async function enrol() {
 // The code is kept here until somebody has answered: it has left the address already.
 let code = "";
 
-async function start() {
-  retry.hidden = true;
+async function start(replace) {
+  retry.hidden = instead.hidden = go.hidden = true;
   if (location.hash.length > 1) {
     code = location.hash.slice(1);
     history.replaceState(null, "", location.pathname);
   }
   if (code) say.textContent = words.busy;
   try {
-    const me = code ? await ask("/auth/enter", { code }) : await ask("/auth/me");
+    const me = code ? await ask("/auth/enter", replace ? { code, instead: true } : { code }) : await ask("/auth/me");
     if (me) return done(me);
+    if (refused?.current) {
+      say.textContent = words.other.replace("$", () => refused.current.person);
+      instead.hidden = go.hidden = false;
+      return undefined;
+    }
     say.textContent = code ? words.used : able ? words.none : words.old;
     code = "";
   } catch {
@@ -117,6 +134,7 @@ async function start() {
     retry.hidden = false;
   }
   passkey.hidden = !able;
+  return undefined;
 }
 
 document.documentElement.lang = language;
@@ -125,8 +143,11 @@ document.title = document.querySelector("h1").textContent = words.title;
 passkey.textContent = words.use;
 register.textContent = words.set;
 retry.textContent = words.retry;
+go.textContent = words.go;
+instead.textContent = words.instead;
 passkey.addEventListener("click", withPasskey);
 register.addEventListener("click", enrol);
-retry.addEventListener("click", start);
-addEventListener("hashchange", start);
-start();
+retry.addEventListener("click", () => start(false));
+instead.addEventListener("click", () => start(true));
+addEventListener("hashchange", () => start(false));
+start(false);

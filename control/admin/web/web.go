@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,7 +46,6 @@ type asset struct {
 // assets is everything that is served.
 type assets struct {
 	shell asset
-	etag  string           // of the shell
 	files map[string]asset // by path
 }
 
@@ -85,12 +83,7 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == "/" {
-		h.Set("Cache-Control", "no-cache") // kept, but asked for each time
-		h.Set("ETag", a.etag)
-		if slices.Contains(strings.Split(r.Header.Get("If-None-Match"), ", "), a.etag) {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
+		h.Set("Cache-Control", "no-store") // whoever goes back to it asks whether he is still signed in
 		a.shell.send(w, r)
 		return
 	}
@@ -155,8 +148,6 @@ func load() *assets {
 	for name, b := range content {
 		if name == "index.html" {
 			a.shell = newAsset(name, bytes.ReplaceAll(b, []byte("{{base}}"), []byte(base)))
-			hash := sha256.Sum256(a.shell.plain)
-			a.etag = `"` + hex.EncodeToString(hash[:8]) + `"`
 			continue
 		}
 		if strings.HasPrefix(name, "app/") && name != linked {

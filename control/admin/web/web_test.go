@@ -45,7 +45,7 @@ func eachFile(t *testing.T, f func(name string, b []byte)) {
 
 func TestTheShellNamesFilesThatAreServed(t *testing.T) {
 	shell := ask("GET", "/")
-	if shell.Code != http.StatusOK || shell.Header().Get("Content-Type") != "text/html; charset=utf-8" || shell.Header().Get("Cache-Control") != "no-cache" {
+	if shell.Code != http.StatusOK || shell.Header().Get("Content-Type") != "text/html; charset=utf-8" || shell.Header().Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d, %v", shell.Code, shell.Header())
 	}
 	links := regexp.MustCompile(`(?:href|src)="(/[^"]+)"`).FindAllStringSubmatch(shell.Body.String(), -1)
@@ -57,10 +57,6 @@ func TestTheShellNamesFilesThatAreServed(t *testing.T) {
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != media[path.Ext(link[1])] || !strings.HasSuffix(w.Header().Get("Cache-Control"), "immutable") {
 			t.Errorf("%s: %d, %v", link[1], w.Code, w.Header())
 		}
-	}
-	again := ask("GET", "/", `If-None-Match: "other", `+shell.Header().Get("ETag"))
-	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
-		t.Errorf("asked with its ETag: %d", again.Code)
 	}
 }
 

@@ -3,6 +3,7 @@
 import { tell } from "./bus.js";
 import { isPaused } from "./api.js";
 import { me } from "./who.js";
+import { whoAmI } from "./session.js";
 
 const kept = 900; // seconds of samples
 const restTime = 500; // milliseconds in which many events make pages look again once
@@ -51,11 +52,13 @@ function openStream() {
   on("sample", sample);
   for (const kind of kinds.slice(1)) on(kind, lookAgain);
   on("incident", announce);
-  // A refusal ends a stream for good; a lost connection the browser takes up again by itself.
+  // A refusal ends a stream for good; a lost connection the browser takes up again by itself. The session may be over,
+  // which makes the page leave, or there are too many who look.
   const opened = stream;
-  stream.onerror = () => {
+  stream.onerror = async () => {
     if (opened.readyState !== EventSource.CLOSED || opened !== stream) return;
     closeStream();
+    await whoAmI();
     setTimeout(openStream, openAgain);
   };
 }

@@ -1,5 +1,5 @@
 // Who is signed in, and the proof that superuser changes ask for again.
-import { html, useState, useEffect } from "./html.js";
+import { html, render, useState, useEffect } from "./html.js";
 import { send } from "./api.js";
 import { hear, tell } from "./bus.js";
 import { me, know } from "./who.js";
@@ -19,7 +19,18 @@ const post = (url, body = {}) => send("POST", url, { body });
 
 export async function signOut() {
   await post("/auth/logout");
-  location.assign("/enter");
+  others?.postMessage("signed-out");
+  leave();
+}
+
+// The other tabs of this browser, which have the same session.
+const others = "BroadcastChannel" in window ? new BroadcastChannel("mtguard") : null;
+others?.addEventListener("message", () => whoAmI());
+
+// Browsers keep pages to go back to as they were: of this one nothing is to be seen then.
+function leave() {
+  render(null, document.getElementById("app"));
+  location.replace("/enter");
 }
 
 /** Registers a passkey of this device under a name. */
@@ -52,4 +63,5 @@ export function StepUp() {
   <//>`;
 }
 
-hear("signed-out", () => location.assign("/enter"));
+hear("signed-out", leave);
+addEventListener("pageshow", (event) => event.persisted && location.reload());
