@@ -75,6 +75,7 @@ function closeStream() {
 export function listen() {
   openStream();
   addEventListener("visibilitychange", () => (document.hidden ? closeStream() : openStream()));
+  addEventListener("online", () => tell("changed"));
   addEventListener("pagehide", closeStream);
   addEventListener("pageshow", openStream);
 }

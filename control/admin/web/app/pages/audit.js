@@ -36,7 +36,7 @@ function AuditHome() {
         { title: t("finding.since"), cell: (f) => html`<${Time} at=${f.first_seen} />` },
         { title: t("finding.remedy"), wide: true, cell: (f) => html`<${Said}>${f.remedy}<//>` },
       ]} /><//>
-    <${Compliance} /><${Reports} />${may("list-audit-rows") && html`<${Log} />`}<${Runs} />`;
+    <${Compliance} /><${Reports} /><${Log} /><${Runs} />`;
 }
 
 function Finding({ id }) {
@@ -98,13 +98,13 @@ function Log() {
   return html`<${Panel} id="log" title=${t("log")} className="flush" actions=${html`<${Button} disabled=${report?.on} onClick=${verify}>${t("log.verify")}<//><${File} op="export-audit-log" href="/api/v1/auditlog/export">${t("log.export")}<//>`}>
     <div role="status">${report?.r && html`<p class="note">${report.r.ok ? html`<${Tag} tone="ok">${t("log.whole")}<//> ${t("log.rows", { n: report.r.rows, signed: report.r.witnessed })}` : html`<${Tag} tone="bad">${t("log.broken")}<//> <${Said}>${report.r.problem}<//>`}</p>`}</div>
     <${Failure} error=${report?.error} />
-    <${Paged} label=${t("log")} url="/auditlog" newest size=${20} every=${30} id=${(r) => r.seq} empty=${t("key.none")} columns=${[
+    ${may("list-audit-rows") && html`<${Paged} label=${t("log")} url="/auditlog" newest size=${20} every=${30} id=${(r) => r.seq} empty=${t("key.none")} columns=${[
       { title: t("time"), cell: (r) => html`<${Time} at=${r.time} />` },
       { title: t("log.action"), main: true, cell: (r) => html`<${Code} plain>${r.action}<//> ${r.object && html`<${Name}>${r.object}<//>`}` },
       { title: t("by"), cell: (r) => html`<${Name}>${r.actor}<//>` },
       { title: t("log.outcome"), cell: (r) => html`<${State} of=${r.outcome} />` },
       { title: t("reason"), wide: true, cell: (r) => html`<${Name}>${r.reason}<//>` },
-    ]} /><//>`;
+    ]} />`}<//>`;
 }
 
 const Runs = () => html`<${Panel} id="runs" title=${t("audit.runs")} className="flush"><${Paged} label=${t("audit.runs")} url="/audits" size=${10} id=${(a) => a.number} empty=${t("posture.never")} columns=${[
