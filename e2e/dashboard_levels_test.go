@@ -7,28 +7,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	cdbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 
-	"mtguard/control/admin"
 	"mtguard/security/access"
 )
 
-// signedInTab opens the dashboard as the node itself serves it, to a person with that level who has come by a code.
-func signedInTab(t *testing.T, chrome context.Context, n *node, listen string, level access.Level) *tab {
-	t.Helper()
-	_, port, _ := strings.Cut(listen, ":")
-	b := (&dashboard{node: &node{t: t}, url: "http://localhost:" + port}).open(chrome, looks[0])
-	made, err := n.api.MakeCode(t.Context(), admin.CodeBody{Person: level.String(), Level: &level}, admin.ChangeOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.do(chromedp.Navigate(b.url + "/enter#" + made.Secret))
-	b.await("a session", `location.pathname === "/" && document.querySelector("main h1")`)
+// openAs opens the dashboard to a person with that level who has come by a code.
+func (d *dashboard) openAs(chrome context.Context, level access.Level) *tab {
+	d.t.Helper()
+	b := newTab(d.t, chrome, d.url, looks[0])
+	b.enter(d.code(level.String(), level))
 	return b
 }
 
@@ -36,9 +28,7 @@ func signedInTab(t *testing.T, chrome context.Context, n *node, listen string, l
 // refused; an admin sees his; and nothing that a page asks for by itself is refused.
 func TestTheDashboardShowsWhatALevelMayDo(t *testing.T) {
 	chrome := browser(t)
-	s := behindBalancer(t, coverSite(t).addr, telegram(t, 2))
-	listen := freeAddr(t, "127.0.0.1")
-	s.values["admin.listen"] = listen
+	s := withDashboard(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
 	n := start(t, s)
 	n.past()
 	buttons := func(b *tab) (all []string) {
@@ -51,7 +41,7 @@ func TestTheDashboardShowsWhatALevelMayDo(t *testing.T) {
 	}
 	seen := map[access.Level][]string{}
 	for _, level := range []access.Level{access.ReadOnly, access.Admin, access.Superuser} {
-		seen[level] = buttons(signedInTab(t, chrome, n, listen, level))
+		seen[level] = buttons(dashboardOf(n, s).openAs(chrome, level))
 	}
 	for name, least := range map[string]access.Level{
 		"Copy": access.ReadOnly, "Verify": access.ReadOnly, "HTML": access.ReadOnly, "The policy as text": access.ReadOnly,
@@ -72,11 +62,9 @@ func TestTheDashboardShowsWhatALevelMayDo(t *testing.T) {
 // nothing else, and are not shown in the tab.
 func TestTheDashboardHandsOutFiles(t *testing.T) {
 	chrome := browser(t)
-	s := behindBalancer(t, coverSite(t).addr, telegram(t, 2))
-	listen := freeAddr(t, "127.0.0.1")
-	s.values["admin.listen"] = listen
+	s := withDashboard(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
 	n := start(t, s)
-	b := signedInTab(t, chrome, n, listen, access.Superuser)
+	b := dashboardOf(n, s).openAs(chrome, access.Superuser)
 	dir := t.TempDir()
 	call(b, cdbrowser.SetDownloadBehavior, cdbrowser.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: dir})
 	b.visit("audit")

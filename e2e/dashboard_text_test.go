@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
+	"net"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -118,28 +120,90 @@ func TestTheDashboardGoesOnOverAStaleRevision(t *testing.T) {
 	b.clean("stale")
 }
 
+// tunnel forwards connections to a node's dashboard, as ssh -L does, while it is up.
+type tunnel struct {
+	net.Listener
+	down atomic.Bool
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+// digTunnel opens one to addr; the test's end closes it.
+func digTunnel(t *testing.T, addr string) *tunnel {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &tunnel{Listener: l}
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", addr)
+			if err != nil || w.down.Load() {
+				near.Close()
+				if err == nil {
+					far.Close()
+				}
+				continue
+			}
+			w.mu.Lock()
+			w.open = append(w.open, near, far)
+			w.mu.Unlock()
+			for _, c := range [][2]net.Conn{{near, far}, {far, near}} {
+				forwarding.Go(func() {
+					io.Copy(c[0], c[1])
+					c[0].Close()
+				})
+			}
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		w.cut()
+		forwarding.Wait()
+	})
+	return w
+}
+
+// cut ends what goes through it, and lets nobody else through.
+func (w *tunnel) cut() {
+	w.down.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		c.Close()
+	}
+	w.open = nil
+}
+
 // TestTheDashboardComesBack: a node that is gone is told once, over what is known of it; when it is back the pages
 // are, without anybody pressing anything.
 func TestTheDashboardComesBack(t *testing.T) {
-	n, b := atDesk(t)
-	b.wanted = "status of 502"
+	chrome := browser(t)
+	s := withDashboard(t, behindBalancer(t, coverSite(t).addr, telegram(t, 2)))
+	n := start(t, s)
+	n.past()
+	w := digTunnel(t, s.values["admin.listen"].(string))
+	_, port, _ := strings.Cut(w.Addr().String(), ":")
+	b := (&dashboard{n, "http://localhost:" + port}).open(chrome, looks[0])
+	b.wanted = "net::ERR_"
 	b.visit("users")
-	socket := filepath.Join(n.dir, "admin.sock")
-	if err := os.Rename(socket, socket+".away"); err != nil {
-		t.Fatal(err)
-	}
+	w.cut()
 	is[chromedp.Void](b, `dispatchEvent(new Event("online"))`)
 	b.says("The node does not answer.")
 	if rows, failures := is[int](b, `document.querySelectorAll("main tbody tr").length`), is[int](b, `document.querySelectorAll("main .failure").length`); rows < 7 || failures != 0 {
 		t.Errorf("%d rows are left, %d failures are told besides", rows, failures)
 	}
 	b.accessible("lost")
-	if err := os.Rename(socket+".away", socket); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := n.api.AddUser(t.Context(), admin.UserBody{Name: "aaa-new"}, admin.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	w.down.Store(false)
 	b.says("aaa-new")
 	b.await("the line to go", `!document.querySelector(".lost")`)
 	b.clean("back")
