@@ -95,6 +95,15 @@ export function changeKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+const ahead = new Map();
+
+/** Asks for what the first page will want before there is one. */
+export function askAhead(url) {
+  const answer = get(url);
+  answer.catch(() => {}); // whoever wants it hears of that
+  ahead.set(url, answer);
+}
+
 /**
  * Keeps the answer of url fresh: again every so many seconds while the page is seen, and after
  * every change. The answer before stays while the next is under way. A null url asks nothing.
@@ -108,7 +117,9 @@ export function useGet(url, fields, { every = 0, body } = {}) {
     running.current?.abort();
     const controller = (running.current = new AbortController());
     const options = { signal: controller.signal };
-    (body ? ask(url + query(fields), body, options) : get(url, fields, options)).then(
+    const early = ahead.get(asked);
+    ahead.delete(asked);
+    (early || (body ? ask(url + query(fields), body, options) : get(url, fields, options))).then(
       (data) => set({ data, asked }),
       (error) => error.name === "AbortError" || set((before) => ({ ...before, error, loading: false })),
     );

@@ -9,7 +9,7 @@ import { Keyboard } from "./keyboard.js";
 import { wear, theme, changeTheme } from "./theme.js";
 import { whoAmI, signOut, StepUp } from "./session.js";
 import { me } from "./who.js";
-import { pause, isPaused, useGet, get, lostSince } from "./api.js";
+import { pause, isPaused, useGet, get, askAhead, lostSince } from "./api.js";
 import { tell, hear } from "./bus.js";
 import { listen } from "./live.js";
 import { Trials } from "./trials.js";
@@ -122,10 +122,11 @@ function Nav({ page }) {
 
 async function start() {
   wear();
+  if (/^(#\/?(overview)?)?$/.test(location.hash)) ["/status", "/policy/controls"].forEach(askAhead);
   await Promise.all([speak(preferred()), whoAmI()]);
+  document.getElementById("app").replaceChildren(); // the frame was there before the modules, to be seen at once
   render(html`<${App} />`, document.getElementById("app"));
   listen();
 }
 
-document.getElementById("app").replaceChildren(); // it said what to do without scripts
 start().catch((error) => render(html`<${Failure} error=${error} />`, document.getElementById("app")));
