@@ -61,13 +61,13 @@ func (n *Node) dashboardURL() string {
 }
 
 // serveDashboard serves people and programs until ctx ends.
-func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
+func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup, api admin.API) {
 	if n.dashboard == nil {
 		return
 	}
 	file := n.File()
 	regulars := admin.NewRegulars()
-	handler := admin.WebHandler(n.plane, admin.WebOptions{
+	handler := api.WebHandler(admin.WebOptions{
 		SignIn:   n.plane,
 		Hosts:    file.Admin.Hosts,
 		TLS:      file.Admin.CertFile != "",
@@ -78,7 +78,7 @@ func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup) {
 		Guessed: func(from netip.Addr) {
 			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: from, Control: "admin", Reason: "sign-in"})
 		},
-	}, n.log)
+	})
 	work.Go(func() {
 		o := admin.WebServeOptions{CertFile: file.Admin.CertFile, KeyFile: file.Admin.KeyFile, Regulars: regulars, Log: n.log}
 		if err := admin.ServeWeb(ctx, n.dashboard, handler, o); err != nil {

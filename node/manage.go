@@ -101,13 +101,12 @@ func (n *Node) AdminSocket() string {
 }
 
 // serveManagement answers commands until ctx ends.
-func (n *Node) serveManagement(ctx context.Context, work *sync.WaitGroup) {
+func (n *Node) serveManagement(ctx context.Context, work *sync.WaitGroup, api admin.API) {
 	if n.admin == nil {
 		return
 	}
-	handler := admin.Handler(n.plane, n.log)
 	work.Go(func() {
-		if err := admin.Serve(ctx, n.admin, handler, n.log); err != nil {
+		if err := admin.Serve(ctx, n.admin, api.Handler(), n.log); err != nil {
 			n.log.Error("admin socket", "error", err)
 		}
 	})

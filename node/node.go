@@ -285,8 +285,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.guardThreats(background, &work)
 	n.feed(background, &work)
 	work.Go(func() { n.offences.run(background) })
-	n.serveManagement(background, &work)
-	n.serveDashboard(background, &work)
+	api := admin.NewAPI(n.plane, n.log)
+	n.serveManagement(background, &work, api)
+	n.serveDashboard(background, &work, api)
 	n.servePages(background, &work)
 	web := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	if n.metrics != nil {

@@ -142,7 +142,7 @@ func onSocket(t *testing.T, h http.Handler) (socket string) {
 
 // node serves the real API in front of a plane.
 func (p *fakePlane) node(t *testing.T) (socket string) {
-	api := admin.Handler(p, slog.New(slog.DiscardHandler))
+	api := admin.NewAPI(p, slog.New(slog.DiscardHandler)).Handler()
 	return onSocket(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by := control.Actor{Name: "uid 0", Level: access.Superuser}
 		api.ServeHTTP(w, r.WithContext(admin.WithActor(r.Context(), by)))

@@ -19,7 +19,7 @@ import (
 
 func TestBlobsAreBounded(t *testing.T) {
 	plane := &fakePlane{}
-	h := Handler(plane, quiet(t))
+	h := NewAPI(plane, quiet(t)).Handler()
 	for name, c := range map[string]struct {
 		target, header string
 		length         int
@@ -42,7 +42,7 @@ func TestTheLargestBlobPasses(t *testing.T) {
 	w := &discard{header: http.Header{}}
 	r := httptest.NewRequest(http.MethodPost, apiPath+"/open", io.LimitReader(zeros{}, maxSealed))
 	plane := &fakePlane{}
-	Handler(plane, quiet(t)).ServeHTTP(w, r.WithContext(WithActor(r.Context(), root)))
+	NewAPI(plane, quiet(t)).Handler().ServeHTTP(w, r.WithContext(WithActor(r.Context(), root)))
 	if asked, ok := plane.last().(control.OpenRequest); w.status != http.StatusOK || !ok || len(asked.Sealed) != maxSealed {
 		t.Errorf("%d, %d bytes", w.status, len(asked.Sealed))
 	}
@@ -68,7 +68,7 @@ func TestOnlySoManyBlobsAreInMemory(t *testing.T) {
 		plane := &fakePlane{}
 		release := make(chan struct{})
 		plane.during = func(context.Context) { <-release }
-		h := Handler(plane, quiet(t))
+		h := NewAPI(plane, quiet(t)).Handler()
 		bodies := make([]*counted, maxBlobs+2)
 		codes := make(chan int, len(bodies))
 		send := func(i int) {
@@ -133,7 +133,7 @@ func FuzzRequests(f *testing.F) {
 	f.Add(uint8(14), "/keys/rotate", "force=x", `"-1"`, "\x00", []byte(`{"purpose":"seal","suite":"","all":null}`))
 	plane := &fakePlane{}
 	var log bytes.Buffer
-	h := Handler(plane, slog.New(slog.NewTextHandler(&log, nil)))
+	h := NewAPI(plane, slog.New(slog.NewTextHandler(&log, nil))).Handler()
 	f.Fuzz(func(t *testing.T, i uint8, path, query, match, once string, body []byte) {
 		r, err := http.NewRequest(routes[int(i)%len(routes)].method, "http://x", bytes.NewReader(body))
 		if err != nil {

@@ -44,7 +44,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 		revisions: []control.PolicyInfo{{Revision: 8}, {Revision: 7}},
 	}
 	long := strings.Repeat("#\"\n", maxDocument/3) // every other character has to be escaped
-	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	c := client(t, serve(t, NewAPI(plane, quiet(t)).Handler(), quiet(t)))
 	ctx := context.Background()
 	o := ChangeOptions{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true, From: netip.MustParseAddr("2001:db8::9")}
 	with := control.Options{Reason: "because & so", IfRevision: 42, IdempotencyKey: "k", DryRun: true, Force: true}
@@ -284,7 +284,7 @@ func TestEveryCallOfTheClientReachesThePlane(t *testing.T) {
 // TestARotationSaysOneThing: what does not belong together is refused, not left out.
 func TestARotationSaysOneThing(t *testing.T) {
 	plane := &fakePlane{}
-	h := Handler(plane, quiet(t))
+	h := NewAPI(plane, quiet(t)).Handler()
 	for _, body := range []string{
 		`{}`, `{"purpose":"user"}`, `{"user":"a","all":true}`, `{"user":"a","window":"1d"}`, `{"user":"a","suite":"aes-256-gcm"}`,
 		`{"all":true,"file":"/x"}`, `{"purpose":"seal","user":"a"}`, `{"purpose":"seal","all":true}`, `{"purpose":"store","overlap":"1d"}`,
@@ -299,7 +299,7 @@ func TestARotationSaysOneThing(t *testing.T) {
 
 func TestListsGoOnWhereTheyEnded(t *testing.T) {
 	plane := &fakePlane{rows: []control.AuditRow{{Seq: 7}, {Seq: 8}}, events: []control.KeyEvent{{Cursor: 9}, {Cursor: 4}}}
-	h := Handler(plane, quiet(t))
+	h := NewAPI(plane, quiet(t)).Handler()
 	for target, want := range map[string]string{
 		"/auditlog?limit=2": `"next_cursor":"7"`, "/keys/history?limit=2": `"next_cursor":"4"`,
 		"/keys/history?limit=3": `{"items":[{`, "/users": `{"items":[{`,
@@ -319,7 +319,7 @@ func TestListsGoOnWhereTheyEnded(t *testing.T) {
 
 func TestTheClientTellsRefusals(t *testing.T) {
 	plane := &fakePlane{}
-	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	c := client(t, serve(t, NewAPI(plane, quiet(t)).Handler(), quiet(t)))
 	ctx := context.Background()
 	for kind := control.Invalid; kind <= control.Unavailable; kind++ {
 		want := &control.Error{Kind: kind, Text: "so it is", Fix: "do that", Field: "name"}
@@ -359,7 +359,7 @@ func second[T any](_ T, err error) error { return err }
 // but it must not look like the end.
 func TestAStreamThatBreaksIsNoWholeOne(t *testing.T) {
 	plane := &fakePlane{written: bytes.Repeat([]byte("x"), 1<<20), err: &control.Error{Kind: control.Unavailable, Text: "disk full"}}
-	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	c := client(t, serve(t, NewAPI(plane, quiet(t)).Handler(), quiet(t)))
 	for name, call := range map[string]func(io.Writer) error{
 		"backup": func(w io.Writer) error { return c.Backup(context.Background(), control.BackupTarget{}, w) },
 		"export": func(w io.Writer) error { return c.AuditExport(context.Background(), w) },
@@ -369,7 +369,7 @@ func TestAStreamThatBreaksIsNoWholeOne(t *testing.T) {
 			t.Errorf("%s: %v with %d bytes", name, err, b.Len())
 		}
 	}
-	crashing := client(t, serve(t, Handler(panicPlane{plane, "x"}, slog.New(slog.DiscardHandler)), quiet(t)))
+	crashing := client(t, serve(t, NewAPI(panicPlane{plane, "x"}, slog.New(slog.DiscardHandler)).Handler(), quiet(t)))
 	if err := crashing.AuditExport(context.Background(), io.Discard); err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("a panic: %v", err)
 	}

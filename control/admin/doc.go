@@ -4,7 +4,7 @@
 // api/openapi.yaml in this tree describes it, and a test keeps the two in step.
 //
 //	socket, err := admin.Listen("/run/mtguard/admin.sock", "mtguard")
-//	err = admin.Serve(ctx, socket, admin.Handler(plane, log), log) // until ctx ends
+//	err = admin.Serve(ctx, socket, admin.NewAPI(plane, log).Handler(), log) // until ctx ends
 //
 //	client := admin.NewClient("/run/mtguard/admin.sock", 10*time.Second)
 //	result, err := client.AddUser(ctx, admin.UserBody{Name: "nadia"}, admin.ChangeOptions{})

@@ -29,7 +29,7 @@ import (
 // BenchmarkGuess is what the node spends on one wrong credential, once its source is
 // slowed down; at 10,000 a second a core is busy with them for 10,000 times as long.
 func BenchmarkGuess(b *testing.B) {
-	web := newWeb(&fakePlane{}, WebOptions{SignIn: &fakeSignIn{ceiling: access.Superuser}}, slog.New(slog.DiscardHandler))
+	web := newWeb(NewAPI(&fakePlane{}, slog.New(slog.DiscardHandler)), WebOptions{SignIn: &fakeSignIn{ceiling: access.Superuser}})
 	h := web.handler()
 	r := httptest.NewRequest(http.MethodGet, "http://localhost:8380"+apiPath+"/status", nil)
 	r.Header.Set("Authorization", "Bearer "+token.New(token.API).Reveal())
@@ -57,7 +57,7 @@ func BenchmarkSignedInUnderGuesses(b *testing.B) {
 	ended := make(chan error, 1)
 	log := slog.New(slog.DiscardHandler)
 	go func() {
-		ended <- ServeWeb(ctx, l, WebHandler(&quietPlane{}, WebOptions{SignIn: lockedSignIn{signIn, new(sync.Mutex)}, Regulars: regulars}, log), WebServeOptions{Regulars: regulars, Log: log})
+		ended <- ServeWeb(ctx, l, NewAPI(&quietPlane{}, log).WebHandler(WebOptions{SignIn: lockedSignIn{signIn, new(sync.Mutex)}, Regulars: regulars}), WebServeOptions{Regulars: regulars, Log: log})
 	}()
 	defer func() {
 		stop()

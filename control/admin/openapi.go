@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 
@@ -46,10 +47,37 @@ func (s *server) problemResponse() *huma.Response {
 	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{problemMedia: {Schema: schema}}}
 }
 
-// openAnswers lets what only answers are made of have more properties than are
-// described: a client has to ignore those of a later version. In a request an
-// unknown one is refused.
-func (s *server) openAnswers() {
+// document is what api/openapi.yaml says. What only answers are made of may have more
+// properties than are described: a client has to ignore those of a later version. In
+// a request an unknown one is refused.
+func (s *server) document() *huma.OpenAPI {
+	s.register()
+	sent := s.sent()
+	for name, schema := range s.api.OpenAPI().Components.Schemas.Map() {
+		if !sent[name] {
+			schema.AdditionalProperties = nil
+		}
+	}
+	return s.api.OpenAPI()
+}
+
+// forgetAnswers lets go what only describes: requests are checked against their
+// schemas, answers are not.
+func (s *server) forgetAnswers() {
+	api, sent := s.api.OpenAPI(), s.sent()
+	maps.DeleteFunc(api.Components.Schemas.Map(), func(name string, _ *huma.Schema) bool { return !sent[name] })
+	for _, item := range api.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				op.Responses = nil
+			}
+		}
+	}
+	api.Paths = nil
+}
+
+// sent are the names of the schemas that requests are made of.
+func (s *server) sent() map[string]bool {
 	api := s.api.OpenAPI()
 	sent := make(map[string]bool)
 	for _, item := range api.Paths {
@@ -62,11 +90,7 @@ func (s *server) openAnswers() {
 			}
 		}
 	}
-	for name, schema := range api.Components.Schemas.Map() {
-		if !sent[name] {
-			schema.AdditionalProperties = nil
-		}
-	}
+	return sent
 }
 
 // reach adds the names of the schemas that one is made of.

@@ -65,7 +65,7 @@ func TestOnlyRootTheNodeAndTheGroupAreLetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	plane := &fakePlane{}
-	serveOn(t, s, Handler(plane, quiet(t)), quiet(t))
+	serveOn(t, s, NewAPI(plane, quiet(t)).Handler(), quiet(t))
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestOnlyRootTheNodeAndTheGroupAreLetIn(t *testing.T) {
 // TestTheActorIsAUid, so that no name of a person stands in the audit log.
 func TestTheActorIsAUid(t *testing.T) {
 	plane := &fakePlane{}
-	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	c := client(t, serve(t, NewAPI(plane, quiet(t)).Handler(), quiet(t)))
 	if _, err := c.Links(context.Background(), "nadia", ChangeOptions{}); err != nil || plane.by.Name != fmt.Sprintf("uid %d", os.Getuid()) {
 		t.Errorf("%v, by %q", err, plane.by.Name)
 	}

@@ -31,7 +31,7 @@ func TestProblemDocuments(t *testing.T) {
 		got.WriteString(strings.TrimSpace(pretty.String()) + "\n\n")
 	}
 	plane := &fakePlane{user: control.UserInfo{Name: "nadia", Revision: 43}}
-	h := Handler(plane, slog.New(slog.DiscardHandler))
+	h := NewAPI(plane, slog.New(slog.DiscardHandler)).Handler()
 	for kind := control.Invalid; kind <= control.Unavailable; kind++ {
 		plane.err = &control.Error{Kind: kind, Text: "what happened and why", Fix: "mtguard user show nadia"}
 		if kind == control.Invalid {
@@ -102,7 +102,7 @@ func TestRefusalsComeBackAsTheyWere(t *testing.T) {
 // TestAProblemIsSmallWhateverWasSent: neither the number nor the size of what is
 // wrong makes it grow.
 func TestAProblemIsSmallWhateverWasSent(t *testing.T) {
-	h := Handler(&fakePlane{}, quiet(t))
+	h := NewAPI(&fakePlane{}, quiet(t)).Handler()
 	var many strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&many, `"f%d":1,`, i)
@@ -124,7 +124,7 @@ func TestNoSecretIsLoggedOrSaidBack(t *testing.T) {
 	const canary = "c0ffee5ec2e7c0ffee5ec2e7c0ffee5e"
 	var log bytes.Buffer
 	plane := &fakePlane{}
-	h := Handler(plane, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	h := NewAPI(plane, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))).Handler()
 	for _, err := range []error{nil, &control.Error{Kind: control.Exists, Text: "known"}, errors.New("broken")} {
 		plane.err = err
 		for _, c := range [][2]string{
@@ -165,13 +165,13 @@ func TestAPanicEndsOneRequest(t *testing.T) {
 	} {
 		var log bytes.Buffer
 		plane := &fakePlane{}
-		h := Handler(plane, slog.New(slog.NewTextHandler(&log, nil)))
+		h := NewAPI(plane, slog.New(slog.NewTextHandler(&log, nil))).Handler()
 		err := c.value
 		w := request(h, root, http.MethodGet, "/status", "")
 		if w.Code != http.StatusOK {
 			t.Fatal(w.Code)
 		}
-		panicking := Handler(panicPlane{plane, err}, slog.New(slog.NewTextHandler(&log, nil)))
+		panicking := NewAPI(panicPlane{plane, err}, slog.New(slog.NewTextHandler(&log, nil))).Handler()
 		w = request(panicking, root, http.MethodPost, "/links", "")
 		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"/problems/internal"`) || strings.Contains(w.Body.String(), "canary") {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
@@ -183,7 +183,7 @@ func TestAPanicEndsOneRequest(t *testing.T) {
 }
 
 func TestNothingOfAnAnswerIsKeptOnTheWay(t *testing.T) {
-	h := Handler(&fakePlane{}, quiet(t))
+	h := NewAPI(&fakePlane{}, quiet(t)).Handler()
 	for _, target := range []string{"/links", "/users/nadia/links", "/nowhere"} {
 		if got := request(h, root, http.MethodPost, target, "").Header().Get("Cache-Control"); got != "no-store" {
 			t.Errorf("%s: Cache-Control %q", target, got)
@@ -193,7 +193,7 @@ func TestNothingOfAnAnswerIsKeptOnTheWay(t *testing.T) {
 
 func TestAPageOfAnotherOriginMayNotChangeAnything(t *testing.T) {
 	plane := &fakePlane{}
-	h := Handler(plane, quiet(t))
+	h := NewAPI(plane, quiet(t)).Handler()
 	for _, headers := range [][]string{{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"}, {"Origin: https://elsewhere.example"}} {
 		if w := request(h, root, http.MethodPost, "/links", "", headers...); w.Code != http.StatusForbidden || plane.asked != nil {
 			t.Errorf("%v: %d, asked %v", headers, w.Code, plane.asked)

@@ -149,7 +149,7 @@ func TestEveryRouteTakesItsLevel(t *testing.T) {
 			t.Fatalf("sample %d is of %s, the route is %s", i, sample.id, r.id)
 		}
 		plane := &fakePlane{written: []byte("x")}
-		h := Handler(plane, quiet(t))
+		h := NewAPI(plane, quiet(t)).Handler()
 		for _, level := range access.Levels() {
 			plane.asked = nil
 			by := control.Actor{Name: "somebody", Level: level}
@@ -173,12 +173,14 @@ func TestEveryRouteTakesItsLevel(t *testing.T) {
 }
 
 func TestAHandlerWithoutARouteIsNotServed(t *testing.T) {
+	s := newServer(nil, slog.New(slog.DiscardHandler))
+	s.ready()
 	defer func() {
 		if recover() == nil {
 			t.Error("it is served")
 		}
 	}()
-	newServer(nil, slog.New(slog.DiscardHandler)).HandleFunc("GET /api/v1/secrets", func(http.ResponseWriter, *http.Request) {})
+	s.HandleFunc("GET /api/v1/secrets", func(http.ResponseWriter, *http.Request) {})
 }
 
 // TestOptionsOfAChangeArrive: every operation that changes something takes all of
@@ -192,7 +194,7 @@ func TestOptionsOfAChangeArrive(t *testing.T) {
 		}
 		changes++
 		plane := &fakePlane{result: control.Result{DryRun: true, User: &control.UserInfo{Name: "nadia", Revision: 43}}}
-		h := Handler(plane, quiet(t))
+		h := NewAPI(plane, quiet(t)).Handler()
 		w := request(h, root, routes[i].method, with(sample.target, "dry_run=true&force=true&reason=%D0%BE%D0%BD+%D1%83%D1%88%D1%91%D0%BB"), sample.body,
 			`If-Match: "42"`, "Idempotency-Key: k-1", "Mtguard-From: ::ffff:192.0.2.1")
 		if w.Code != http.StatusOK || plane.with != want || plane.by.From.String() != "192.0.2.1" || w.Header().Get("ETag") != `"43"` {
@@ -226,7 +228,7 @@ func with(target, more string) string {
 // would be lost.
 func TestWhatIsOverwrittenNeedsARevision(t *testing.T) {
 	plane := &fakePlane{}
-	h := Handler(plane, quiet(t))
+	h := NewAPI(plane, quiet(t)).Handler()
 	for _, c := range []struct{ method, target, body string }{
 		{http.MethodPatch, "/users/nadia", `{"note":"x"}`}, {http.MethodDelete, "/users/nadia", ""}, {http.MethodPut, "/policy", `{"document":"schema = 1"}`},
 	} {
@@ -252,7 +254,7 @@ func TestWhatIsOverwrittenNeedsARevision(t *testing.T) {
 func TestWhatIsNotKnownIsRefused(t *testing.T) {
 	for i, sample := range samples {
 		plane := &fakePlane{}
-		h := Handler(plane, quiet(t))
+		h := NewAPI(plane, quiet(t)).Handler()
 		for _, target := range []string{with(sample.target, "dryrun=true"), with(sample.target, "Dry_Run=true")} {
 			if w := request(h, root, routes[i].method, target, sample.body, "If-Match: *"); w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
 				t.Errorf("%s %s: %d, asked %v", routes[i].method, target, w.Code, plane.asked)
@@ -277,7 +279,7 @@ func TestWhatIsNotKnownIsRefused(t *testing.T) {
 }
 
 func TestPathsAndMethodsThatAreNone(t *testing.T) {
-	h := Handler(&fakePlane{}, quiet(t))
+	h := NewAPI(&fakePlane{}, quiet(t)).Handler()
 	for _, c := range []struct {
 		method, target string
 		status         int

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,17 +18,31 @@ import (
 	"mtguard/control"
 )
 
+// API is the management API over one plane: of the node's socket, of its listener for
+// browsers and programs, or of both. What serves requests is made at the first one: most
+// of the time nobody manages a node, and it is megabytes.
+type API struct{ *server }
+
+// NewAPI returns the API over p. It logs mistakes of the program, not refusals, and
+// no secret with either.
+func NewAPI(p Plane, log *slog.Logger) API { return API{newServer(p, log)} }
+
+// Handler serves the API to requests whose context comes from WithActor; others are
+// refused.
+func (a API) Handler() http.Handler { return a.handler() }
+
 // server is the API over one plane.
 type server struct {
 	plane   Plane
 	log     *slog.Logger
+	served  map[string]route // by pattern of mux
+	ready   func()           // makes mux and api, the first time
 	mux     *http.ServeMux
 	api     huma.API
-	served  map[string]route // by pattern of mux
-	blobs   chan struct{}    // holds one for each blob in memory
-	slow    time.Duration    // the longest that JSON may take to arrive
-	slowest time.Duration    // the longest that a blob may
-	stalled time.Duration    // the longest that a reader may take none of an answer
+	blobs   chan struct{} // holds one for each blob in memory
+	slow    time.Duration // the longest that JSON may take to arrive
+	slowest time.Duration // the longest that a blob may
+	stalled time.Duration // the longest that a reader may take none of an answer
 
 	heartbeat, eventPace, eventPatience time.Duration // of streams
 }
@@ -35,13 +50,8 @@ type server struct {
 // maxBlobs is how many blobs may be in memory at once, each of them twice.
 const maxBlobs = 2
 
-// Handler returns the API over p, for requests whose context comes from WithActor;
-// others are refused. Refusals are not logged, mistakes of the program are; no
-// secret is, in either.
-func Handler(p Plane, log *slog.Logger) http.Handler { return newServer(p, log).handler() }
-
 func (s *server) handler() http.Handler {
-	return s.outermost(protected(known(s.mux)))
+	return s.outermost(protected(known(s)))
 }
 
 // protected refuses what a page of another origin has a browser send.
@@ -60,10 +70,23 @@ func otherOrigin() *Problem {
 
 func newServer(p Plane, log *slog.Logger) *server {
 	s := &server{
-		plane: p, log: log, mux: http.NewServeMux(), served: make(map[string]route),
+		plane: p, log: log, served: make(map[string]route),
 		blobs: make(chan struct{}, maxBlobs), slow: 10 * time.Second, slowest: 5 * time.Minute, stalled: 30 * time.Second,
 		heartbeat: heartbeat, eventPace: eventPace, eventPatience: eventPatience,
 	}
+	for _, r := range routes {
+		s.served[r.method+" "+apiPath+r.path] = r
+	}
+	s.ready = sync.OnceFunc(func() {
+		s.register()
+		s.forgetAnswers()
+	})
+	return s
+}
+
+// register makes mux, and in api the description of all that it serves.
+func (s *server) register() {
+	s.mux = http.NewServeMux()
 	config := huma.DefaultConfig("mtguard", "1")
 	config.Info.Description = "Management of a node. A Unix socket serves it, where who asks is known by the socket; and, behind sign-in, TCP: doc/admin.md."
 	// No pages with scripts from elsewhere, no links to schemas that echo the Host header.
@@ -72,12 +95,9 @@ func newServer(p Plane, log *slog.Logger) *server {
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
 	s.api = humago.NewWithPrefix(s, apiPath, config)
 	for _, r := range routes {
-		s.served[r.method+" "+apiPath+r.path] = r
 		r.add(s, r)
 	}
-	s.openAnswers()
 	s.mux.HandleFunc("/", s.refuse)
-	return s
 }
 
 // HandleFunc mounts a handler of huma's, which finds the body in memory.
@@ -109,8 +129,11 @@ func (s *server) mount(pattern string, h http.HandlerFunc) {
 	})
 }
 
-// ServeHTTP is there for huma; requests come through Handler.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP serves the routes to whom another handler has let through.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.ready()
+	s.mux.ServeHTTP(w, r)
+}
 
 // refuse answers what stands in no route with a problem document, where the mux
 // would answer in plain text.

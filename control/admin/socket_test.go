@@ -75,7 +75,7 @@ func TestALiveSocketIsNotStolenAStaleOneIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatalf("over a stale one: %v", err)
 	}
-	serveOn(t, s, Handler(plane, quiet(t)), quiet(t))
+	serveOn(t, s, NewAPI(plane, quiet(t)).Handler(), quiet(t))
 	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "another process listens") {
 		t.Errorf("over a live one: %v", err)
 	}
@@ -147,7 +147,7 @@ func TestCloseRemovesOnlyItsOwnFile(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	path := serve(t, Handler(&fakePlane{}, quiet(t)), quiet(t))
+	path := serve(t, NewAPI(&fakePlane{}, quiet(t)).Handler(), quiet(t))
 	dial := func() net.Conn {
 		c, err := net.Dial("unix", path)
 		if err != nil {
@@ -295,7 +295,7 @@ func (p *stalledPlane) AuditExport(_ context.Context, _ control.Actor, w io.Writ
 func TestAClientThatGoesEndsItsRequest(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	plane := &fakePlane{during: func(ctx context.Context) { close(begun); <-ctx.Done(); close(ended) }}
-	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	c := client(t, serve(t, NewAPI(plane, quiet(t)).Handler(), quiet(t)))
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { <-begun; cancel() }()
 	if _, err := c.AddUser(ctx, UserBody{Name: "nadia"}, ChangeOptions{}); !errors.Is(err, context.Canceled) {
@@ -324,7 +324,7 @@ func TestANodeThatStopsAnswersWhatItHasBegun(t *testing.T) {
 		}
 	}}
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, socket, Handler(plane, quiet(t)), quiet(t)) }()
+	go func() { ended <- Serve(ctx, socket, NewAPI(plane, quiet(t)).Handler(), quiet(t)) }()
 	c := client(t, path)
 	if _, err := c.AddUser(context.Background(), UserBody{Name: "nadia"}, ChangeOptions{}); err != nil {
 		t.Errorf("begun: %v", err)

@@ -17,7 +17,7 @@ func TestChangesOfThePolicyMayBeOnTrial(t *testing.T) {
 			continue
 		}
 		plane := &fakePlane{}
-		w := request(Handler(plane, quiet(t)), root, routes[i].method, with(sample.target, "revert_after=10m"), sample.body, "If-Match: *")
+		w := request(NewAPI(plane, quiet(t)).Handler(), root, routes[i].method, with(sample.target, "revert_after=10m"), sample.body, "If-Match: *")
 		if w.Code != http.StatusOK {
 			continue
 		}
@@ -30,24 +30,24 @@ func TestChangesOfThePolicyMayBeOnTrial(t *testing.T) {
 	}
 	plane := &fakePlane{}
 	for _, bad := range []string{"soon", "0s", "-5m"} {
-		w := request(Handler(plane, quiet(t)), root, http.MethodPost, "/policy/rollback?revert_after="+bad, `{"revision":3}`)
+		w := request(NewAPI(plane, quiet(t)).Handler(), root, http.MethodPost, "/policy/rollback?revert_after="+bad, `{"revision":3}`)
 		if w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
 			t.Errorf("%s: %d, asked %v", bad, w.Code, plane.asked)
 		}
-		w = request(Handler(plane, quiet(t)), root, http.MethodPut, "/policy?revert_after="+bad, `{"document":"schema = 1"}`, "If-Match: *")
+		w = request(NewAPI(plane, quiet(t)).Handler(), root, http.MethodPut, "/policy?revert_after="+bad, `{"document":"schema = 1"}`, "If-Match: *")
 		if w.Code != http.StatusUnprocessableEntity || plane.asked != nil {
 			t.Errorf("a document, %s: %d, asked %v", bad, w.Code, plane.asked)
 		}
 	}
 	// A document needs the revision that was seen on trial, too.
-	if w := request(Handler(plane, quiet(t)), root, http.MethodPut, "/policy?revert_after=10m", `{"document":"schema = 1"}`); w.Code != http.StatusPreconditionRequired || plane.asked != nil {
+	if w := request(NewAPI(plane, quiet(t)).Handler(), root, http.MethodPut, "/policy?revert_after=10m", `{"document":"schema = 1"}`); w.Code != http.StatusPreconditionRequired || plane.asked != nil {
 		t.Errorf("without a revision: %d, asked %v", w.Code, plane.asked)
 	}
 }
 
 func TestTheClientPutsAPolicyOnTrial(t *testing.T) {
 	plane := &fakePlane{}
-	c := client(t, serve(t, Handler(plane, quiet(t)), quiet(t)))
+	c := client(t, serve(t, NewAPI(plane, quiet(t)).Handler(), quiet(t)))
 	ten := ChangeOptions{Reason: "try it", RevertAfter: control.Duration(10 * time.Minute)}
 	if _, err := c.SetControl(t.Context(), "rate.accept", ModeBody{Mode: "enforce"}, ten); err != nil || plane.with.RevertAfter != ten.RevertAfter {
 		t.Errorf("%+v, %v", plane.with, err)

@@ -18,7 +18,7 @@ import (
 // nothing else.
 type ChangeInput struct {
 	IfMatch        string `header:"If-Match" maxLength:"64" doc:"the ETag that the caller has seen; * for any"`
-	IdempotencyKey string `header:"Idempotency-Key" pattern:"^[!-~]{1,128}$" patternDescription:"1 to 128 visible ASCII characters" doc:"a repetition within a day does nothing again"`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"128" pattern:"^[!-~]*$" patternDescription:"visible ASCII characters" doc:"a repetition within a day does nothing again"`
 	DryRun         bool   `query:"dry_run" doc:"do everything but keep it"`
 	Force          bool   `query:"force" doc:"override the safety rules that say so"`
 	Reason         string `query:"reason" maxLength:"1024" doc:"stands in the audit log; revoking, enforcing and excepting take one"`

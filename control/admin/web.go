@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -59,12 +58,10 @@ type WebOptions struct {
 	Guessed func(from netip.Addr)
 }
 
-// WebHandler returns the API and the pages over p, for requests over TCP. Who asks is
-// known by a token or a cookie; whoever has none learns nothing but that there is a
-// page to sign in with: every other answer to him is the same, byte for byte.
-func WebHandler(p Plane, o WebOptions, log *slog.Logger) http.Handler {
-	return newWeb(p, o, log).handler()
-}
+// WebHandler serves the API and the pages to requests over TCP. Who asks is known by a
+// token or a cookie; whoever has none learns nothing but that there is a page to sign
+// in with: every other answer to him is the same, byte for byte.
+func (a API) WebHandler(o WebOptions) http.Handler { return newWeb(a, o).handler() }
 
 // web is the API behind sign-in.
 type web struct {
@@ -77,8 +74,8 @@ type web struct {
 	now      func() time.Time
 }
 
-func newWeb(p Plane, o WebOptions, log *slog.Logger) *web {
-	s := &web{server: newServer(p, log), WebOptions: o, guesses: newGuesses(o.Guessed, log), passkeys: passkey.New(), regulars: o.Regulars, auth: http.NewServeMux(), now: time.Now}
+func newWeb(a API, o WebOptions) *web {
+	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Guessed, a.log), passkeys: passkey.New(), regulars: o.Regulars, auth: http.NewServeMux(), now: time.Now}
 	s.authRoutes()
 	return s
 }
@@ -183,7 +180,7 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 	ctx, end := context.WithCancel(withIdentity(r.Context(), id))
 	defer end()
 	defer s.watch(ctx, id, end).Stop()
-	s.mux.ServeHTTP(w, r.WithContext(ctx))
+	s.server.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // lookAgain is how long a request, such as a stream of events, may go on after its

@@ -122,7 +122,7 @@ func newSite(t *testing.T, o WebOptions) *site {
 	o.Enter = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(testPage)) })
 	o.Assets = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("dashboard")) })
 	o.Guessed = func(from netip.Addr) { s.guess = append(s.guess, from) }
-	s.web = newWeb(s.plane, o, slog.New(slog.DiscardHandler))
+	s.web = newWeb(NewAPI(s.plane, slog.New(slog.DiscardHandler)), o)
 	s.web.now = func() time.Time { return s.now }
 	s.h = s.web.handler()
 	return s
@@ -592,7 +592,7 @@ func TestGuessesAreSlowedDown(t *testing.T) {
 func TestTheSocketIsNoGuess(t *testing.T) {
 	// The same routes over the socket know who asks by the socket, whatever it carries.
 	plane := &fakePlane{}
-	w := request(Handler(plane, quiet(t)), control.Actor{}, http.MethodGet, "/status", "", "Authorization: Bearer "+token.New(token.API).Reveal())
+	w := request(NewAPI(plane, quiet(t)).Handler(), control.Actor{}, http.MethodGet, "/status", "", "Authorization: Bearer "+token.New(token.API).Reveal())
 	if w.Code != http.StatusForbidden {
 		t.Errorf("a token over the socket: %d", w.Code)
 	}
