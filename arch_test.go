@@ -37,6 +37,7 @@ proxy/handshake proxy/guard/guardtest node/links control/store/sqlite control/st
 control/report
 proxy/upstream
 proxy control control/admin/web
+control/serving
 control/admin control/pages
 node
 cmd/mtguard cmd/tgsim

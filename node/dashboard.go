@@ -66,24 +66,38 @@ func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup, api adm
 		return
 	}
 	file := n.File()
-	regulars := admin.NewRegulars()
+	sources := admin.NewSources()
+	n.knowSessions(ctx, sources)
 	handler := api.WebHandler(admin.WebOptions{
-		SignIn:   n.plane,
-		Hosts:    file.Admin.Hosts,
-		TLS:      file.Admin.CertFile != "",
-		Remote:   !n.DashboardAt().Addr().Unmap().IsLoopback(),
-		Enter:    web.Enter(),
-		Assets:   web.Handler(),
-		Regulars: regulars,
+		SignIn:  n.plane,
+		Hosts:   file.Admin.Hosts,
+		TLS:     file.Admin.CertFile != "",
+		Remote:  !n.DashboardAt().Addr().Unmap().IsLoopback(),
+		Enter:   web.Enter(),
+		Assets:  web.Handler(),
+		Sources: sources,
 		Guessed: func(from netip.Addr) {
 			n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, Addr: from, Control: "admin", Reason: "sign-in"})
 		},
 	})
 	work.Go(func() {
-		o := admin.WebServeOptions{CertFile: file.Admin.CertFile, KeyFile: file.Admin.KeyFile, Regulars: regulars, Log: n.log}
+		o := admin.WebServeOptions{CertFile: file.Admin.CertFile, KeyFile: file.Admin.KeyFile, Sources: sources, Log: n.log}
 		if err := admin.ServeWeb(ctx, n.dashboard, handler, o); err != nil {
 			n.log.Error("dashboard", "error", err)
 		}
 	})
 	n.log.Info("dashboard", "listen", n.dashboard.Addr().String())
+}
+
+// knowSessions makes those regulars who have signed in before the node started.
+func (n *Node) knowSessions(ctx context.Context, sources *admin.Sources) {
+	sessions, err := n.plane.BrowserSessions(ctx)
+	if err != nil {
+		return // they have to get in among others
+	}
+	for _, s := range sessions {
+		if from, err := netip.ParseAddr(s.From); err == nil {
+			sources.Know(from, s.Last)
+		}
+	}
 }

@@ -518,7 +518,7 @@ mutate "sign-in, port of a host" control/admin/web.go 'strings.Trim(port, "01234
 mutate "sign-in, cross-origin" control/admin/web.go 'changes := protected(next)' 'changes := next' ./control/admin
 mutate "sign-in, cross-origin reading" control/admin/web.go 'site != "" && site != "same-origin"' 'site == "x" && site != "same-origin"' ./control/admin
 mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin
-mutate "sign-in, slow guesses" control/admin/web.go 'if s.guesses.may(from, s.now()) {' 'if true {' ./control/admin
+mutate "sign-in, slow guesses" control/admin/web.go 'if s.guesses.mayGuess(from, s.now()) {' 'if true {' ./control/admin
 mutate "sign-in, one answer for strangers" control/admin/auth.go 's.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })' '' ./control/admin
 mutate "sign-in, enrolment before exposure" control/admin/web.go 'if s.Remote && !s.enrolled(&c, host) {' 'if false {' ./control/admin
 mutate "sign-in, scopes" control/admin/scopes.go 'case c != nil && !r.within(c.Scopes):' 'case false:' ./control/admin
@@ -600,7 +600,7 @@ mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(tar
 mutate "users, found by name" control/query.go '!strings.Contains(strings.ToLower(name), find)' 'false' ./control
 mutate "sign-in, requests end with their credential" control/admin/web.go 'case !s.SignIn.Good(c.shown, c.Actor.From):' 'case false:' ./control/admin
 mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
-mutate "sign-in, connections kept for regulars" control/admin/serveweb.go 'each, all := maxFromPrefix, maxWebConnections-keptForRegulars' 'each, all := maxFromPrefix, maxWebConnections' ./control/admin
+mutate "sign-in, connections kept for regulars" control/admin/sources.go 'All: maxWebConnections - keptForRegulars,' 'All: maxWebConnections,' ./control/admin
 mutate "sign-in, clients are ended" control/clients.go 'x.p.parts.Sessions.Kill(match, "ended by an operator")' 'n' ./node
 mutate "threat, who came is known without a look at the keys" control/threats.go 'return set.Len() > 0 && now.Sub(' 'return false && now.Sub(' ./control
 mutate "threat, who is connected is known without a look at the sessions" proxy/auth/sessions.go 'sh.from[placeOf(x.From())]++' '' ./proxy/auth

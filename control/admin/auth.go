@@ -70,7 +70,7 @@ func (s *web) authEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code, ok := token.Parse(token.Code, in.Code)
-	if !ok || !s.SignIn.Known(code) && !s.guesses.may(from, s.now()) {
+	if !ok || !s.SignIn.Known(code) && !s.guesses.mayGuess(from, s.now()) {
 		s.guesses.wrong(from, s.now())
 		s.stranger(w)
 		return
@@ -111,6 +111,7 @@ func (s *web) where(r *http.Request) control.Where {
 
 // begin answers somebody who has just signed in.
 func (s *web) begin(w http.ResponseWriter, r *http.Request, cookie token.Token, id control.Identity) {
+	s.guesses.Know(sourceOf(r), s.now())
 	s.setCookie(w, r, cookie)
 	s.tell(w, r, id)
 }

@@ -54,14 +54,10 @@ func (s *web) authLoginFinish(w http.ResponseWriter, r *http.Request) {
 		s.stranger(w)
 		return
 	}
-	if !s.guesses.may(from, s.now()) || !s.guesses.mayProve(s.now()) {
-		s.guesses.wrong(from, s.now())
-		s.stranger(w)
-		return
-	}
 	party := s.party(r)
 	proof, err := s.passkeys.FinishLogin(party, "", in.Credential, func(raw []byte) (passkey.Credential, bool) {
-		return s.SignIn.FindPasskey(party.Host, "", raw)
+		known, ok := s.SignIn.FindPasskey(party.Host, "", raw)
+		return known, ok && s.guesses.mayProve(s.now()) // whoever has a passkey is not asked what others of his prefix have guessed
 	})
 	if err != nil {
 		s.unproved(r, err)

@@ -2,12 +2,13 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"mtguard/control/serving"
 )
 
 // grace is how long requests that are under way may take when the node stops.
@@ -46,29 +47,5 @@ func Serve(ctx context.Context, s *Socket, h http.Handler, log *slog.Logger) err
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return serveUntil(ctx, server, func() error { return server.Serve(s) }, requests, abandon)
-}
-
-// serveUntil has a server serve until ctx ends, and then gives the requests that are
-// under way their grace before abandon ends them. The error is that of a listener that
-// broke.
-func serveUntil(ctx context.Context, server *http.Server, serve func() error, requests context.Context, abandon func()) error {
-	ended := make(chan error, 1)
-	go func() { ended <- serve() }()
-	select {
-	case err := <-ended:
-		server.Close()
-		return err
-	case <-ctx.Done():
-	}
-	patience, cancel := context.WithTimeout(requests, grace)
-	defer cancel()
-	if server.Shutdown(patience) != nil {
-		abandon()
-		server.Close()
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serving.Until(ctx, server, func() error { return server.Serve(s) }, grace, abandon)
 }

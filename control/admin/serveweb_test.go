@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"mtguard/control"
+	"mtguard/control/serving"
 	"mtguard/security/access"
 	"mtguard/security/token"
 )
@@ -61,65 +62,6 @@ func pair(t *testing.T, dir string, serial int64, until time.Time) (certFile, ke
 	}
 	pool.AddCert(made)
 	return certFile, keyFile, pool
-}
-
-func TestACertificateIsRenewed(t *testing.T) {
-	dir := t.TempDir()
-	now := time.Now()
-	certFile, keyFile, _ := pair(t, dir, 1, now.Add(time.Hour))
-	var log bytes.Buffer
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: slog.New(slog.NewTextHandler(&log, nil))}
-	if err := c.load(); err != nil {
-		t.Fatal(err)
-	}
-	changes := 0
-	serial := func() int64 {
-		t.Helper()
-		changes++
-		later := now.Add(time.Duration(changes) * time.Minute)
-		for _, name := range []string{certFile, keyFile} { // within the clock of some file systems nothing has changed
-			if err := os.Chtimes(name, later, later); err != nil && !os.IsNotExist(err) {
-				t.Fatal(err)
-			}
-		}
-		c.looked = time.Time{}
-		got, err := c.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got.Leaf.SerialNumber.Int64()
-	}
-	if got := serial(); got != 1 {
-		t.Fatalf("certificate %d is served", got)
-	}
-	pair(t, dir, 2, now.Add(2*time.Hour))
-	if got := serial(); got != 2 {
-		t.Errorf("after a renewal certificate %d is served", got)
-	}
-	pair(t, dir, 3, now.Add(-time.Hour))
-	if got := serial(); got != 2 || !strings.Contains(log.String(), "ended already") {
-		t.Errorf("one that has ended replaces one that has not: %d\n%s", got, log.String())
-	}
-	os.WriteFile(keyFile, []byte("half a file"), 0o600)
-	if got := serial(); got != 2 || !strings.Contains(log.String(), "the old one stays") {
-		t.Errorf("a pair that does not fit is served: %d\n%s", got, log.String())
-	}
-	os.Remove(keyFile)
-	if got := serial(); got != 2 {
-		t.Errorf("a missing key ends it: %d", got)
-	}
-	pair(t, dir, 4, now.Add(time.Hour))
-	if got := serial(); got != 4 {
-		t.Errorf("after it is mended certificate %d is served", got)
-	}
-	log.Reset()
-	pair(t, dir, 5, now.Add(-time.Hour))
-	if err := c.load(); err != nil || !strings.Contains(log.String(), "not valid now") {
-		t.Errorf("at the start with one that has ended: %v\n%s", err, log.String())
-	}
-	if err := (&certificate{certFile: filepath.Join(dir, "none"), keyFile: keyFile}).load(); err == nil {
-		t.Error("it starts without a certificate")
-	}
 }
 
 // TestTLS serves behind TLS, to the client of the command line too.
@@ -208,49 +150,48 @@ func TestWithoutTLSOnLoopbackOnly(t *testing.T) {
 // TestConnectionsAreKeptForRegulars: strangers who take all there are leave some.
 func TestConnectionsAreKeptForRegulars(t *testing.T) {
 	now := time.Now()
-	r := NewRegulars()
-	b := &boundedListener{regulars: r, from: make(map[netip.Prefix]int)}
-	prefix := func(i int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}), 32)
-	}
+	s := NewSources()
+	var places serving.Places
+	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}) }
+	take := func(from netip.Addr) bool { return places.Take(netip.PrefixFrom(from, 32), s.bounds(from, now)) }
 	taken := 0
 	for i := range 100 {
+		of := 0
 		for range maxFromPrefix + 1 {
-			if b.take(prefix(i)) {
-				taken++
+			if take(address(i)) {
+				of++
 			}
 		}
-		if got := b.from[prefix(i)]; got > maxFromPrefix {
-			t.Fatalf("one address has %d", got)
+		if taken += of; of > maxFromPrefix {
+			t.Fatalf("one address has %d", of)
 		}
 	}
 	if taken != maxWebConnections-keptForRegulars {
 		t.Errorf("strangers have %d connections", taken)
 	}
 	home := netip.MustParseAddr("198.51.100.7")
-	if b.take(netip.PrefixFrom(home, 32)) {
+	if take(home) {
 		t.Error("a stranger more gets one")
 	}
-	r.note(home, now)
+	s.Know(home, now)
 	for range 8 {
-		if !b.take(netip.PrefixFrom(home, 32)) {
+		if !take(home) {
 			t.Fatal("somebody who has signed in gets none")
 		}
 	}
-	b.free(prefix(0))
-	if b.take(prefix(1000)) {
+	places.Free(netip.PrefixFrom(address(0), 32))
+	if take(address(1000)) {
 		t.Error("what is kept is given to a stranger")
 	}
+	if got := s.bounds(netip.MustParseAddr("127.0.0.1"), now).Each; got != maxFromLoopback {
+		t.Errorf("this machine has %d connections", got)
+	}
 	for i := range 2 * maxRegulars {
-		r.note(prefix(i).Addr(), now.Add(time.Duration(i)*time.Second))
+		s.Know(address(i), now.Add(time.Duration(i)*time.Second))
 	}
-	if len(r.seen) > maxRegulars || r.know(netip.PrefixFrom(home, 32)) || !r.know(prefix(2*maxRegulars-1)) {
-		t.Errorf("%d are remembered, the newest %v", len(r.seen), r.know(prefix(2*maxRegulars-1)))
-	}
-	var none *Regulars
-	none.note(home, now)
-	if none.know(prefix(1)) {
-		t.Error("nobody knows somebody")
+	known := func(from netip.Addr) bool { return s.know(netip.PrefixFrom(from, 32)) }
+	if len(s.seen) > maxRegulars || known(home) || !known(address(2*maxRegulars-1)) {
+		t.Errorf("%d are remembered, the newest %v", len(s.seen), known(address(2*maxRegulars-1)))
 	}
 }
 

@@ -51,9 +51,8 @@ type WebOptions struct {
 	Assets http.Handler
 	// Enter is what a stranger sees: the page to sign in with.
 	Enter http.Handler
-	// Regulars, unless nil, remembers where people and programs come from: see
-	// WebServeOptions.
-	Regulars *Regulars
+	// Sources, unless nil, are shared with the listener: see WebServeOptions.
+	Sources *Sources
 	// Guessed, unless nil, is told of credentials that were wrong. It must not block.
 	Guessed func(from netip.Addr)
 }
@@ -69,13 +68,12 @@ type web struct {
 	WebOptions
 	guesses  *guesses
 	passkeys *passkey.Passkeys
-	regulars *Regulars
 	auth     *http.ServeMux
 	now      func() time.Time
 }
 
 func newWeb(a API, o WebOptions) *web {
-	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Guessed, a.log), passkeys: passkey.New(), regulars: o.Regulars, auth: http.NewServeMux(), now: time.Now}
+	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Sources, o.Guessed, a.log), passkeys: passkey.New(), auth: http.NewServeMux(), now: time.Now}
 	s.authRoutes()
 	return s
 }
@@ -245,7 +243,7 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 	}
 	if !s.SignIn.Known(t) {
 		// It is refused whatever the rest is. While the source may guess it takes as long as one that is known.
-		if s.guesses.may(from, s.now()) {
+		if s.guesses.mayGuess(from, s.now()) {
 			s.SignIn.Authenticate(t, from)
 		}
 		s.guesses.wrong(from, s.now())
@@ -260,7 +258,7 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 	if id.Actor.Level < access.ReadOnly || id.Session != "" && id.Host != host {
 		return caller{}, false // nothing is left to the source; or it is another name's cookie
 	}
-	s.regulars.note(from, s.now())
+	s.guesses.Know(from, s.now())
 	c := caller{Identity: id, shown: t}
 	if s.Remote && !s.enrolled(&c, host) {
 		return caller{}, false

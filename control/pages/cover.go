@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mtguard/control/serving"
 )
 
 const (
@@ -27,7 +29,8 @@ const (
 type cover struct {
 	site      func() Site
 	transport http.RoundTripper
-	places    *places
+	places    serving.Places
+	bounds    serving.Bounds
 	log       *slog.Logger
 	down      atomic.Bool  // what was told last
 	told      atomic.Int64 // when, Unix nanoseconds
@@ -39,7 +42,7 @@ func newCover(o Options, log *slog.Logger) *cover {
 	if n <= 0 {
 		n = defaultCoverRequests
 	}
-	c.places = newPlaces(n, n/4)
+	c.bounds = serving.Bounds{All: n, Each: max(n/4, 1)}
 	if c.site == nil {
 		c.site = func() Site { return Site{} }
 	}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"mtguard/security/ratelimit"
@@ -72,43 +71,9 @@ func (h *Handler) stranger(w http.ResponseWriter, r *http.Request, client netip.
 		wide.IsValid() && !h.rates.Check(wide, h.strangers.Times(wideFactor), now).Allowed {
 		panic(http.ErrAbortHandler)
 	}
-	if !h.cover.places.take(narrow) {
+	if !h.cover.places.Take(narrow, h.cover.bounds) {
 		panic(http.ErrAbortHandler)
 	}
-	defer h.cover.places.free(narrow)
+	defer h.cover.places.Free(narrow)
 	h.cover.serve(w, r, path, h.behindProxy)
-}
-
-// places bounds what is under way at a time, in all and by prefix.
-type places struct {
-	total, each int
-
-	mu    sync.Mutex
-	taken int
-	by    map[netip.Prefix]int // never more entries than places
-}
-
-func newPlaces(total, each int) *places {
-	return &places{total: total, each: max(each, 1), by: make(map[netip.Prefix]int)}
-}
-
-// take takes a place for prefix, if there is one. free must follow.
-func (p *places) take(prefix netip.Prefix) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.taken >= p.total || p.by[prefix] >= p.each {
-		return false
-	}
-	p.taken++
-	p.by[prefix]++
-	return true
-}
-
-func (p *places) free(prefix netip.Prefix) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.taken--
-	if p.by[prefix]--; p.by[prefix] == 0 {
-		delete(p.by, prefix)
-	}
 }

@@ -221,8 +221,8 @@ func TestASlowCoverSitePilesNothingUp(t *testing.T) {
 		if closed != 52 || plain != 8 {
 			t.Errorf("%d closed, %d with a plain 404", closed, plain)
 		}
-		if len(h.cover.places.by) != 0 || h.cover.places.taken != 0 {
-			t.Errorf("places left: %v", h.cover.places.by)
+		if all, prefixes := h.cover.places.Taken(); all != 0 || prefixes != 0 {
+			t.Errorf("places left: %d of %d", all, prefixes)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package pages
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -11,10 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
-	"mtguard/security/ratelimit"
+	"mtguard/control/serving"
 )
 
 // ServeOptions say how Serve listens.
@@ -63,34 +61,21 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, o ServeOptions) 
 		// The server only tells of single strangers, with their addresses.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
-	bounded := newBounded(l, o)
-	serve := func() error { return server.Serve(bounded) }
+	bounds := boundsOf(o)
+	listener := serving.Listen(l, func(netip.Addr) serving.Bounds { return bounds })
+	defer listener.Close()
+	serve := func() error { return server.Serve(listener) }
 	if o.CertFile != "" || o.KeyFile != "" {
-		pair, err := newKeyPair(o.CertFile, o.KeyFile, o.Log)
+		pair, err := serving.LoadCertificate(o.CertFile, o.KeyFile, "pages", o.Log)
 		if err != nil {
 			return err
 		}
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
-		serve = func() error { return server.ServeTLS(bounded, "", "") }
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.Get}
+		serve = func() error { return server.ServeTLS(listener, "", "") }
 	} else if !private(l.Addr()) {
 		return fmt.Errorf("pages without a certificate are served on loopback or private addresses only, not on %v", l.Addr())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- serve() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	if server.Shutdown(stop) != nil {
-		server.Close()
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serving.Until(ctx, server, serve, stopTime, nil)
 }
 
 // private reports whether strangers cannot reach a, as far as the address itself tells.
@@ -103,49 +88,15 @@ func private(a net.Addr) bool {
 	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast()
 }
 
-// bounded is a listener with a bound on its open connections.
-type bounded struct {
-	net.Listener
-	places *places
-}
-
-func newBounded(l net.Listener, o ServeOptions) *bounded {
-	n := o.MaxConnections
-	if n <= 0 {
-		n = defaultConnections
+// boundsOf is how many connections may be open.
+func boundsOf(o ServeOptions) serving.Bounds {
+	b := serving.Bounds{All: o.MaxConnections}
+	if b.All <= 0 {
+		b.All = defaultConnections
 	}
-	each := n / shareOfPrefix
+	b.Each = max(b.All/shareOfPrefix, 1)
 	if o.CertFile == "" {
-		each = n // all come from the proxy in front
+		b.Each = b.All // all come from the proxy in front
 	}
-	return &bounded{Listener: l, places: newPlaces(n, each)}
-}
-
-// Accept returns the next connection there is a place for.
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		var prefix netip.Prefix
-		if t, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-			prefix, _, _ = ratelimit.PrefixesOf(t.AddrPort().Addr())
-		}
-		if b.places.take(prefix) {
-			return &placedConn{Conn: c, free: sync.OnceFunc(func() { b.places.free(prefix) })}, nil
-		}
-		c.Close()
-	}
-}
-
-// placedConn gives its place back when it is closed.
-type placedConn struct {
-	net.Conn
-	free func()
-}
-
-func (c *placedConn) Close() error {
-	defer c.free()
-	return c.Conn.Close()
+	return b
 }

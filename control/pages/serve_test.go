@@ -53,63 +53,6 @@ func write(t *testing.T, path string, data []byte, modified time.Time) {
 	}
 }
 
-func TestARenewedCertificateIsUsedAndABrokenOneIsNot(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
-	minute := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
-	cert, key := pair(t, "old.example")
-	write(t, certFile, cert, minute(0))
-	write(t, keyFile, key, minute(0))
-	log, text := logged()
-	k, err := newKeyPair(certFile, keyFile, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := func() string {
-		k.looked = time.Time{} // as if a second had passed
-		got, err := k.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leaf, err := x509.ParseCertificate(got.Certificate[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return leaf.Subject.CommonName
-	}
-	if name() != "old.example" {
-		t.Fatal("the first pair is not used")
-	}
-	cert, key = pair(t, "new.example")
-	write(t, certFile, cert, minute(1)) // the renewal is half done
-	for range 5 {
-		if name() != "old.example" {
-			t.Error("a pair that does not match is used")
-		}
-	}
-	if got := text(); strings.Count(got, "cannot be used") != 1 {
-		t.Errorf("the log says %s", got)
-	}
-	write(t, keyFile, key, minute(1))
-	if name() != "new.example" {
-		t.Error("the renewed pair is not used")
-	}
-	write(t, certFile, []byte("garbage"), minute(2))
-	if name() != "new.example" {
-		t.Error("garbage is used")
-	}
-	os.Remove(certFile)
-	if name() != "new.example" {
-		t.Error("without the file the pair is lost")
-	}
-	if strings.Contains(text(), "PRIVATE") {
-		t.Error("the key is in the log")
-	}
-	if _, err := newKeyPair(certFile, keyFile, log); err == nil {
-		t.Error("a start without the file is no error")
-	}
-}
-
 func TestServeSpeaksTLSWithTheCertificateOfTheMoment(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
@@ -299,11 +242,11 @@ func TestConnectionsAreBoundedAndPlacesComeBack(t *testing.T) {
 }
 
 func TestWithTLSOneAddressHasAShareOfTheConnections(t *testing.T) {
-	if got := newBounded(nil, ServeOptions{CertFile: "x"}).places; got.total != 1024 || got.each != 64 {
-		t.Errorf("with TLS %d places, %d for one address", got.total, got.each)
+	if got := boundsOf(ServeOptions{CertFile: "x"}); got.All != 1024 || got.Each != 64 {
+		t.Errorf("with TLS %d places, %d for one address", got.All, got.Each)
 	}
-	if got := newBounded(nil, ServeOptions{MaxConnections: 100}).places; got.total != 100 || got.each != 100 {
-		t.Errorf("behind a proxy %d places, %d for one address", got.total, got.each)
+	if got := boundsOf(ServeOptions{MaxConnections: 100}); got.All != 100 || got.Each != 100 {
+		t.Errorf("behind a proxy %d places, %d for one address", got.All, got.Each)
 	}
 }
 
