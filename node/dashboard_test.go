@@ -105,6 +105,24 @@ func (s *site) code(person string, level access.Level) string {
 
 const withDashboard = "[admin]\nlisten = \"127.0.0.1:0\"\n"
 
+// TestSessionsMakeRegulars: whoever had signed in before a node starts is no stranger to its listener.
+func TestSessionsMakeRegulars(t *testing.T) {
+	s := start(t, "", withDashboard)
+	knows := func() bool {
+		sources := admin.NewSources()
+		s.node.knowSessions(t.Context(), sources)
+		return sources.Knows(netip.MustParseAddr("127.0.0.1"))
+	}
+	if knows() {
+		t.Error("somebody is known before anybody has signed in")
+	}
+	b := s.browser()
+	b.status(http.StatusOK, "POST", "/auth/enter", map[string]string{"code": s.code("nadia", access.Superuser)})
+	if !knows() {
+		t.Error("where a session came from is not known")
+	}
+}
+
 func TestAPersonSignsInOnce(t *testing.T) {
 	s := start(t, "", withDashboard)
 	code := s.code("nadia", access.Superuser)

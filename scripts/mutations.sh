@@ -600,6 +600,26 @@ mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(tar
 mutate "users, found by name" control/query.go '!strings.Contains(strings.ToLower(name), find)' 'false' ./control
 mutate "sign-in, requests end with their credential" control/admin/web.go 'case !s.SignIn.Good(c.shown, c.Actor.From):' 'case false:' ./control/admin
 mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
+mutate "sign-in, guessers are closed at accept" control/admin/sources.go 'case !s.mayGuess(from, now) && !s.hear(from, now):' 'case false:' ./control/admin
+mutate "sign-in, guessers are heard for a while" control/admin/sources.go '%hearEvery >= hearFor {' '%hearEvery >= 0 {' ./control/admin
+mutate "sign-in, guessers are heard for no longer" control/admin/sources.go '%hearEvery >= hearFor {' '%hearEvery >= hearEvery {' ./control/admin
+mutate "sign-in, guessers of one prefix are heard so often" control/admin/sources.go 'return s.count(s.heard, hearLimit, from, now) &&' 'return' ./control/admin
+mutate "sign-in, guessers of all prefixes are heard so often" control/admin/sources.go '&& s.heardAll.Take(hearAllLimit, 1, now).Allowed' '' ./control/admin
+mutate "sign-in, guesses of one /48" control/admin/sources.go '(!wide.IsValid() || s.guesses.Take(wide, guessLimit.Times(wideFactor), 0, now).Allowed)' 'true' ./control/admin
+mutate "sign-in, regulars are never closed" control/admin/sources.go 'case s.Knows(from):' 'case false:' ./control/admin
+mutate "sign-in, a token makes a regular" control/admin/web.go 's.guesses.Know(from, s.now())' '' ./control/admin
+mutate "sign-in, a code makes a regular" control/admin/auth.go 's.guesses.Know(sourceOf(r), s.now())' '' ./control/admin
+mutate "sign-in, sessions make regulars" node/dashboard.go 'sources.Know(from, s.Last)' '_ = from' ./node
+mutate "sign-in, unknown passkeys use up no proofs" control/admin/authpasskey.go 'return known, ok && s.guesses.mayProve(s.now())' 'return known, s.guesses.mayProve(s.now()) && ok' ./control/admin
+mutate "sign-in, proofs are checked so often" control/admin/authpasskey.go 'return known, ok && s.guesses.mayProve(s.now())' 'return known, ok' ./control/admin
+mutate "sign-in, requests end with what their source may" control/admin/web.go 'case s.SignIn.Ceiling(c.Actor.From) < c.Actor.Level:' 'case false:' ./control/admin
+mutate "events, a stream over HTTP/2 may be idle" control/admin/events.go 'o.connection.SetWriteDeadline(time.Time{})' '_ = time.Time{}' ./control/admin
+mutate "serving, places of one prefix" control/serving/places.go '|| p.by[prefix] >= b.Each' '' ./control/serving
+mutate "serving, all places" control/serving/places.go 'p.taken >= b.All ||' '' ./control/serving
+mutate "serving, a place is given back once" control/serving/listener.go 'free: sync.OnceFunc(func() { l.places.Free(prefixOf(from)) })' 'free: func() { sync.OnceFunc(func() { l.places.Free(prefixOf(from)) })() }' ./control/serving
+mutate "serving, a place of no connection" control/serving/listener.go 'l.places.Free(prefixOf(from.Addr()))' '' ./control/serving
+mutate "serving, refused by a reset" control/serving/accept_linux.go 'linger := unix.Linger{Onoff: 1}' 'linger := unix.Linger{Onoff: 0}' ./control/serving
+mutate "serving, certificates that have ended" control/serving/certificate.go 'if err == nil && now.After(pair.Leaf.NotAfter) {' 'if false {' ./control/serving
 mutate "sign-in, connections kept for regulars" control/admin/sources.go 'All: maxWebConnections - keptForRegulars,' 'All: maxWebConnections,' ./control/admin
 mutate "sign-in, clients are ended" control/clients.go 'x.p.parts.Sessions.Kill(match, "ended by an operator")' 'n' ./node
 mutate "threat, who came is known without a look at the keys" control/threats.go 'return set.Len() > 0 && now.Sub(' 'return false && now.Sub(' ./control

@@ -109,6 +109,7 @@ func (s *server) watchEvents(w http.ResponseWriter, r *http.Request) error {
 	defer view.Close()
 	if a, ok := w.(*answer); ok {
 		a.stalled = s.eventPatience
+		defer a.patience() // for the end of the answer
 	}
 	out := &eventWriter{w: w, connection: http.NewResponseController(w)}
 	media := linesMedia
@@ -200,5 +201,9 @@ func (o *eventWriter) send() error {
 			return err
 		}
 	}
-	return o.connection.Flush()
+	if err := o.connection.Flush(); err != nil {
+		return err
+	}
+	o.connection.SetWriteDeadline(time.Time{}) // over HTTP/2 it would end the stream although nothing is being written
+	return nil
 }

@@ -189,9 +189,8 @@ func TestConnectionsAreKeptForRegulars(t *testing.T) {
 	for i := range 2 * maxRegulars {
 		s.Know(address(i), now.Add(time.Duration(i)*time.Second))
 	}
-	known := func(from netip.Addr) bool { return s.know(netip.PrefixFrom(from, 32)) }
-	if len(s.seen) > maxRegulars || known(home) || !known(address(2*maxRegulars-1)) {
-		t.Errorf("%d are remembered, the newest %v", len(s.seen), known(address(2*maxRegulars-1)))
+	if len(s.seen) > maxRegulars || s.Knows(home) || !s.Knows(address(2*maxRegulars-1)) {
+		t.Errorf("%d are remembered, the newest %v", len(s.seen), s.Knows(address(2*maxRegulars-1)))
 	}
 }
 

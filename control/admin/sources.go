@@ -67,13 +67,12 @@ func NewSources() *Sources {
 // bounds says how many connections may be open when one more from there is. It counts
 // those that are not to be heard as guesses.
 func (s *Sources) bounds(from netip.Addr, now time.Time) serving.Bounds {
-	narrow, _, _ := ratelimit.PrefixesOf(from)
 	b := serving.Bounds{All: maxWebConnections - keptForRegulars, Each: maxFromPrefix}
 	if from.IsLoopback() {
 		b.Each = maxFromLoopback
 	}
 	switch {
-	case s.know(narrow):
+	case s.Knows(from):
 		b.All = maxWebConnections
 	case !s.mayGuess(from, now) && !s.hear(from, now):
 		s.unheard.Add(1)
@@ -142,7 +141,9 @@ func (s *Sources) Know(from netip.Addr, now time.Time) {
 	s.seen[prefix] = now
 }
 
-func (s *Sources) know(prefix netip.Prefix) bool {
+// Knows reports whether an address is in the prefix of a regular.
+func (s *Sources) Knows(from netip.Addr) bool {
+	prefix, _, _ := ratelimit.PrefixesOf(from)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	_, known := s.seen[prefix]

@@ -183,10 +183,11 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 
 // lookAgain is how long a request, such as a stream of events, may go on after its
 // credential has ended.
-const lookAgain = 5 * time.Second
+const lookAgain = time.Second
 
-// watch ends a request, which has ctx, when its credential is not good any more. Stop
-// ends the watch, and the end of ctx does.
+// watch ends a request, which has ctx, when its credential is not good any more, or its
+// source has less left than it was let in with. Stop ends the watch, and the end of ctx
+// does.
 func (s *web) watch(ctx context.Context, c caller, end func()) *time.Timer {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() { // not before timer is set
@@ -194,6 +195,8 @@ func (s *web) watch(ctx context.Context, c caller, end func()) *time.Timer {
 		case ctx.Err() != nil:
 		case !s.SignIn.Good(c.shown, c.Actor.From):
 			end()
+		case s.SignIn.Ceiling(c.Actor.From) < c.Actor.Level:
+			end() // who may have less asks again
 		default:
 			timer.Reset(lookAgain)
 		}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,10 +28,12 @@ type fakeSignIn struct {
 	ids      map[string]control.Identity // by the text of the token
 	ceiling  access.Level
 	passkeys int
+	passkey  passkey.Credential // the one that signs somebody in
 	entered  []control.Where
 	codes    map[string]control.Identity
 	asked    int // Authenticate
 	ended    atomic.Bool
+	changed  atomic.Pointer[access.Level] // the ceiling, while requests are under way
 }
 
 func (f *fakeSignIn) Known(t token.Token) bool {
@@ -76,8 +79,8 @@ func (f *fakeSignIn) Leave(_ context.Context, id control.Identity) error {
 	return nil
 }
 
-func (f *fakeSignIn) FindPasskey(string, string, []byte) (passkey.Credential, bool) {
-	return passkey.Credential{}, false
+func (f *fakeSignIn) FindPasskey(_, _ string, raw []byte) (passkey.Credential, bool) {
+	return f.passkey, len(raw) > 0 && bytes.Equal(raw, f.passkey.Raw)
 }
 
 func (f *fakeSignIn) PasskeysOf(string, string) ([][]byte, []byte) {
@@ -86,8 +89,14 @@ func (f *fakeSignIn) PasskeysOf(string, string) ([][]byte, []byte) {
 
 var errNever = errors.New("nobody comes this far")
 
-func (f *fakeSignIn) EnterWithPasskey(context.Context, passkey.Proof, control.Where) (token.Token, control.Identity, error) {
-	return token.Token{}, control.Identity{}, errNever
+func (f *fakeSignIn) EnterWithPasskey(_ context.Context, proof passkey.Proof, _ control.Where) (token.Token, control.Identity, error) {
+	if !bytes.Equal(proof.Credential.Raw, f.passkey.Raw) {
+		return token.Token{}, control.Identity{}, errNever
+	}
+	cookie := token.New(token.Session)
+	id := control.Identity{Actor: control.Actor{Name: "nadia"}, Person: "nadia", Granted: access.Admin, Session: cookie.ID(), Via: "passkey", Host: "localhost"}
+	f.ids[cookie.Reveal()] = id
+	return cookie, id, nil
 }
 
 func (f *fakeSignIn) StepUp(context.Context, control.Identity, passkey.Proof, control.Where) (token.Token, control.Identity, error) {
@@ -98,8 +107,13 @@ func (f *fakeSignIn) Enrol(context.Context, control.Identity, string, passkey.Pr
 	return token.Token{}, control.Identity{}, errNever
 }
 
-func (f *fakeSignIn) Ceiling(netip.Addr) access.Level { return f.ceiling }
-func (f *fakeSignIn) TwoPerson() []string             { return []string{} }
+func (f *fakeSignIn) Ceiling(netip.Addr) access.Level {
+	if now := f.changed.Load(); now != nil {
+		return *now
+	}
+	return f.ceiling
+}
+func (f *fakeSignIn) TwoPerson() []string { return []string{} }
 
 // site is the listener's handler with what stands behind it.
 type site struct {
@@ -607,25 +621,38 @@ func TestWhatAProgramSendsAboutItsAddress(t *testing.T) {
 	}
 }
 
-// TestARequestEndsWithItsCredential: a stream does not outlive the session it is of.
+// TestARequestEndsWithItsCredential: a stream does not outlive the session it is of, nor what its source may.
 func TestARequestEndsWithItsCredential(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, WebOptions{})
-		who := s.session(access.Superuser, true)
-		begun := time.Now()
-		s.plane.during = func(ctx context.Context) {
-			time.Sleep(time.Minute)
-			if ctx.Err() != nil {
-				t.Error("a request whose session is good is ended")
+	for name, c := range map[string]struct {
+		end  func(s *site)
+		ends bool
+	}{
+		"the session ends":           {func(s *site) { s.signIn.ended.Store(true) }, true},
+		"nothing is left its source": {func(s *site) { s.signIn.changed.Store(new(access.None)) }, true},
+		"less is left its source":    {func(s *site) { s.signIn.changed.Store(new(access.ReadOnly)) }, true},
+		"as much as it has is left":  {func(s *site) { s.signIn.changed.Store(new(access.Admin)) }, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, WebOptions{})
+			who := s.session(access.Admin, true)
+			begun := time.Now()
+			s.plane.during = func(ctx context.Context) {
+				time.Sleep(time.Minute + lookAgain/2)
+				if ctx.Err() != nil {
+					t.Errorf("%s: a request is ended before", name)
+				}
+				c.end(s)
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Minute):
+				}
 			}
-			s.signIn.ended.Store(true)
-			<-ctx.Done()
-		}
-		s.ask(http.MethodPost, apiPath+"/users", `{"name":"x"}`, who)
-		if took := time.Since(begun); took < time.Minute || took > time.Minute+2*lookAgain {
-			t.Errorf("it is ended after %v", took)
-		}
-	})
+			s.ask(http.MethodPost, apiPath+"/users", `{"name":"x"}`, who)
+			if took := time.Since(begun); (took <= time.Minute+2*lookAgain) != c.ends || took < time.Minute {
+				t.Errorf("%s: it is ended after %v", name, took)
+			}
+		})
+	}
 }
 
 // TestTokensMakeNoStrongerTokens: what is bound, or ends, makes nothing that is not, or
