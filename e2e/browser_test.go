@@ -165,9 +165,15 @@ func is[T any](b *tab, expression string) T {
 // await waits for an expression to be true.
 func (b *tab) await(what, expression string) {
 	b.t.Helper()
-	for began := time.Now(); !is[bool](b, "!!("+expression+")"); time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		ctx, end := context.WithTimeout(b.ctx, patience)
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")")) // fails while a page is on its way
+		end()
+		if ok && err == nil {
+			return
+		}
 		if time.Since(began) > patience {
-			b.t.Fatalf("%s did not come about; the page says:\n%s", what, is[string](b, "document.body.innerText"))
+			b.t.Fatalf("%s did not come about (%v); the page says:\n%s", what, err, is[string](b, "location.href.split('#')[0] + ' ' + document.body.innerText"))
 		}
 	}
 }

@@ -76,6 +76,7 @@ function done(me) {
     register.hidden = !able;
     return;
   }
+  if ("BroadcastChannel" in window) new BroadcastChannel("mtguard").postMessage("signed-in"); // the other tabs have this session now
   location.replace("/");
 }
 

@@ -52,14 +52,14 @@ function openStream() {
   on("sample", sample);
   for (const kind of kinds.slice(1)) on(kind, lookAgain);
   on("incident", announce);
-  // A refusal ends a stream for good; a lost connection the browser takes up again by itself. The session may be over,
-  // which makes the page leave, or there are too many who look.
+  // A stream that ends may say that the session is over, which makes the page leave. A refusal ends it for good; a lost
+  // connection the browser takes up again by itself.
   const opened = stream;
   stream.onerror = async () => {
-    if (opened.readyState !== EventSource.CLOSED || opened !== stream) return;
-    closeStream();
+    if (opened !== stream) return;
+    if (opened.readyState === EventSource.CLOSED) closeStream();
     await whoAmI();
-    setTimeout(openStream, openAgain);
+    if (!stream) setTimeout(openStream, openAgain);
   };
 }
 
