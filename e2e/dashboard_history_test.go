@@ -85,11 +85,8 @@ func TestTheDashboardPaintsSoon(t *testing.T) {
 		rand.Read(secret)
 		s.users[fmt.Sprintf("user-%05d", i)] = secret
 	}
-	listen := freeAddr(t, "127.0.0.1")
-	s.values["admin.listen"] = listen
-	remember(t, s, 90)
-	n := start(t, s)
-	b := signedInTab(t, chrome, n, listen, access.Superuser)
+	remember(t, withDashboard(t, s), 90)
+	b := dashboardOf(start(t, s), s).openAs(chrome, access.Superuser)
 	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `if (location.protocol === "http:") localStorage.setItem("mtguard.range", "7d"); ` + paints})
 	for _, round := range []string{"nothing kept", "nothing kept", "kept", "kept"} {
 		call(b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: round == "nothing kept"})

@@ -100,15 +100,15 @@ export function Chart({ title, times, series, marks = [], least = 1, format = (v
         <strong>${format((told ? s.values[at] : s.values[s.values.length - 1]) ?? 0)}</strong></span>`)}
         <span class="at" aria-hidden="true">${told ? clock(times[at], "second") : ""}</span></p>
       <p class="hidden" role="status">${told && document.activeElement === box.current ? `${clock(times[at], "second")}: ${values}` : ""}</p>
-      ${marks.length > 0 && html`<ul class="marks">${marks.slice(-4).map((m) => html`<li key=${m.at + m.label}><time>${clock(m.at, long ? "minute" : "clock")}</time> ${m.label}${m.n > 1 && html` × ${number(m.n)}`}</li>`)}</ul>`}
-      <details><summary>${t("chart.table")}</summary><${Numbers} title=${title} times=${times} series=${series} format=${format} /></details>`}
+      ${marks.length > 0 && html`<ul class="marks">${marks.slice(-4).map((m) => html`<li key=${m.at + m.label}><time>${clock(m.at, long ? "short" : "clock")}</time> ${m.label}${m.n > 1 && html` × ${number(m.n)}`}</li>`)}</ul>`}
+      <details><summary>${t("chart.table")}</summary><${Numbers} title=${title} times=${times} series=${series} format=${format} style=${seconds ? "clocksecond" : "short"} /></details>`}
   </figure>`;
 }
 
 /** The last numbers of a chart, the newest first. */
-function Numbers({ title, times, series, format }) {
+function Numbers({ title, times, series, format, style }) {
   const rows = [];
   for (let i = times.length - 1; i >= 0 && rows.length < tableRows; i--) rows.push(i);
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${title}><table><thead><tr><th scope="col">${t("time")}</th>${series.map((s) => html`<th key=${s.label} scope="col" class="num">${s.label}</th>`)}</tr></thead>
-    <tbody>${rows.map((i) => html`<tr key=${times[i]}><th scope="row">${time(times[i] * 1000, "second")}</th>${series.map((s) => html`<td key=${s.label} class="num">${s.values[i] === null || s.values[i] === undefined ? "–" : format(s.values[i])}</td>`)}</tr>`)}</tbody></table></div>`;
+    <tbody>${rows.map((i) => html`<tr key=${times[i]}><th scope="row">${time(times[i] * 1000, style)}</th>${series.map((s) => html`<td key=${s.label} class="num">${s.values[i] === null || s.values[i] === undefined ? "–" : format(s.values[i])}</td>`)}</tr>`)}</tbody></table></div>`;
 }

@@ -93,7 +93,7 @@ export function bytes(value) {
   return f.format(value);
 }
 
-/** A point in time. style: date, minute (default), second or clock. */
+/** A point in time. style: date, minute (default), second, clock, clocksecond, short or day. */
 export function time(value, style = "minute") {
   const options = {
     date: { dateStyle: "medium" },
@@ -101,6 +101,7 @@ export function time(value, style = "minute") {
     second: { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" },
     clock: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
     clocksecond: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
+    short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
     day: { month: "short", day: "numeric" },
   }[style];
   return format("t", style, () => new Intl.DateTimeFormat(locale, options)).format(new Date(value));
