@@ -593,7 +593,6 @@ mutate "trials, kept by two people" control/approvals.go 'func (KeepTrial) class
 mutate "trials, seen by who approves" control/approvals.go 'info.Change, info.Trial = auditlog.Clip(string(held.Change), 4<<10), held.Options.RevertAfter' 'info.Change = auditlog.Clip(string(held.Change), 4<<10)' ./control
 mutate "trials, candidates" security/policy/format.go 'c.take(candidate{p.doc, c.name})' '_ = candidate{p.doc, c.name}' ./security/policy
 mutate "incidents, told when they are over by themselves" control/incidents.go 'over = append(over, incidentInfo(n))' '_ = over' ./control
-mutate "trials, over the API" control/admin/policies.go 'if o.RevertAfter, err = control.ParseDuration(in.RevertAfter); err != nil {' 'if _, err = control.ParseDuration(in.RevertAfter); err != nil {' ./control/admin
 mutate "dashboard, what a session may do" control/admin/scopes.go 'id.Actor.Level >= r.least && r.within(id.Scopes)' 'r.within(id.Scopes)' ./control/admin
 mutate "dashboard, files are files" control/admin/care.go 'attachment; filename' 'inline; filename' ./control/admin
 mutate "dashboard, a refusal is no file" control/admin/care.go 'w.Header().Del("Content-Disposition")' '' ./control/admin
