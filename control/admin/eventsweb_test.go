@@ -32,7 +32,6 @@ type tower struct {
 	pool   *x509.CertPool
 	silent func()       // ends the hub
 	stop   func() error // ends the listener, and says how
-	tokens atomic.Int32
 }
 
 func newTower(t *testing.T) *tower {
