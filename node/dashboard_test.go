@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,6 +123,79 @@ func TestSessionsMakeRegulars(t *testing.T) {
 	if !knows() {
 		t.Error("where a session came from is not known")
 	}
+}
+
+// TestARevokedStreamEnds: a stream of events over TCP ends when what it was opened with is taken back: a session or a token.
+func TestARevokedStreamEnds(t *testing.T) {
+	s := start(t, "", withDashboard)
+	client := admin.NewClient(s.node.AdminSocket(), 10*time.Second)
+	defer client.Close()
+	because := admin.ChangeOptions{Reason: "test"}
+	program := func(name string) *browser {
+		result, err := client.CreateToken(t.Context(), admin.TokenBody{Name: name, Level: access.ReadOnly}, admin.ChangeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := s.browser()
+		b.bearer = result.Secret
+		return b
+	}
+	person := s.browser()
+	person.status(http.StatusOK, "POST", "/auth/enter", map[string]string{"code": s.code("nadia", access.Superuser)})
+	stays := program("stays").events()
+	for name, c := range map[string]struct {
+		of     *browser
+		revoke func() error
+	}{
+		"a session": {person, func() error {
+			_, err := client.EndSessions(t.Context(), admin.EndSessionsBody{Person: "nadia"}, because)
+			return err
+		}},
+		"a token": {program("ci"), func() error {
+			_, err := client.RevokeToken(t.Context(), "ci", because)
+			return err
+		}},
+	} {
+		stream := c.of.events()
+		if err := c.revoke(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, stream); err != nil { // it never ends while its credential is good
+			t.Errorf("%s: the stream ends with %v", name, err)
+		}
+		c.of.status(http.StatusUnauthorized, "GET", "/api/v1/events", nil)
+	}
+	line := make([]byte, 1) // of a sample: one comes every second
+	if _, err := io.ReadFull(stays, line); err != nil {
+		t.Errorf("the stream of another ended: %v", err)
+	}
+}
+
+// events opens a stream, which the test's end closes.
+func (b *browser) events() io.Reader {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute) // what never ends is a failure
+	b.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", b.base+"/api/v1/events", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	if b.bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+b.bearer)
+	}
+	w, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { w.Body.Close() })
+	lines := bufio.NewReader(w.Body)
+	if line, err := lines.ReadString('\n'); w.StatusCode != http.StatusOK || err != nil {
+		b.t.Fatalf("%d %q, %v", w.StatusCode, line, err)
+	}
+	return lines
 }
 
 func TestAPersonSignsInOnce(t *testing.T) {
