@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// SessionIdle ends a browser's session that nothing was asked in for so long.
+	// SessionIdle ends a browser's session in which its person did nothing for so long.
 	SessionIdle = 30 * time.Minute
 	// sessionLife ends any.
 	sessionLife = 12 * time.Hour
@@ -176,10 +176,21 @@ func (p *Plane) Known(t token.Token) bool {
 	return known
 }
 
-// Authenticate says who sends a request with t from an address. It looks at nothing
-// but memory. ok is false for whatever was never made, is changed in any way, or is
-// over, and for a token that is bound to other addresses; why is not told.
+// Authenticate says who sends a request with t from an address, and notes that it is
+// used. It looks at nothing but memory. ok is false for whatever was never made, is
+// changed in any way, or is over, and for a token that is bound to other addresses; why
+// is not told.
 func (p *Plane) Authenticate(t token.Token, from netip.Addr) (id Identity, ok bool) {
+	return p.whose(t, from, func(u *use, now time.Time) { u.note(now, from) })
+}
+
+// Look is Authenticate without being a use of t: a session that is only looked at ends
+// when its person does nothing. The level is that of now, as the access rules are.
+func (p *Plane) Look(t token.Token, from netip.Addr) (id Identity, ok bool) {
+	return p.whose(t, from, func(*use, time.Time) {})
+}
+
+func (p *Plane) whose(t token.Token, from netip.Addr, note func(*use, time.Time)) (id Identity, ok bool) {
 	now := p.parts.Now()
 	c := &p.credentials
 	c.mu.RLock()
@@ -187,9 +198,15 @@ func (p *Plane) Authenticate(t token.Token, from netip.Addr) (id Identity, ok bo
 	c.mu.RUnlock()
 	switch {
 	case t.Kind() == token.API && program != nil:
-		id, ok = p.program(program, t, from, now)
+		if ok = program.good(t, from, now); ok {
+			note(&program.used, now)
+			id = program.identity()
+		}
 	case t.Kind() == token.Session && browser != nil:
-		id, ok = p.browser(browser, t, from, now)
+		if ok = digestOf(browser.Hash).Is(t) && !browser.over(now); ok {
+			note(&browser.used, now)
+			id = browser.identity()
+		}
 	default:
 		nobody.Is(t)
 	}
@@ -199,22 +216,6 @@ func (p *Plane) Authenticate(t token.Token, from netip.Addr) (id Identity, ok bo
 	id.Actor.From = from
 	id.Actor.Level = min(id.Granted, p.Ceiling(from))
 	return id, true
-}
-
-// Good reports whether t is still good from an address, without being a use of it.
-func (p *Plane) Good(t token.Token, from netip.Addr) bool {
-	now := p.parts.Now()
-	c := &p.credentials
-	c.mu.RLock()
-	program, browser := c.tokens[t.ID()], c.sessions[t.ID()]
-	c.mu.RUnlock()
-	switch {
-	case t.Kind() == token.API && program != nil:
-		return program.good(t, from, now)
-	case t.Kind() == token.Session && browser != nil:
-		return digestOf(browser.Hash).Is(t) && !browser.over(now)
-	}
-	return false
 }
 
 // digestOf is a hash of the store.
@@ -230,23 +231,11 @@ func (row *liveToken) good(t token.Token, from netip.Addr, now time.Time) bool {
 	return right && inside && row.Ended.IsZero() && now.Before(row.Expires)
 }
 
-func (p *Plane) program(row *liveToken, t token.Token, from netip.Addr, now time.Time) (Identity, bool) {
-	if !row.good(t, from, now) {
-		return Identity{}, false
-	}
-	row.used.note(now, from)
+func (row *liveToken) identity() Identity {
 	return Identity{
 		Actor: Actor{Name: "token " + row.Name, Person: row.Person}, Person: row.Person, Granted: row.Level, Token: row.ID, Via: "token", Scopes: row.Scopes, Bound: len(row.From) > 0,
 		Opened: row.Created, Expires: row.Expires,
-	}, true
-}
-
-func (p *Plane) browser(row *liveSession, t token.Token, from netip.Addr, now time.Time) (Identity, bool) {
-	if !digestOf(row.Hash).Is(t) || row.over(now) {
-		return Identity{}, false
 	}
-	row.used.note(now, from)
-	return row.identity(), true
 }
 
 func (s *liveSession) identity() Identity {

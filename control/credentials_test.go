@@ -245,6 +245,12 @@ func TestSessionsEnd(t *testing.T) {
 				b.good(c, loopback)
 			}
 		}, true},
+		{"pages that look by themselves all the time", func(b *bench, c token.Token) {
+			for range 10 {
+				b.pass(SessionIdle / 8)
+				b.Look(c, loopback)
+			}
+		}, false},
 		{"twelve hours, whatever is asked", func(b *bench, c token.Token) {
 			for range 60 {
 				b.pass(12 * time.Minute)

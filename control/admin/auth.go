@@ -33,18 +33,39 @@ type Me struct {
 // maxAuthBody is how much JSON signing in takes: an attestation has some kilobytes.
 const maxAuthBody = 32 << 10
 
-// authRoutes mounts what a browser signs in with.
-func (s *web) authRoutes() {
-	s.auth.HandleFunc("POST /auth/enter", s.authEnter)
-	s.auth.HandleFunc("POST /auth/logout", s.signedIn(s.authLogout))
-	s.auth.HandleFunc("GET /auth/me", s.signedIn(s.authMe))
-	s.auth.HandleFunc("POST /auth/passkey/login/begin", s.authLoginBegin)
-	s.auth.HandleFunc("POST /auth/passkey/login/finish", s.authLoginFinish)
-	s.auth.HandleFunc("POST /auth/passkey/register/begin", s.inBrowser(s.authRegisterBegin))
-	s.auth.HandleFunc("POST /auth/passkey/register/finish", s.inBrowser(s.authRegisterFinish))
-	s.auth.HandleFunc("POST /auth/step-up/begin", s.inBrowser(s.authStepUpBegin))
-	s.auth.HandleFunc("POST /auth/step-up/finish", s.inBrowser(s.authStepUpFinish))
-	s.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })
+// authRoutes is what a browser signs in with, by method and path. No mux finds these: it
+// redirects, and says which method a path takes, which tells strangers what there is.
+func (s *web) authRoutes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"POST /auth/enter":                   s.authEnter,
+		"POST /auth/logout":                  s.signedIn(s.authLogout),
+		"GET /auth/me":                       s.signedIn(s.authMe),
+		"POST /auth/passkey/login/begin":     s.authLoginBegin,
+		"POST /auth/passkey/login/finish":    s.authLoginFinish,
+		"POST /auth/passkey/register/begin":  s.inBrowser(s.authRegisterBegin),
+		"POST /auth/passkey/register/finish": s.inBrowser(s.authRegisterFinish),
+		"POST /auth/step-up/begin":           s.inBrowser(s.authStepUpBegin),
+		"POST /auth/step-up/finish":          s.inBrowser(s.authStepUpFinish),
+	}
+}
+
+// serveAuth serves what a browser signs in with, to pages of this origin: another must
+// neither act for who has signed in nor sign somebody in as somebody else. Only who has
+// signed in is told so.
+func (s *web) serveAuth(w http.ResponseWriter, r *http.Request) {
+	do := s.auth[r.Method+" "+r.URL.Path]
+	switch {
+	case do == nil:
+		s.stranger(w)
+	case !foreign(r):
+		do(w, r)
+	default:
+		if _, ok := s.identify(r); !ok {
+			s.stranger(w)
+			return
+		}
+		otherOrigin().write(w)
+	}
 }
 
 // signedIn is for what takes a session, or a token.

@@ -26,8 +26,8 @@ func (s *server) seal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.blob(w, r, MaxBlob, func(in, bound []byte) ([]byte, error) {
-		return s.plane.Seal(r.Context(), actor(r.Context()), control.SealRequest{Key: query.Get("key"), Suite: query.Get("suite"), Plaintext: in, Context: bound})
+	return s.blob(w, r, MaxBlob, func(ctx context.Context, in, bound []byte) ([]byte, error) {
+		return s.plane.Seal(ctx, actor(ctx), control.SealRequest{Key: query.Get("key"), Suite: query.Get("suite"), Plaintext: in, Context: bound})
 	})
 }
 
@@ -35,14 +35,14 @@ func (s *server) open(w http.ResponseWriter, r *http.Request) error {
 	if _, err := only(r.URL); err != nil {
 		return err
 	}
-	return s.blob(w, r, maxSealed, func(in, bound []byte) ([]byte, error) {
-		return s.plane.Open(r.Context(), actor(r.Context()), control.OpenRequest{Sealed: in, Context: bound})
+	return s.blob(w, r, maxSealed, func(ctx context.Context, in, bound []byte) ([]byte, error) {
+		return s.plane.Open(ctx, actor(ctx), control.OpenRequest{Sealed: in, Context: bound})
 	})
 }
 
 // blob reads a blob, turns it into another and answers with that. Only so many are
 // in memory at once; others wait for their turn before they are read.
-func (s *server) blob(w http.ResponseWriter, r *http.Request, limit int64, turn func(in, bound []byte) ([]byte, error)) error {
+func (s *server) blob(w http.ResponseWriter, r *http.Request, limit int64, turn func(ctx context.Context, in, bound []byte) ([]byte, error)) error {
 	bound, err := base64.RawURLEncoding.DecodeString(r.Header.Get(contextHeader))
 	if err != nil || len(bound) > maxContext {
 		return malformed.problem("%s is at most %d bytes in base64url without padding", contextHeader, maxContext)
@@ -53,11 +53,11 @@ func (s *server) blob(w http.ResponseWriter, r *http.Request, limit int64, turn 
 	case <-r.Context().Done():
 		return r.Context().Err()
 	}
-	in, p := s.readAll(w, r, limit, s.slowest)
+	in, r, p := s.receive(w, r, limit, s.slowest)
 	if p != nil {
 		return p
 	}
-	out, err := turn(in, bound)
+	out, err := turn(r.Context(), in, bound)
 	if err != nil {
 		return err
 	}

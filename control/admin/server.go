@@ -45,6 +45,10 @@ type server struct {
 	stalled time.Duration // the longest that a reader may take none of an answer
 
 	heartbeat, eventPace, eventPatience time.Duration // of streams
+
+	// again looks once more who sends a request whose body has taken its time; nil: who
+	// sends it is known for as long as the connection is there.
+	again func(*http.Request) (*http.Request, *Problem)
 }
 
 // maxBlobs is how many blobs may be in memory at once, each of them twice.
@@ -103,7 +107,7 @@ func (s *server) register() {
 // HandleFunc mounts a handler of huma's, which finds the body in memory.
 func (s *server) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
 	s.mount(pattern, func(w http.ResponseWriter, r *http.Request) {
-		b, p := s.readAll(w, r, maxBody, s.slow)
+		b, r, p := s.receive(w, r, maxBody, s.slow)
 		if p != nil {
 			p.write(w)
 			return
@@ -125,8 +129,29 @@ func (s *server) mount(pattern string, h http.HandlerFunc) {
 			p.write(w)
 			return
 		}
-		h(w, r)
+		h(w, r.WithContext(context.WithValue(r.Context(), routeKey{}, &route)))
 	})
+}
+
+type routeKey struct{}
+
+// routeOf is the route of a request that mount serves.
+func routeOf(ctx context.Context) *route {
+	r, _ := ctx.Value(routeKey{}).(*route)
+	return r
+}
+
+// receive reads the body of a request, and returns the request as whoever sends it may
+// still ask for it when the body is there.
+func (s *server) receive(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, *http.Request, *Problem) {
+	b, p := s.readAll(w, r, limit, within)
+	if p == nil && callerOf(r.Context()) != nil {
+		r, p = s.again(r)
+	}
+	if p == nil {
+		p = routeOf(r.Context()).denied(r.Context())
+	}
+	return b, r, p
 }
 
 // ServeHTTP serves the routes to whom another handler has let through.

@@ -21,7 +21,7 @@ import (
 type SignIn interface {
 	Known(t token.Token) bool
 	Authenticate(t token.Token, from netip.Addr) (control.Identity, bool)
-	Good(t token.Token, from netip.Addr) bool
+	Look(t token.Token, from netip.Addr) (control.Identity, bool)
 	Enter(ctx context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error)
 	Leave(ctx context.Context, id control.Identity) error
 	FindPasskey(host, person string, raw []byte) (passkey.Credential, bool)
@@ -68,13 +68,14 @@ type web struct {
 	WebOptions
 	guesses  *guesses
 	passkeys *passkey.Passkeys
-	auth     *http.ServeMux
+	auth     map[string]http.HandlerFunc // by method and path
 	now      func() time.Time
 }
 
 func newWeb(a API, o WebOptions) *web {
-	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Sources, o.Guessed, a.log), passkeys: passkey.New(), auth: http.NewServeMux(), now: time.Now}
-	s.authRoutes()
+	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Sources, o.Guessed, a.log), passkeys: passkey.New(), now: time.Now}
+	s.auth = s.authRoutes()
+	s.server.again = s.again // the socket, which shares the server, has nobody to look for again
 	return s
 }
 
@@ -151,19 +152,21 @@ func splitHost(text string) (host, port string) {
 func (s *web) serve(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
-	case strings.HasPrefix(path, enterPath) && s.Enter != nil && s.mayCome(r):
+	case slices.Contains(enterPaths, path) && safe(r.Method) && s.Enter != nil && s.mayCome(r):
 		s.Enter.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/auth/"):
-		s.sameOrigin(s.auth).ServeHTTP(w, r)
+		s.serveAuth(w, r)
 	case strings.HasPrefix(path, "/api/"):
-		s.sameOrigin(http.HandlerFunc(s.serveAPI)).ServeHTTP(w, r)
+		s.serveAPI(w, r)
 	default:
 		s.servePage(w, r)
 	}
 }
 
-// enterPath begins the paths of the page to sign in with.
+// enterPath is the page to sign in with; enterPaths are all that it is made of.
 const enterPath = "/enter"
+
+var enterPaths = []string{enterPath, enterPath + ".js", enterPath + ".css"}
 
 // mayCome reports whether the access rules leave anything to where a request comes
 // from.
@@ -171,8 +174,12 @@ func (s *web) mayCome(r *http.Request) bool { return s.SignIn.Ceiling(sourceOf(r
 
 func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 	id, ok := s.identify(r)
-	if !ok || id.mustEnrol {
+	switch {
+	case !ok || id.mustEnrol:
 		s.stranger(w)
+		return
+	case foreign(r):
+		otherOrigin().write(w)
 		return
 	}
 	ctx, end := context.WithCancel(withIdentity(r.Context(), id))
@@ -185,21 +192,20 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 // credential has ended.
 const lookAgain = time.Second
 
-// watch ends a request, which has ctx, when its credential is not good any more, or its
-// source has less left than it was let in with. Stop ends the watch, and the end of ctx
-// does.
+// watch ends a request, which has ctx, when its credential is not good any more, or is
+// worth less than when it began: whoever asks again gets what is left to him. Stop ends
+// the watch, and the end of ctx does.
 func (s *web) watch(ctx context.Context, c caller, end func()) *time.Timer {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() { // not before timer is set
-		switch {
-		case ctx.Err() != nil:
-		case !s.SignIn.Good(c.shown, c.Actor.From):
-			end()
-		case s.SignIn.Ceiling(c.Actor.From) < c.Actor.Level:
-			end() // who may have less asks again
-		default:
-			timer.Reset(lookAgain)
+		if ctx.Err() != nil {
+			return
 		}
+		if id, ok := s.SignIn.Look(c.shown, c.Actor.From); !ok || id.Actor.Level < c.came {
+			end()
+			return
+		}
+		timer.Reset(lookAgain)
 	})
 	timer.Reset(lookAgain)
 	return timer
@@ -252,17 +258,30 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 		s.guesses.wrong(from, s.now())
 		return caller{}, false
 	}
-	id, ok := s.SignIn.Authenticate(t, from)
+	ask := s.SignIn.Authenticate
+	if t.Kind() == token.Session && !byPerson(r) {
+		ask = s.SignIn.Look
+	}
+	id, ok := ask(t, from)
 	if !ok {
 		s.guesses.wrong(from, s.now())
 		return caller{}, false
 	}
+	c, ok := s.judge(r, t, id)
+	if ok {
+		s.guesses.Know(from, s.now())
+	}
+	return c, ok
+}
+
+// judge says what a request may that came with t, whose identity that is; not ok: it is a
+// stranger's.
+func (s *web) judge(r *http.Request, t token.Token, id control.Identity) (c caller, ok bool) {
 	host, _ := splitHost(r.Host)
 	if id.Actor.Level < access.ReadOnly || id.Session != "" && id.Host != host {
 		return caller{}, false // nothing is left to the source; or it is another name's cookie
 	}
-	s.guesses.Know(from, s.now())
-	c := caller{Identity: id, shown: t}
+	c = caller{Identity: id, shown: t, came: id.Actor.Level}
 	if s.Remote && !s.enrolled(&c, host) {
 		return caller{}, false
 	}
@@ -270,6 +289,33 @@ func (s *web) identify(r *http.Request) (caller, bool) {
 		c.Actor.Level, c.stepUp = access.Admin, true
 	}
 	return c, true
+}
+
+// again looks once more who sends a request, now that all of it is there: what was
+// revoked while it was on its way does nothing any more. Requests over the socket have
+// nothing that could be.
+func (s *web) again(r *http.Request) (*http.Request, *Problem) {
+	was := callerOf(r.Context())
+	id, ok := s.SignIn.Look(was.shown, was.Actor.From)
+	var c caller
+	if ok {
+		c, ok = s.judge(r, was.shown, id)
+	}
+	if !ok || c.mustEnrol {
+		return r, unauthenticated.problem("sign in first")
+	}
+	return r.WithContext(withIdentity(r.Context(), c)), nil
+}
+
+// hereHeader is what the dashboard says of each of its requests: "yes" when somebody has
+// touched the page since the one before, else "no".
+const hereHeader = "Mtguard-Here"
+
+// byPerson reports whether a person does something with a request, so that his session
+// goes on. Pages that look again by themselves, and streams, prolong nothing.
+func byPerson(r *http.Request) bool {
+	said := r.Header.Get(hereHeader)
+	return (said == "yes" || said == "" && !safe(r.Method)) && !foreign(r)
 }
 
 // enrolled reports whether a listener that others can reach serves c: a program when
@@ -289,8 +335,9 @@ func (s *web) enrolled(c *caller, host string) bool {
 type caller struct {
 	control.Identity
 	shown     token.Token
-	stepUp    bool // has less than he could have until he shows his passkey again
-	mustEnrol bool // has to make a passkey before anything else
+	came      access.Level // that the credential was worth when the request came
+	stepUp    bool         // has less than he could have until he shows his passkey again
+	mustEnrol bool         // has to make a passkey before anything else
 }
 
 func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
@@ -364,15 +411,11 @@ func (s *web) stranger(w http.ResponseWriter) {
 	w.Write(strangersAnswer)
 }
 
-// sameOrigin refuses what a page of another origin has a browser send, reading too: some of what is read is noted
-// in the name of who reads it, and pages at another port of localhost come with his cookie.
-func (s *web) sameOrigin(next http.Handler) http.Handler {
-	changes := protected(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-			otherOrigin().write(w)
-			return
-		}
-		changes.ServeHTTP(w, r)
-	})
+// foreign reports whether a page of another origin has a browser send r. Reading counts too: some of what is read is
+// noted in the name of who reads it, and pages at another port of localhost come with his cookie.
+func foreign(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none" || crossOriginProtection.Check(r) != nil
 }
+
+var crossOriginProtection = http.NewCrossOriginProtection()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -53,9 +54,10 @@ func (f *fakeSignIn) Authenticate(t token.Token, from netip.Addr) (control.Ident
 	return id, ok
 }
 
-func (f *fakeSignIn) Good(t token.Token, _ netip.Addr) bool {
-	_, ok := f.ids[t.Reveal()]
-	return ok && !f.ended.Load()
+func (f *fakeSignIn) Look(t token.Token, from netip.Addr) (control.Identity, bool) {
+	id, ok := f.ids[t.Reveal()]
+	id.Actor.From, id.Actor.Level = from, min(id.Granted, f.Ceiling(from))
+	return id, ok && !f.ended.Load()
 }
 
 func (f *fakeSignIn) Enter(_ context.Context, code token.Token, where control.Where) (token.Token, control.Identity, error) {
@@ -293,6 +295,8 @@ func TestStrangersLearnNothing(t *testing.T) {
 	s := newSite(t, WebOptions{})
 	good := token.New(token.API)
 	s.signIn.ids[good.Reveal()] = control.Identity{Actor: control.Actor{Name: "x"}, Granted: access.Admin}
+	open := token.New(token.Code) // which would sign in, from a page of this origin
+	s.signIn.codes[open.Reveal()] = control.Identity{Actor: control.Actor{Name: "nadia"}, Person: "nadia", Granted: access.Admin, Session: "x"}
 	forged := good.Reveal()[:len(good.Reveal())-1] + "a"
 	if forged == good.Reveal() {
 		forged = forged[:len(forged)-1] + "b"
@@ -337,6 +341,29 @@ func TestStrangersLearnNothing(t *testing.T) {
 		{http.MethodGet, apiPath + "/status", "", "Host: evil.example:8380"},
 		{http.MethodGet, apiPath + "/status", "", "Host: "},
 		{http.MethodGet, "/", "", "Host: evil.example"},
+		{http.MethodGet, "/auth/../foo", "", ""},
+		{http.MethodGet, "/auth//enter", "", ""},
+		{http.MethodPost, "/auth//enter", "{}", ""},
+		{http.MethodPost, "/auth/enter/", "{}", ""},
+		{http.MethodGet, "/auth/enter", "", ""},
+		{http.MethodPost, "/auth/me", "{}", ""},
+		{http.MethodGet, "/auth", "", ""},
+		{http.MethodGet, "/enterfoo", "", ""},
+		{http.MethodGet, "/enter/", "", ""},
+		{http.MethodGet, "/enter/../x", "", ""},
+		{http.MethodGet, "/enter.html", "", ""},
+		{http.MethodPost, "/enter", "{}", ""},
+		{http.MethodOptions, "/enter", "", ""},
+		{http.MethodDelete, "/enter.js", "", ""},
+		{http.MethodGet, "/api//v1/status", "", ""},
+		{http.MethodGet, "/api/../enter", "", ""},
+		{http.MethodPost, apiPath + "/users", `{"name":"x"}`, "Sec-Fetch-Site: cross-site"},
+		{http.MethodPost, apiPath + "/users", `{"name":"x"}`, "Origin: https://evil.example"},
+		{http.MethodGet, apiPath + "/users", "", "Sec-Fetch-Site: same-site"},
+		{http.MethodPost, "/auth/logout", "{}", "Origin: https://evil.example"},
+		{http.MethodPost, "/auth/enter", `{"code":"` + open.Reveal() + `"}`, "Origin: https://evil.example"},
+		{http.MethodPost, "/auth/enter", `{"code":"` + open.Reveal() + `"}`, "Sec-Fetch-Site: same-site"},
+		{http.MethodPost, "/auth/passkey/login/begin", "{}", "Sec-Fetch-Site: cross-site"},
 	} {
 		headers := []string{}
 		if c.header != "" {
@@ -652,6 +679,90 @@ func TestARequestEndsWithItsCredential(t *testing.T) {
 				t.Errorf("%s: it is ended after %v", name, took)
 			}
 		})
+	}
+}
+
+// lateBody is a body that the rest of which comes when something has happened.
+type lateBody struct {
+	first string
+	then  func() string
+	reads int
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	switch b.reads++; b.reads {
+	case 1:
+		return copy(p, b.first), nil
+	case 2:
+		return copy(p, b.then()), nil
+	}
+	return 0, io.EOF
+}
+
+// TestWhatIsRevokedWhileItsBodyArrivesDoesNothing: JSON and blobs, of programs and of people.
+func TestWhatIsRevokedWhileItsBodyArrivesDoesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		path    string
+		session bool
+		happens func(*site)
+		want    int
+	}{
+		{"nothing", "/users", false, func(*site) {}, http.StatusOK},
+		{"a token is revoked", "/users", false, func(s *site) { clear(s.signIn.ids) }, http.StatusUnauthorized},
+		{"a session is ended", "/users", true, func(s *site) { clear(s.signIn.ids) }, http.StatusUnauthorized},
+		{"the address is shut out", "/users", false, func(s *site) { s.signIn.ceiling = access.None }, http.StatusUnauthorized},
+		{"the address may read only", "/users", false, func(s *site) { s.signIn.ceiling = access.ReadOnly }, http.StatusForbidden},
+		{"nothing, of a blob", "/seal", false, func(*site) {}, http.StatusOK},
+		{"a token is revoked, of a blob", "/seal", false, func(s *site) { clear(s.signIn.ids) }, http.StatusUnauthorized},
+		{"nothing, of a passkey", "/tokens", true, func(*site) {}, http.StatusOK},
+		{"a passkey was shown too long ago", "/tokens", true, func(s *site) { s.now = s.now.Add(2 * time.Minute) }, http.StatusForbidden},
+	} {
+		s := newSite(t, WebOptions{})
+		who := s.token(access.Superuser)
+		if c.session {
+			who = s.session(access.Superuser, true)
+		}
+		rest := `"nadia","level":"admin"}`
+		if c.path == "/users" {
+			rest = `"nadia"}`
+		}
+		r := httptest.NewRequest(http.MethodPost, "http://localhost:8380"+apiPath+c.path, &lateBody{first: `{"name":`, then: func() string { c.happens(s); return rest }})
+		r.RemoteAddr = "127.0.0.1:50000"
+		name, value, _ := strings.Cut(who, ": ")
+		r.Header.Set(name, value)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.h.ServeHTTP(w, r)
+		if w.Code != c.want || (s.plane.last() != nil) != (c.want == http.StatusOK) {
+			t.Errorf("%s: %d %s, asked %v", c.name, w.Code, w.Body, s.plane.last())
+		}
+	}
+}
+
+// TestOnlyPeopleProlongSessions: pages that look again by themselves do not.
+func TestOnlyPeopleProlongSessions(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	browser, program := s.session(access.Superuser, true), s.token(access.Superuser)
+	for _, c := range []struct {
+		who, method, path, body, header string
+		used                            bool
+	}{
+		{browser, http.MethodGet, apiPath + "/status", "", "X-Nothing: x", false},
+		{browser, http.MethodGet, "/", "", "X-Nothing: x", false},
+		{browser, http.MethodGet, "/auth/me", "", "X-Nothing: x", false},
+		{browser, http.MethodGet, apiPath + "/status", "", hereHeader + ": no", false},
+		{browser, http.MethodGet, apiPath + "/status", "", hereHeader + ": yes", true},
+		{browser, http.MethodPost, apiPath + "/users", `{"name":"x"}`, "X-Nothing: x", true},
+		{browser, http.MethodPost, apiPath + "/users", `{"name":"x"}`, hereHeader + ": no", false},
+		{browser, http.MethodPost, apiPath + "/users", `{"name":"x"}`, "Origin: https://evil.example", false},
+		{program, http.MethodGet, apiPath + "/status", "", "X-Nothing: x", true},
+	} {
+		s.signIn.asked = 0
+		s.ask(c.method, c.path, c.body, c.who, c.header)
+		if used := s.signIn.asked > 0; used != c.used {
+			t.Errorf("%s %s with %s: a use %v", c.method, c.path, c.header, used)
+		}
 	}
 }
 

@@ -40,13 +40,31 @@ function gone(status) {
   return new Problem({ type: "/problems/unreachable" }, status);
 }
 
+// A session goes on while somebody is at the page, not while the page looks by itself.
+let here = true;
+let saidAt = 0;
+const aMinute = 60_000; // milliseconds
+
+function touched() {
+  here = true;
+  if (paused && Date.now() - saidAt > aMinute) get("/status").catch(() => {}); // nothing else would tell
+}
+for (const what of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(what, touched, { passive: true, capture: true });
+
+function whether() {
+  const yes = here;
+  here = false;
+  saidAt = Date.now();
+  return yes ? "yes" : "no";
+}
+
 /** Sends one request and returns what the answer holds. */
 export async function send(method, url, { body, headers, signal, raw } = {}) {
   let answer;
   try {
     answer = await fetch(url, {
       method, signal, credentials: "same-origin", redirect: "error", cache: "no-store",
-      headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      headers: { "Mtguard-Here": whether(), ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
