@@ -516,10 +516,11 @@ mutate "sign-in, a code in a session's place" control/admin/auth.go 'ok && !in.I
 mutate "sign-in, end of the session before" control/admin/auth.go 'if before.Session == "" {' 'if true {' ./control/admin
 mutate "sign-in, port of a host" control/admin/web.go 'strings.Trim(port, "0123456789") != ""' 'false' ./control/admin
 mutate "sign-in, cross-origin" control/admin/web.go 'changes := protected(next)' 'changes := next' ./control/admin
+mutate "sign-in, cross-origin" control/admin/web.go ' || crossOriginProtection.Check(r) != nil' '' ./control/admin
 mutate "sign-in, cross-origin reading" control/admin/web.go 'site != "" && site != "same-origin"' 'site == "x" && site != "same-origin"' ./control/admin
 mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin
 mutate "sign-in, slow guesses" control/admin/web.go 'if s.guesses.mayGuess(from, s.now()) {' 'if true {' ./control/admin
-mutate "sign-in, one answer for strangers" control/admin/auth.go 's.auth.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.stranger(w) })' '' ./control/admin
+mutate "sign-in, one answer for strangers" control/admin/auth.go 'case do == nil:' 'case false:' ./control/admin
 mutate "sign-in, enrolment before exposure" control/admin/web.go 'if s.Remote && !s.enrolled(&c, host) {' 'if false {' ./control/admin
 mutate "sign-in, scopes" control/admin/scopes.go 'case c != nil && !r.within(c.Scopes):' 'case false:' ./control/admin
 mutate "sign-in, codes over the socket only" control/admin/tokens.go 'if callerOf(ctx) != nil {' 'if false {' ./control/admin
@@ -601,7 +602,19 @@ mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
 mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(target)' 'return nil' ./control/admin/web
 mutate "users, found by name" control/query.go '!strings.Contains(strings.ToLower(name), find)' 'false' ./control
-mutate "sign-in, requests end with their credential" control/admin/web.go 'case !s.SignIn.Good(c.shown, c.Actor.From):' 'case false:' ./control/admin
+mutate "sign-in, requests end with their credential" control/admin/web.go '!ok || id.Actor.Level < c.came' 'id.Actor.Level < c.came' ./control/admin
+mutate "sign-in, a busy node is nobody's guess" control/admin/authpasskey.go 'if !busy {' 'if true {' ./control/admin
+mutate "sign-in, cross-origin signing in" control/admin/auth.go 'case !foreign(r):' 'case true:' ./control/admin
+mutate "sign-in, one answer beside the page" control/admin/web.go 'slices.Contains(enterPaths, path) && safe(r.Method)' 'strings.HasPrefix(path, enterPath)' ./control/admin
+mutate "sign-in, judged again when the body is there" control/admin/server.go 'if p == nil && callerOf(r.Context()) != nil {' 'if false {' ./control/admin
+mutate "sign-in, level of the route when the body is there" control/admin/server.go 'p = routeOf(r.Context()).denied(r.Context())' 'p = nil' ./control/admin
+mutate "sign-in, pages alone prolong nothing" control/admin/web.go 'if t.Kind() == token.Session && !byPerson(r) {' 'if false {' ./control/admin
+mutate "sign-in, looking is no use" control/credentials.go 'return p.whose(t, from, func(*use, time.Time) {})' 'return p.Authenticate(t, from)' ./control
+mutate "sign-in, ceiling of codes" control/admin/auth.go 's.SignIn.Ceiling(from) < access.ReadOnly ||' '' ./control/admin
+mutate "sign-in, ceiling of passkeys" control/admin/authpasskey.go 's.SignIn.Ceiling(sourceOf(r)) < access.ReadOnly || s.read(w, r, &in) != nil' 's.read(w, r, &in) != nil' ./control/admin
+mutate "sign-in, programs are no browsers" control/admin/authpasskey.go 'if c.Session == "" {' 'if false {' ./control/admin
+mutate "sign-in, pages are for people" control/admin/web.go 'case ok && id.Session != "" && !id.mustEnrol:' 'case ok && !id.mustEnrol:' ./control/admin
+mutate "sign-in, TLS is kept to" control/admin/web.go 'h.Set("Strict-Transport-Security", "max-age=31536000")' '' ./control/admin
 mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
 mutate "sign-in, guessers are closed at accept" control/admin/sources.go 'case !s.mayGuess(from, now) && !s.hear(from, now):' 'case false:' ./control/admin
 mutate "sign-in, guessers are heard for a while" control/admin/sources.go '%hearEvery >= hearFor {' '%hearEvery >= 0 {' ./control/admin
@@ -613,9 +626,9 @@ mutate "sign-in, regulars are never closed" control/admin/sources.go 'case s.Kno
 mutate "sign-in, a token makes a regular" control/admin/web.go 's.guesses.Know(from, s.now())' '' ./control/admin
 mutate "sign-in, a code makes a regular" control/admin/auth.go 's.guesses.Know(sourceOf(r), s.now())' '' ./control/admin
 mutate "sign-in, sessions make regulars" node/dashboard.go 'sources.Know(from, s.Last)' '_ = from' ./node
-mutate "sign-in, unknown passkeys use up no proofs" control/admin/authpasskey.go 'return known, ok && s.guesses.mayProve(s.now())' 'return known, s.guesses.mayProve(s.now()) && ok' ./control/admin
-mutate "sign-in, proofs are checked so often" control/admin/authpasskey.go 'return known, ok && s.guesses.mayProve(s.now())' 'return known, ok' ./control/admin
-mutate "sign-in, requests end with what their source may" control/admin/web.go 'case s.SignIn.Ceiling(c.Actor.From) < c.Actor.Level:' 'case false:' ./control/admin
+mutate "sign-in, unknown passkeys use up no proofs" control/admin/authpasskey.go 'busy = ok && !s.guesses.mayProve(s.now())' 'busy = !s.guesses.mayProve(s.now()) && ok' ./control/admin
+mutate "sign-in, proofs are checked so often" control/admin/authpasskey.go 'busy = ok && !s.guesses.mayProve(s.now())' 'busy = false' ./control/admin
+mutate "sign-in, requests end with what their source may" control/admin/web.go '!ok || id.Actor.Level < c.came' '!ok' ./control/admin
 mutate "events, a stream over HTTP/2 may be idle" control/admin/events.go 'o.connection.SetWriteDeadline(time.Time{})' '_ = time.Time{}' ./control/admin
 mutate "serving, places of one prefix" control/serving/places.go '|| p.by[prefix] >= b.Each' '' ./control/serving
 mutate "serving, all places" control/serving/places.go 'p.taken >= b.All ||' '' ./control/serving

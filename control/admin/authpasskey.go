@@ -49,18 +49,21 @@ func (s *web) authLoginFinish(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Credential json.RawMessage `json:"credential"`
 	}
-	from := sourceOf(r)
-	if s.SignIn.Ceiling(from) < access.ReadOnly || s.read(w, r, &in) != nil {
+	if s.SignIn.Ceiling(sourceOf(r)) < access.ReadOnly || s.read(w, r, &in) != nil {
 		s.stranger(w)
 		return
 	}
-	party := s.party(r)
+	party, busy := s.party(r), false
 	proof, err := s.passkeys.FinishLogin(party, "", in.Credential, func(raw []byte) (passkey.Credential, bool) {
 		known, ok := s.SignIn.FindPasskey(party.Host, "", raw)
-		return known, ok && s.guesses.mayProve(s.now()) // whoever has a passkey is not asked what others of his prefix have guessed
+		// Only who has a challenge of ours and names a passkey there is costs a proof, so that nobody else can use them up.
+		busy = ok && !s.guesses.mayProve(s.now())
+		return known, ok && !busy
 	})
 	if err != nil {
-		s.unproved(r, err)
+		if !busy { // which is nobody's guess
+			s.unproved(r, err)
+		}
 		s.stranger(w)
 		return
 	}

@@ -1,0 +1,126 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"mtguard/control"
+	"mtguard/security/access"
+	"mtguard/security/token"
+)
+
+// TestStrangersDoNotUseUpProofs: whoever has no challenge of this node, or names no passkey there is, costs no signature.
+func TestStrangersDoNotUseUpProofs(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	key := s.enrol()
+	const path = "/auth/passkey/login/finish"
+	begin := func() []byte { return s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}").Body.Bytes() }
+	old := signed(t, key, anothersChallenge(t, s))
+	for i := range 4 * proofLimit.Burst {
+		for _, body := range []string{`{"credential":{}}`, "x", `{"credential":"` + strings.Repeat("a", 1000) + `"}`, old} {
+			if w := s.ask(http.MethodPost, path, body, fmt.Sprintf("From: 192.0.2.%d:1", i)); w.Code != http.StatusUnauthorized {
+				t.Fatalf("%.40s: %d", body, w.Code)
+			}
+		}
+	}
+	if w := s.ask(http.MethodPost, path, signed(t, key, begin())); w.Code != http.StatusOK {
+		t.Errorf("then somebody shows a passkey: %d", w.Code)
+	}
+}
+
+// anothersChallenge is a challenge of another node for the same name.
+func anothersChallenge(t *testing.T, s *site) []byte {
+	t.Helper()
+	other := newSite(t, WebOptions{})
+	other.signIn.passkey = s.signIn.passkey
+	return other.ask(http.MethodPost, "/auth/passkey/login/begin", "{}").Body.Bytes()
+}
+
+// TestWhoMeetsABusyNodeIsNoGuesser: he shows a good passkey while too many others do.
+func TestWhoMeetsABusyNodeIsNoGuesser(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	key := s.enrol()
+	answer := signed(t, key, s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}").Body.Bytes())
+	refused := 0
+	for range proofLimit.Burst + 5 {
+		if s.ask(http.MethodPost, "/auth/passkey/login/finish", answer).Code == http.StatusUnauthorized {
+			refused++
+		}
+	}
+	if refused == 0 || len(s.guess) != 0 {
+		t.Errorf("%d are refused, %d of them as guesses", refused, len(s.guess))
+	}
+	wrong := strings.Replace(answer, `"signature":"`, `"signature":"AAAA`, 1)
+	s.now = s.now.Add(proofLimit.Per)
+	if w := s.ask(http.MethodPost, "/auth/passkey/login/finish", wrong); w.Code != http.StatusUnauthorized || len(s.guess) != 1 {
+		t.Errorf("a wrong signature: %d, %d guesses", w.Code, len(s.guess))
+	}
+}
+
+// TestNobodySignsInWhereNothingIsLeft: with a good code, or a good passkey, from an address that is shut out. The code stays good.
+func TestNobodySignsInWhereNothingIsLeft(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	key := s.enrol()
+	code := token.New(token.Code)
+	s.signIn.codes[code.Reveal()] = control.Identity{Actor: control.Actor{Name: "nadia"}, Person: "nadia", Granted: access.Admin, Session: "x", Via: "code"}
+	asked := s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}").Body.Bytes()
+	for _, left := range []access.Level{access.None, access.ReadOnly} {
+		s.signIn.ceiling = left
+		want := http.StatusUnauthorized
+		if left == access.ReadOnly {
+			want = http.StatusOK
+		}
+		for path, body := range map[string]string{
+			"/auth/enter":                `{"code":"` + code.Reveal() + `"}`,
+			"/auth/passkey/login/finish": signed(t, key, asked),
+			"/auth/passkey/login/begin":  "{}",
+		} {
+			if w := s.ask(http.MethodPost, path, body); w.Code != want || want != http.StatusOK && len(w.Result().Cookies()) > 0 {
+				t.Errorf("%s where %v is left: %d %v", path, left, w.Code, w.Result().Cookies())
+			}
+		}
+		if left == access.None && len(s.signIn.entered) > 0 {
+			t.Error("the code is used up")
+		}
+	}
+}
+
+// TestProgramsAreNoBrowsers: a token has no session to make fresh, makes no passkeys and sees no pages.
+func TestProgramsAreNoBrowsers(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	program, browser := s.token(access.Superuser), s.session(access.Superuser, true)
+	for _, path := range []string{"/auth/step-up/begin", "/auth/step-up/finish", "/auth/passkey/register/begin", "/auth/passkey/register/finish"} {
+		if w := s.ask(http.MethodPost, path, "{}", program); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s with a token: %d %s", path, w.Code, w.Body)
+		}
+		if w := s.ask(http.MethodPost, path, "{}", browser); w.Code == http.StatusUnauthorized {
+			t.Errorf("%s with a session: %d %s", path, w.Code, w.Body)
+		}
+	}
+	for path, want := range map[string]int{"/": http.StatusSeeOther, "/app.js": http.StatusUnauthorized} {
+		if w := s.ask(http.MethodGet, path, "", program); w.Code != want || strings.Contains(w.Body.String(), "dashboard") {
+			t.Errorf("%s with a token: %d %s", path, w.Code, w.Body)
+		}
+		if w := s.ask(http.MethodGet, path, "", browser); w.Code != http.StatusOK || w.Body.String() != "dashboard" {
+			t.Errorf("%s with a session: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// TestBrowsersKeepToTLS: where there is TLS, and only there, they are told to come with it from then on.
+func TestBrowsersKeepToTLS(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		s := newSite(t, WebOptions{TLS: tls, Hosts: []string{"admin.example.com"}})
+		want := ""
+		if tls {
+			want = "max-age=31536000"
+		}
+		for _, path := range []string{"/", "/enter", apiPath + "/status"} {
+			if got := s.ask(http.MethodGet, path, "", "Host: admin.example.com").Header().Get("Strict-Transport-Security"); got != want {
+				t.Errorf("TLS %v, %s: %q", tls, path, got)
+			}
+		}
+	}
+}
