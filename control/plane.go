@@ -124,6 +124,7 @@ type Plane struct {
 	blocking    sync.Mutex // held by Blocked; guards blocked. Taken before mu
 	blocked     blockedState
 	credentials credentials
+	refusals    refusals
 	tally       tally // what Families shows
 
 	mu            sync.Mutex // guards what follows
@@ -296,6 +297,7 @@ func (p *Plane) Run(ctx context.Context) {
 			p.parts.Sessions.Meter()
 			p.report("usage", p.flush(last))
 			p.report("credentials", p.sweepCredentials(last, p.parts.Now(), true))
+			p.report("audit", p.auditRefusals(last, p.parts.Now(), true))
 			p.report("checkpoint", p.checkpoint(last, true))
 			return
 		case <-tick.C:

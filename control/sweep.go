@@ -79,6 +79,7 @@ func (p *Plane) tick(ctx context.Context) {
 	}
 	if held == "" {
 		p.report("audit", p.auditWaiting(ctx, now))
+		p.report("audit", p.auditRefusals(ctx, now, false))
 	}
 	if since := now.Sub(p.automaticAt); held == "" && (since >= sweepAutomaticEvery || since < 0) {
 		p.automaticAt = now

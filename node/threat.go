@@ -64,7 +64,7 @@ func (n *Node) noteLastUses() {
 
 func (n *Node) lastUsed(key string) time.Time { return n.usedBefore[key] }
 
-// denied tells the detectors of somebody at the admin socket who asks for more than his level allows.
+// denied tells the detectors of somebody who asks the API for more than his level allows.
 func (n *Node) denied(by control.Actor, action string) {
 	n.guesses[0].Inc()
 	n.bus.Emit(event.Event{Time: time.Now(), Kind: event.Guess, User: by.Name, Control: "admin", Reason: action})

@@ -615,6 +615,13 @@ mutate "sign-in, ceiling of passkeys" control/admin/authpasskey.go 's.SignIn.Cei
 mutate "sign-in, programs are no browsers" control/admin/authpasskey.go 'if c.Session == "" {' 'if false {' ./control/admin
 mutate "sign-in, pages are for people" control/admin/web.go 'case ok && id.Session != "" && !id.mustEnrol:' 'case ok && !id.mustEnrol:' ./control/admin
 mutate "sign-in, TLS is kept to" control/admin/web.go 'h.Set("Strict-Transport-Security", "max-age=31536000")' '' ./control/admin
+mutate "refusals, of a level or a scope" control/admin/server.go 's.noteDenied(ctx, p)' '_ = p' ./control/admin
+mutate "refusals, of what is asked for" control/admin/server.go 's.noteDenied(ctx, p) // what' '_ = p // what' ./control/admin
+mutate "refusals, of kinds of events" control/admin/events.go 's.noteDenied(r.Context(), p)' '_ = p' ./control/admin
+mutate "refusals, the detectors hear" control/refusals.go 'p.parts.Denied(by, operation)' '_ = by' ./control
+mutate "refusals, one row and then together" control/refusals.go 'r.times > 0 && (since >= r.wait || since < 0)' 'r.times > 0' ./control
+mutate "refusals, rows once in a while" control/refusals.go 'min(max(2*r.wait, refusalsFirst), refusalsMost)' 'refusalsFirst' ./control
+mutate "refusals, bounded" control/refusals.go 'f.of[name] == nil && len(f.of) >= maxRefusedActors' 'false' ./control
 mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
 mutate "sign-in, guessers are closed at accept" control/admin/sources.go 'case !s.mayGuess(from, now) && !s.hear(from, now):' 'case false:' ./control/admin
 mutate "sign-in, guessers are heard for a while" control/admin/sources.go '%hearEvery >= hearFor {' '%hearEvery >= 0 {' ./control/admin

@@ -104,6 +104,9 @@ func (s *server) watchEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	view, err := s.plane.Events(r.Context(), actor(r.Context()), q)
 	if err != nil {
+		if p := refusal(err); p != nil {
+			s.noteDenied(r.Context(), p) // of a kind of events
+		}
 		return err
 	}
 	defer view.Close()

@@ -34,6 +34,8 @@ type fakePlane struct {
 	by    control.Actor
 	with  control.Options
 
+	denied []string // who was refused what before it was a change
+
 	err    error // the answer to everything, when set
 	result control.Result
 	user   control.UserInfo
@@ -85,6 +87,12 @@ func (p *fakePlane) Apply(ctx context.Context, by control.Actor, c control.Chang
 	p.mu.Unlock()
 	err := p.ask(by, c)
 	return p.result, err
+}
+
+func (p *fakePlane) NoteDenied(_ context.Context, by control.Actor, operation string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.denied = append(p.denied, by.Name+" "+operation)
 }
 
 func (p *fakePlane) Status(context.Context) (control.Status, error) {

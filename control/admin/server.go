@@ -125,11 +125,12 @@ func (s *server) mount(pattern string, h http.HandlerFunc) {
 		panic("admin: no route " + pattern)
 	}
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if p := route.denied(r.Context()); p != nil {
+		r = r.WithContext(context.WithValue(r.Context(), routeKey{}, &route))
+		if p := s.allowed(r.Context()); p != nil {
 			p.write(w)
 			return
 		}
-		h(w, r.WithContext(context.WithValue(r.Context(), routeKey{}, &route)))
+		h(w, r)
 	})
 }
 
@@ -141,6 +142,22 @@ func routeOf(ctx context.Context) *route {
 	return r
 }
 
+// allowed says why whoever sends the request of ctx may not have its route, and notes that he tried; nil when he may.
+func (s *server) allowed(ctx context.Context) *Problem {
+	p := routeOf(ctx).denied(ctx)
+	if p != nil {
+		s.noteDenied(ctx, p)
+	}
+	return p
+}
+
+// noteDenied notes an attempt at what the level or the scopes do not allow. A passkey that has to be shown again is none.
+func (s *server) noteDenied(ctx context.Context, p *Problem) {
+	if r := routeOf(ctx); r != nil && p.Type == problemPath+control.Denied.String() {
+		s.plane.NoteDenied(ctx, actor(ctx), r.id)
+	}
+}
+
 // receive reads the body of a request, and returns the request as whoever sends it may
 // still ask for it when the body is there.
 func (s *server) receive(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, *http.Request, *Problem) {
@@ -149,7 +166,7 @@ func (s *server) receive(w http.ResponseWriter, r *http.Request, limit int64, wi
 		r, p = s.again(r)
 	}
 	if p == nil {
-		p = routeOf(r.Context()).denied(r.Context())
+		p = s.allowed(r.Context())
 	}
 	return b, r, p
 }
@@ -235,6 +252,7 @@ func (s *server) readAll(w http.ResponseWriter, r *http.Request, limit int64, wi
 func (s *server) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
+		s.noteDenied(ctx, p) // what the control plane refuses it has noted itself
 		return p
 	}
 	if p := refusal(err); p != nil {

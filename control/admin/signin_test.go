@@ -3,12 +3,14 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"mtguard/control"
 	"mtguard/security/access"
 	"mtguard/security/token"
+	"mtguard/telemetry/live"
 )
 
 // TestStrangersDoNotUseUpProofs: whoever has no challenge of this node, or names no passkey there is, costs no signature.
@@ -122,5 +124,43 @@ func TestBrowsersKeepToTLS(t *testing.T) {
 				t.Errorf("TLS %v, %s: %q", tls, path, got)
 			}
 		}
+	}
+}
+
+// TestWhatIsNotAllowedIsNoted: by the level, the scopes, or what is asked for; reading too, and no passkey that has to be shown again.
+func TestWhatIsNotAllowedIsNoted(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	reader, scoped, stale := s.token(access.ReadOnly), s.token(access.Superuser, "users"), s.session(access.Superuser, false)
+	s.plane.hub = live.NewHub(live.Options{})
+	for _, c := range []struct {
+		who, method, path, body string
+		code                    int
+		want                    string
+	}{
+		{reader, http.MethodPost, "/users", `{"name":"x"}`, http.StatusForbidden, "add-user"},
+		{reader, http.MethodPost, "/tokens", `{"name":"x","level":"admin"}`, http.StatusForbidden, "create-token"},
+		{reader, http.MethodGet, "/auditlog", "", http.StatusForbidden, "list-audit-rows"},
+		{reader, http.MethodGet, "/auditlog/export", "", http.StatusForbidden, "export-audit-log"},
+		{scoped, http.MethodGet, "/keys", "", http.StatusForbidden, "list-keys"},
+		{s.token(access.Superuser), http.MethodPost, "/sign-in-codes", "{}", http.StatusForbidden, "make-code"},
+		{reader, http.MethodGet, "/users", "", http.StatusOK, ""},
+		{stale, http.MethodPost, "/tokens", `{"name":"x","level":"admin"}`, http.StatusForbidden, ""},
+		{"X-Nothing: x", http.MethodPost, "/users", `{"name":"x"}`, http.StatusUnauthorized, ""},
+	} {
+		s.plane.denied = nil
+		w := s.ask(c.method, apiPath+c.path, c.body, c.who)
+		var want []string
+		if c.want != "" {
+			want = []string{"token x " + c.want}
+		}
+		if w.Code != c.code || !slices.Equal(s.plane.denied, want) {
+			t.Errorf("%s %s: %d, noted %q, want %q", c.method, c.path, w.Code, s.plane.denied, want)
+		}
+	}
+	s.plane.denied, s.plane.err = nil, &control.Error{Kind: control.Denied, Text: "no"}
+	s.ask(http.MethodGet, apiPath+"/events?kind=audit", "", reader)
+	s.ask(http.MethodPost, apiPath+"/users", `{"name":"x"}`, s.token(access.Admin)) // Apply notes that itself
+	if !slices.Equal(s.plane.denied, []string{"token x watch-events"}) {
+		t.Errorf("of a kind of events: %q", s.plane.denied)
 	}
 }
