@@ -25,6 +25,9 @@ func (p *Plane) Events(_ context.Context, by Actor, q live.Query) (*live.View, e
 	if p.parts.Events == nil {
 		return nil, &Error{Kind: Unavailable, Text: "nobody notes what happens in this process"}
 	}
+	if by.From.IsValid() { // over TCP
+		q.Who = by.Name
+	}
 	view, err := p.parts.Events.View(q)
 	switch {
 	case errors.Is(err, live.ErrTooMany):

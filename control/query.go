@@ -356,6 +356,9 @@ func (p *Plane) Status(ctx context.Context) (Status, error) {
 	s.Trials = p.onTrial()
 	p.mu.Unlock()
 	s.NextRotation, s.Crypto, s.Audit = maybe(rotation), p.cryptoStatus(), p.auditBrief()
+	if p.parts.Events != nil {
+		s.Viewers = p.parts.Events.Viewers()
+	}
 	p.parts.Node(&s)
 	err := p.view(ctx, func(tx *store.Tx) error {
 		if state, err := tx.AuditState(); err == nil {

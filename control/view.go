@@ -149,6 +149,7 @@ type Status struct {
 	Enforcing    int            `json:"enforcing" doc:"controls in mode enforce, also for a share; not those that bound memory"`
 	Monitoring   int            `json:"monitoring" doc:"controls in mode monitor"`
 	Trials       []TrialInfo    `json:"trials,omitempty" doc:"changes of the policy that revert by themselves unless somebody keeps them"`
+	Viewers      int            `json:"viewers" doc:"who look at events at present"`
 	Incidents    int            `json:"incidents" doc:"that are not closed"`
 	Gravest      string         `json:"gravest,omitempty" doc:"severity of the gravest of them"`
 	MasterKey    string         `json:"master_key" doc:"where it came from, and its id"`

@@ -549,7 +549,10 @@ mutate "viewers, resuming after another process" telemetry/live/hub.go 'err == n
 mutate "viewers, resuming behind the ring" telemetry/live/hub.go 'if v.lost() > v.at {' 'if false {' ./telemetry/live
 mutate "viewers, a bound on who lags" telemetry/live/view.go 'return n > mostBehind' 'return false' ./telemetry/live
 mutate "viewers, what goes while it is read" telemetry/live/view.go 'lost := v.lost() > max(v.at, v.told)' 'lost := false' ./telemetry/live
-mutate "viewers, a bound on viewers" telemetry/live/hub.go 'case h.viewers >= h.most:' 'case false:' ./telemetry/live
+mutate "viewers, a bound on viewers" telemetry/live/hub.go 'case h.viewers >= h.most,' 'case' ./telemetry/live
+mutate "viewers, a share for each" telemetry/live/hub.go ' || h.of[q.Who] >= max(1, h.most/share)' '' ./telemetry/live
+mutate "viewers, places for who is at the node" telemetry/live/hub.go 'h.viewers >= h.most-h.most/share' 'false' ./telemetry/live
+mutate "viewers, who they are" control/events.go 'if by.From.IsValid() { // over TCP' 'if false {' ./control
 mutate "viewers, a bound on what is kept" telemetry/live/ring.go 'if len(r.events) < r.depth {' 'if true {' ./telemetry/live
 mutate "viewers, nothing flows for nobody" telemetry/live/hub.go 'for h.await(ctx, func() bool { return h.thirsty > 0 }, 0) {' 'for ctx.Err() == nil {' ./telemetry/live
 mutate "viewers, a pause is a gap" telemetry/live/hub.go 'h.rings[flow].lose(h.number, time.Now())' '' ./telemetry/live

@@ -165,8 +165,8 @@ func (a *app) tokenRevokeCommand(o *nodeFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke NAME|ID",
 		Short: "End a token at once",
-		Long: `End a token at once. Other processes than the one that has it are not touched;
-requests under way are finished.`,
+		Long: `End a token at once. What it has begun and goes on, such as a stream of events,
+ends within seconds; a change that is being made is made whole or not at all.`,
 		Example: `  mtguard token revoke deploy --reason "left on a laptop"
   mtguard token revoke k3v5xq7w2m4a6b2c --reason "not needed any more"`,
 		Args:              exactly(1),

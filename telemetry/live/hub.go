@@ -24,6 +24,10 @@ type Options struct {
 // commands find a place.
 const MaxViewers = 100
 
+// share is which part of the places one viewer may have at most, unless he is of this machine, and which part is kept for those who are: ten of a
+// hundred, so that no program, and no page that is open too often, keeps an operator at the node from looking.
+const share = 10
+
 const usualLinger = time.Minute
 
 // Hub is told what happens and keeps the last of it. Use NewHub.
@@ -39,14 +43,15 @@ type Hub struct {
 	rings    [classes]ring
 	risen    chan struct{} // closed when there is something new; nil while nobody waits
 	viewers  int
-	thirsty  int  // viewers who wait for what flows
-	flowing  bool // samples and decisions come, or will in a moment
+	of       map[string]int // of these, by who looks; those of this machine are not counted
+	thirsty  int            // viewers who wait for what flows
+	flowing  bool           // samples and decisions come, or will in a moment
 	finished bool
 }
 
 // NewHub returns a Hub whose IDs are of no other.
 func NewHub(o Options) *Hub {
-	h := &Hub{most: o.MaxViewers, linger: o.Linger, began: time.Now(), poke: make(chan struct{}, 1)}
+	h := &Hub{most: o.MaxViewers, linger: o.Linger, began: time.Now(), poke: make(chan struct{}, 1), of: make(map[string]int)}
 	if h.most == 0 {
 		h.most = MaxViewers
 	}
@@ -173,11 +178,14 @@ type Query struct {
 	Since time.Time
 	// Past ends the View when all that is kept has been read. Without After and Since that is all there is.
 	Past bool
+	// Who looks, such as a session or a token, so that he has no more than his share of the places; empty: somebody of this machine, who may have
+	// every one.
+	Who string
 }
 
-// View gives a viewer a place, which he closes. ErrTooMany when there is none left, ErrEnded when the node stops.
+// View gives a viewer a place, which he closes. ErrTooMany when there is none left for him, ErrEnded when the node stops.
 func (h *Hub) View(q Query) (*View, error) {
-	v := &View{hub: h, since: q.Since, past: q.Past, batch: usualBatch}
+	v := &View{hub: h, who: q.Who, since: q.Since, past: q.Past, batch: usualBatch}
 	if len(q.Kinds) == 0 {
 		q.Kinds = Kinds()
 	}
@@ -193,7 +201,7 @@ func (h *Hub) View(q Query) (*View, error) {
 	switch {
 	case h.finished:
 		return nil, ErrEnded
-	case h.viewers >= h.most:
+	case h.viewers >= h.most, q.Who != "" && (h.viewers >= h.most-h.most/share || h.of[q.Who] >= max(1, h.most/share)):
 		return nil, ErrTooMany
 	}
 	if v.thirsty() && !h.flowing {
@@ -209,6 +217,11 @@ func (h *Hub) View(q Query) (*View, error) {
 // count counts a viewer who comes, or goes. The caller holds mu.
 func (h *Hub) count(v *View, n int) {
 	h.viewers += n
+	if v.who != "" {
+		if h.of[v.who] += n; h.of[v.who] == 0 {
+			delete(h.of, v.who)
+		}
+	}
 	if !v.thirsty() {
 		return
 	}

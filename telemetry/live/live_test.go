@@ -266,6 +266,48 @@ func TestViewersAreBounded(t *testing.T) {
 	}
 }
 
+// One viewer has his share, all from elsewhere leave some places, and whoever is at the node may have every one.
+func TestPlacesAreShared(t *testing.T) {
+	h := NewHub(Options{})
+	var of []*View
+	looks := func(who string) bool {
+		v, err := h.View(Query{Who: who, Kinds: []Kind{Block}})
+		if err != nil && !errors.Is(err, ErrTooMany) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			of = append(of, v)
+		}
+		return err == nil
+	}
+	for i := range 2 * MaxViewers {
+		if got := looks("token greedy"); got != (i < MaxViewers/share) {
+			t.Fatalf("one token's place %d: %v", i+1, got)
+		}
+	}
+	for i := range 2 * MaxViewers {
+		looks(fmt.Sprint("token ", i))
+	}
+	if n := h.Viewers(); n != MaxViewers-MaxViewers/share {
+		t.Errorf("from elsewhere %d look", n)
+	}
+	for i := range MaxViewers/share + 1 {
+		if got := looks(""); got != (i < MaxViewers/share) {
+			t.Errorf("place %d at the node: %v", i+1, got)
+		}
+	}
+	for _, v := range of {
+		v.Close()
+		v.Close()
+	}
+	if len(h.of) != 0 || h.Viewers() != 0 {
+		t.Errorf("of who has gone %d are remembered", len(h.of))
+	}
+	if !looks("token greedy") {
+		t.Error("who has given his places back gets none")
+	}
+}
+
 // Nothing is put into words before somebody asks, and then once for all.
 func TestWordsAreMadeOnceAndLate(t *testing.T) {
 	h := NewHub(Options{})

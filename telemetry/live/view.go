@@ -16,6 +16,7 @@ const (
 // View is one viewer's place. One goroutine at a time may use it.
 type View struct {
 	hub     *Hub
+	who     string
 	kinds   map[Kind]bool
 	classes [classes]bool // that the kinds are of
 	since   time.Time

@@ -6,7 +6,7 @@
 //
 // The files are embedded as they are written: there is no build step; modules are put
 // together when the program starts (link.go). Nothing in them asks anything of another
-// origin, and [Policy] forbids it.
+// origin, and the policy that the listener sends with every answer forbids it.
 package web
 
 import (
@@ -26,11 +26,6 @@ import (
 
 //go:embed index.html icon.svg style.css app i18n vendor/*.mjs vendor/*.woff2
 var files embed.FS
-
-// Policy is the Content-Security-Policy of every answer.
-const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
-	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
-	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 // assetsPath begins the path of every file but the shell; the hash of them all
 // follows, so that a file may be kept for ever.
@@ -65,18 +60,14 @@ var all = sync.OnceValue(load)
 
 // Handler serves the dashboard: the shell at / and its files below /a/. It answers
 // everything else with 404, needs nobody to be signed in, and is safe for
-// concurrent use.
+// concurrent use. Who may have it, and what a browser may do with it, is the listener's
+// to say.
 func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { all().serve(w, r) })
 }
 
 func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", Policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "it takes GET and HEAD", http.StatusMethodNotAllowed)
