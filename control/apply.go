@@ -96,7 +96,6 @@ func (p *Plane) carryOut(x *transaction, c Change) (Result, error) {
 }
 
 func (p *Plane) commit(x *transaction, c Change) (Result, error) {
-	ctx, o := x.ctx, x.o
 	if _, ok := c.(keysetChange); ok {
 		p.keysets.Lock()
 		defer p.keysets.Unlock()
@@ -108,29 +107,8 @@ func (p *Plane) commit(x *transaction, c Change) (Result, error) {
 	if err != nil {
 		return Result{}, p.refuse(x, c, explain(err))
 	}
-	committing := false // from then on an error says nothing about what is on disk
-	revision, err := p.store.Update(ctx, func(tx *store.Tx) error {
-		x.tx, x.result, x.details = tx, Result{}, nil
-		if done, err := x.repeated(c); done || err != nil {
-			return err
-		}
-		if err := x.settle(); err != nil {
-			return err
-		}
-		if err := c.apply(x); err != nil {
-			return err
-		}
-		if err := x.done(c); err != nil {
-			return err
-		}
-		if o.DryRun {
-			return errDryRun
-		}
-		err := x.remember(c)
-		committing = err == nil
-		return err
-	})
-	if err != nil && !committing && x.rolledBack != nil {
+	revision, kept, err := p.write(x, c)
+	if err != nil && !kept && x.rolledBack != nil {
 		x.rolledBack()
 	}
 	switch {
@@ -144,15 +122,49 @@ func (p *Plane) commit(x *transaction, c Change) (Result, error) {
 		return Result{}, p.refuse(x, c, explain(err))
 	}
 	x.result.Revision = revision
+	err = p.finish(x, c)
+	return x.result, err
+}
+
+// write makes the change in one transaction. kept says, with an error, that what is on
+// disk is not known: it came when the change was made and was to be kept.
+func (p *Plane) write(x *transaction, c Change) (revision store.Revision, kept bool, err error) {
+	revision, err = p.store.Update(x.ctx, func(tx *store.Tx) error {
+		x.tx, x.result, x.details = tx, Result{}, nil
+		if done, err := x.repeated(c); done || err != nil {
+			return err
+		}
+		if err := x.settle(); err != nil {
+			return err
+		}
+		if err := c.apply(x); err != nil {
+			return err
+		}
+		if err := x.done(c); err != nil {
+			return err
+		}
+		if x.o.DryRun {
+			return errDryRun
+		}
+		err := x.remember(c)
+		kept = err == nil
+		return err
+	})
+	return revision, kept, err
+}
+
+// finish has the data path follow a change that is kept, and completes the result.
+func (p *Plane) finish(x *transaction, c Change) error {
+	ctx := x.ctx
 	if x.result.Repeated {
-		return x.result, p.show(ctx, x)
+		return p.show(ctx, x)
 	}
 	if x.committed != nil {
 		if err := x.committed(); err != nil {
-			return x.result, err
+			return err
 		}
 	}
-	ended, err := p.follow(ctx, revision)
+	ended, err := p.follow(ctx, x.result.Revision)
 	x.result.Ended = ended
 	if err == nil {
 		err = p.awaitCut(ctx)
@@ -164,7 +176,7 @@ func (p *Plane) commit(x *transaction, c Change) (Result, error) {
 		err = p.show(ctx, x)
 	}
 	p.tellIncident(ctx, x.result.Incident)
-	return x.result, err
+	return err
 }
 
 // show adds the user whom the change was about, and his keys, as they are now.

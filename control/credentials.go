@@ -267,41 +267,52 @@ func (p *Plane) Ceiling(from netip.Addr) access.Level {
 // sweepCredentials writes down what was used when, and forgets what is over. held
 // says that the clock has jumped: then nothing is forgotten.
 func (p *Plane) sweepCredentials(ctx context.Context, now time.Time, held bool) error {
-	c := &p.credentials
+	return p.settleUses(ctx, p.credentials.toSettle(now, held), now, held)
+}
+
+// uses are the credentials that were used since it was written down. What they are by
+// the time somebody writes, only the store knows: of them nothing but the use is taken.
+type uses struct {
+	tokens   []*liveToken
+	sessions []*liveSession
+	over     bool // something has ended by time
+}
+
+// toSettle are the uses that the store does not have yet.
+func (c *credentials) toSettle(now time.Time, held bool) (u uses) {
 	c.mu.RLock()
-	var tokens []*liveToken
-	var sessions []*liveSession
-	stale := false
+	defer c.mu.RUnlock()
 	for _, t := range c.tokens {
-		if t.used.at.Load() != t.used.kept.Load() || !held && t.Ended.IsZero() && !now.Before(t.Expires) {
-			tokens = append(tokens, t)
+		if t.used.at.Load() != t.used.kept.Load() {
+			u.tokens = append(u.tokens, t)
 		}
+		u.over = u.over || !held && t.Ended.IsZero() && !now.Before(t.Expires)
 	}
 	for _, s := range c.sessions {
 		if s.used.at.Load() != s.used.kept.Load() {
-			sessions = append(sessions, s)
+			u.sessions = append(u.sessions, s)
 		}
-		stale = stale || s.over(now)
+		u.over = u.over || s.over(now)
 	}
 	for _, code := range c.codes {
-		stale = stale || !now.Before(code.Expires)
+		u.over = u.over || !now.Before(code.Expires)
 	}
-	c.mu.RUnlock()
+	return u
+}
+
+// settleUses writes uses down, and ends and forgets what is over.
+func (p *Plane) settleUses(ctx context.Context, u uses, now time.Time, held bool) error {
 	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
-		for _, t := range tokens {
-			row := t.Token
-			row.LastUsed = t.used.last(row.LastUsed)
-			if from := t.used.from.Load(); from != nil {
-				row.LastFrom = *from
+		for _, t := range u.tokens {
+			from := t.LastFrom
+			if last := t.used.from.Load(); last != nil {
+				from = *last
 			}
-			if !held && row.Ended.IsZero() && !now.Before(row.Expires) {
-				row.Ended = row.Expires // a clock that is set back does not bring it back
-			}
-			if err := tx.PutToken(&row); err != nil {
+			if err := tx.TouchToken(t.ID, t.used.last(t.LastUsed), from); err != nil {
 				return err
 			}
 		}
-		for _, s := range sessions {
+		for _, s := range u.sessions {
 			if err := tx.TouchSession(s.ID, s.used.last(s.Last)); err != nil {
 				return err
 			}
@@ -309,28 +320,37 @@ func (p *Plane) sweepCredentials(ctx context.Context, now time.Time, held bool) 
 		if held {
 			return nil
 		}
-		if _, err := tx.ExpireApprovals(now); err != nil {
-			return err
-		}
-		if err := tx.DropCodes(now); err != nil {
-			return err
-		}
-		if err := tx.DropSessions(now, now.Add(-SessionIdle)); err != nil {
-			return err
-		}
-		return tx.DropTokens(now.Add(-keepTokens))
+		return endByTime(tx, now)
 	})
 	if err != nil {
 		return err
 	}
-	for _, t := range tokens {
+	for _, t := range u.tokens {
 		t.used.kept.Store(t.used.at.Load())
 	}
-	for _, s := range sessions {
+	for _, s := range u.sessions {
 		s.used.kept.Store(s.used.at.Load())
 	}
-	if stale || len(tokens) > 0 {
+	if u.over || len(u.tokens) > 0 {
 		return p.readCredentials(ctx)
 	}
 	return nil
+}
+
+// endByTime ends what is over, so that a clock that is set back does not bring it back,
+// and forgets what ended long ago.
+func endByTime(tx *store.Tx, now time.Time) error {
+	if _, err := tx.ExpireApprovals(now); err != nil {
+		return err
+	}
+	if err := tx.DropCodes(now); err != nil {
+		return err
+	}
+	if err := tx.DropSessions(now, now.Add(-SessionIdle)); err != nil {
+		return err
+	}
+	if err := tx.EndTokens(now); err != nil {
+		return err
+	}
+	return tx.DropTokens(now.Add(-keepTokens))
 }

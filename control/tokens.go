@@ -86,7 +86,7 @@ func (c CreateToken) apply(x *transaction) error {
 		ID: made.ID(), Hash: hash[:], Name: c.Name, Person: personOf(x.by), Level: c.Level, Scopes: c.Scopes, From: c.From,
 		MadeBy: x.by.Name, Created: x.now, Expires: x.now.Add(life),
 	}
-	switch err := x.tx.PutToken(&row); {
+	switch err := x.tx.AddToken(&row); {
 	case errors.Is(err, store.ErrExists):
 		return &Error{Kind: Exists, Text: fmt.Sprintf("there is a token %s already", c.Name), Fix: "mtguard token revoke " + c.Name}
 	case err != nil:
@@ -166,7 +166,7 @@ func (c RevokeToken) apply(x *transaction) error {
 		return &Error{Kind: Denied, Text: fmt.Sprintf("token %s has the level %v, and %s has %v", row.Name, row.Level, x.by.Name, x.by.Level)}
 	}
 	row.Ended = x.now
-	if err := x.tx.PutToken(&row); err != nil {
+	if err := x.tx.EndToken(row.ID, x.now); err != nil {
 		return err
 	}
 	x.detail("id", row.ID)

@@ -502,7 +502,9 @@ mutate "sign-in, ceiling of the source" control/credentials.go 'id.Actor.Level =
 mutate "sign-in, idle end" control/credentials.go 'now.Sub(last) >= SessionIdle' 'false' ./control
 mutate "sign-in, end of every session" control/credentials.go 'return !now.Before(s.Expires) ||' 'return' ./control
 mutate "sign-in, clock set back" control/credentials.go 'ahead := now.Add(clockSlack)' 'ahead := now.Add(clockSlack + 240*time.Hour)' ./control
-mutate "sign-in, a token that ended stays ended" control/credentials.go 'row.Ended = row.Expires //' '_ = row.Expires //' ./control
+mutate "sign-in, a token that ended stays ended" control/store/credential.go 'UPDATE tokens SET ended = expires WHERE ended = 0' 'UPDATE tokens SET ended = 0 WHERE ended = 0' ./control
+mutate "sign-in, a sweep behind a revocation" control/store/credential.go 'UPDATE tokens SET last_used = ?' 'UPDATE tokens SET ended = 0, last_used = ?' ./control ./control/store/sqlite
+mutate "sign-in, tokens end by time" control/credentials.go 'if err := tx.EndTokens(now); err != nil {' 'if false {' ./control
 mutate "sign-in, a code once" control/store/credential.go 'DELETE FROM sign_in_codes WHERE seq = ?' 'UPDATE sign_in_codes SET id = id WHERE seq = ?' ./control
 mutate "sign-in, a proof once" control/store/credential.go 'INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING' 'INSERT OR REPLACE INTO spent (id, until) VALUES (?, ?)' ./control
 mutate "sign-in, another cookie after a step-up" control/passkeys.go 'out.draw(&s)' 'out.draw(&s); s.Seq = 0' ./control

@@ -152,14 +152,9 @@ func (tx *Tx) Tokens() ([]Token, error) {
 	return whole(tx, `SELECT `+tokenColumns+` FROM tokens ORDER BY seq`, scanToken)
 }
 
-// PutToken adds t when t.Seq is 0, and sets that, and otherwise changes when it ended and was used. A
-// live one of the same name is ErrExists; beyond MaxTokens live ones it is ErrTooMany. Like all that is
-// kept of credentials it raises no Revision: nobody compiles them.
-func (tx *Tx) PutToken(t *Token) error {
-	if t.Seq != 0 {
-		return tx.changeOne("token", t.ID, `UPDATE tokens SET ended = ?, last_used = ?, last_from = ? WHERE seq = ?`,
-			micros(t.Ended), micros(t.LastUsed), addressText(t.LastFrom), t.Seq)
-	}
+// AddToken adds t, and sets its Seq. A live one of the same name is ErrExists; beyond MaxTokens live ones it
+// is ErrTooMany. Like all that is kept of credentials it raises no Revision: nobody compiles them.
+func (tx *Tx) AddToken(t *Token) error {
 	sources := make([]string, len(t.From))
 	for i, p := range t.From {
 		sources[i] = p.String()
@@ -173,6 +168,25 @@ func (tx *Tx) PutToken(t *Token) error {
 	return tx.addOne(&t.Seq, "token", t.ID, `INSERT INTO tokens (id, hash, name, person, level, scopes, sources, made_by, created, expires, ended, last_used, last_from)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`, t.ID, t.Hash, t.Name, t.Person, t.Level.String(), strings.Join(t.Scopes, " "),
 		strings.Join(sources, " "), t.MadeBy, micros(t.Created), micros(t.Expires), micros(t.Ended), micros(t.LastUsed), addressText(t.LastFrom))
+}
+
+// EndToken ends a token at that time; one that has ended is ErrNotFound, as one that is gone. What has ended
+// never begins again: nothing here writes an end over.
+func (tx *Tx) EndToken(id string, at time.Time) error {
+	return tx.changeOne("token", id, `UPDATE tokens SET ended = ? WHERE id = ? AND ended = 0`, micros(at), id)
+}
+
+// EndTokens ends those whose time has passed, with the time at which it did.
+func (tx *Tx) EndTokens(now time.Time) error {
+	_, err := tx.exec(`UPDATE tokens SET ended = expires WHERE ended = 0 AND expires <= ?`, micros(now))
+	return err
+}
+
+// TouchToken says when and from where a token was used last, and nothing else of it; one that is gone is no
+// error.
+func (tx *Tx) TouchToken(id string, last time.Time, from netip.Addr) error {
+	_, err := tx.exec(`UPDATE tokens SET last_used = ?, last_from = ? WHERE id = ?`, micros(last), addressText(from), id)
+	return err
 }
 
 // DropTokens forgets those that ended before then, and all but the last MaxTokens that ended.

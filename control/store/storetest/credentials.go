@@ -16,6 +16,7 @@ import (
 var credentialTests = []test{
 	{"what is put comes back", credentialsComeBack},
 	{"a token's name is free again when it has ended", tokenNames},
+	{"what has ended stays ended", tokensEnd},
 	{"tokens are bounded", tokensAreBounded},
 	{"a session gets another hash", sessionsRotate},
 	{"sessions end by time", sessionsEnd},
@@ -53,7 +54,7 @@ func credentialsComeBack(t *testing.T, open Open) {
 	}
 	before := f.Revision()
 	f.update(func(tx *store.Tx) error {
-		return errors.Join(tx.PutToken(&tok), tx.PutSession(&session), tx.AddCode(&code), tx.PutPasskey(&key))
+		return errors.Join(tx.AddToken(&tok), tx.PutSession(&session), tx.AddCode(&code), tx.PutPasskey(&key))
 	})
 	if f.Revision() != before {
 		t.Error("credentials raise the revision: everything is compiled anew")
@@ -61,7 +62,7 @@ func credentialsComeBack(t *testing.T, open Open) {
 	tok.LastUsed, tok.LastFrom = at.Add(time.Minute), netip.MustParseAddr("192.0.2.9")
 	key.Record, key.LastUsed = []byte(`{"n":1}`), at.Add(time.Minute)
 	f.update(func(tx *store.Tx) error {
-		return errors.Join(tx.PutToken(&tok), tx.PutPasskey(&key), tx.TouchSession("s1", at.Add(time.Minute)), tx.TouchSession("gone", at))
+		return errors.Join(tx.TouchToken(tok.ID, tok.LastUsed, tok.LastFrom), tx.TouchToken("gone", at, tok.LastFrom), tx.PutPasskey(&key), tx.TouchSession("s1", at.Add(time.Minute)), tx.TouchSession("gone", at))
 	})
 	session.Last = at.Add(time.Minute)
 	f.view(func(tx *store.Tx) error {
@@ -83,15 +84,16 @@ func credentialsComeBack(t *testing.T, open Open) {
 func tokenNames(t *testing.T, open Open) {
 	f := fresh(t, open)
 	first := newToken("ci")
-	f.update(func(tx *store.Tx) error { return tx.PutToken(&first) })
+	f.update(func(tx *store.Tx) error { return tx.AddToken(&first) })
 	second := newToken("ci")
 	second.ID = "other"
-	f.refused(store.ErrExists, func(tx *store.Tx) error { return tx.PutToken(&second) })
-	first.Ended = at.Add(time.Minute)
-	f.update(func(tx *store.Tx) error { return errors.Join(tx.PutToken(&first), tx.PutToken(&second)) })
+	f.refused(store.ErrExists, func(tx *store.Tx) error { return tx.AddToken(&second) })
+	f.update(func(tx *store.Tx) error {
+		return errors.Join(tx.EndToken(first.ID, at.Add(time.Minute)), tx.AddToken(&second))
+	})
 	third := newToken("cd")
 	third.ID = second.ID
-	f.refused(store.ErrExists, func(tx *store.Tx) error { return tx.PutToken(&third) })
+	f.refused(store.ErrExists, func(tx *store.Tx) error { return tx.AddToken(&third) })
 	f.update(func(tx *store.Tx) error { return tx.DropTokens(at) })
 	count := func(want int) {
 		t.Helper()
@@ -108,19 +110,42 @@ func tokenNames(t *testing.T, open Open) {
 	count(1) // the one that has not ended
 }
 
+// tokensEnd: by time with the time, and what has ended stays so, whatever is written of it afterwards.
+func tokensEnd(t *testing.T, open Open) {
+	f := fresh(t, open)
+	revoked, over, live := newToken("a"), newToken("b"), newToken("c")
+	over.Expires, live.Expires = at.Add(time.Minute), at.Add(2*time.Hour)
+	f.update(func(tx *store.Tx) error {
+		return errors.Join(tx.AddToken(&revoked), tx.AddToken(&over), tx.AddToken(&live), tx.EndToken(revoked.ID, at.Add(time.Second)))
+	})
+	f.refused(store.ErrNotFound, func(tx *store.Tx) error { return tx.EndToken(revoked.ID, at.Add(time.Minute)) })
+	f.update(func(tx *store.Tx) error {
+		return errors.Join(tx.TouchToken(revoked.ID, at, revoked.LastFrom), tx.TouchToken(over.ID, at, over.LastFrom), tx.EndTokens(at.Add(time.Hour)))
+	})
+	f.view(func(tx *store.Tx) error {
+		all, err := tx.Tokens()
+		for i, want := range []time.Time{at.Add(time.Second), over.Expires, {}} {
+			if !all[i].Ended.Equal(want) {
+				t.Errorf("token %s has ended at %v, want %v", all[i].Name, all[i].Ended, want)
+			}
+		}
+		return err
+	})
+}
+
 func tokensAreBounded(t *testing.T, open Open) {
 	f := fresh(t, open)
 	f.update(func(tx *store.Tx) error {
 		for i := range store.MaxTokens {
 			tok := newToken(fmt.Sprint("t", i))
-			if err := tx.PutToken(&tok); err != nil {
+			if err := tx.AddToken(&tok); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	more := newToken("more")
-	f.refused(store.ErrTooMany, func(tx *store.Tx) error { return tx.PutToken(&more) })
+	f.refused(store.ErrTooMany, func(tx *store.Tx) error { return tx.AddToken(&more) })
 }
 
 func sessionsRotate(t *testing.T, open Open) {
@@ -324,7 +349,7 @@ func noCredentials(t *testing.T, open Open) {
 	tok.Hash = tok.Hash[:31]
 	session.Agent = "a\x00b"
 	for name, put := range map[string]func(*store.Tx) error{
-		"a short hash":      func(tx *store.Tx) error { return tx.PutToken(&tok) },
+		"a short hash":      func(tx *store.Tx) error { return tx.AddToken(&tok) },
 		"a zero in a text":  func(tx *store.Tx) error { return tx.PutSession(&session) },
 		"a code without ID": func(tx *store.Tx) error { return tx.AddCode(&store.Code{Hash: hashOf(1)}) },
 		"an empty passkey":  func(tx *store.Tx) error { return tx.PutPasskey(&store.Passkey{ID: "p"}) },
