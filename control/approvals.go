@@ -6,19 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/auditlog"
 	"mtguard/security/policy"
-)
-
-// The classes of changes that can be made to take a second person.
-const (
-	ClassEnforce = "enforce"     // a control is enforced, or the policy replaced
-	ClassKEK     = "kek"         // the key that seals the store's keys
-	ClassGlass   = "break-glass" // every control goes to monitor
 )
 
 // approvalLife is how long a change waits for a second person.
@@ -33,52 +27,24 @@ const (
 
 // ApprovalInfo is a change that waits, or waited, for a second person.
 type ApprovalInfo struct {
-	ID      string     `json:"id"`
-	Class   string     `json:"class" enum:"enforce,kek,break-glass"`
-	Action  string     `json:"action"`
-	Object  string     `json:"object"`
-	Change  string     `json:"change" doc:"all of it, as JSON"`
-	By      string     `json:"by" doc:"who asked"`
-	Person  string     `json:"person" doc:"who answers for that, and cannot approve it"`
-	Reason  string     `json:"reason,omitempty"`
-	Trial   Duration   `json:"revert_after,omitempty" doc:"so long after it was approved the change reverts by itself, unless somebody keeps it"`
-	Asked   time.Time  `json:"asked"`
-	Expires time.Time  `json:"expires"`
-	State   string     `json:"state" enum:"pending,approved,refused,expired"`
-	Decider string     `json:"decided_by,omitempty"`
-	Decided *time.Time `json:"decided,omitempty"`
-}
-
-// guarded is a change that is of a class, "" when this one is not.
-type guarded interface{ class() string }
-
-func (SetPolicy) class() string      { return ClassEnforce }
-func (RollbackPolicy) class() string { return ClassEnforce }
-func (RolloutNext) class() string    { return ClassEnforce }
-
-// KeepTrial: whoever has approved ten minutes of something has not approved it for good.
-func (KeepTrial) class() string       { return ClassEnforce }
-func (ApproveBundle) class() string   { return ClassEnforce }
-func (RotateMasterKey) class() string { return ClassKEK }
-func (BreakGlass) class() string      { return ClassGlass }
-func (c SetMode) class() string {
-	if c.Mode == policy.Monitor.String() {
-		return ""
-	}
-	return ClassEnforce // off, too, is a decision about what is enforced
-}
-
-// approvable reads changes back that a second person was asked about.
-var approvable = map[string]func([]byte) (Change, error){
-	"SetPolicy": reads[SetPolicy], "RollbackPolicy": reads[RollbackPolicy], "SetMode": reads[SetMode], "RolloutNext": reads[RolloutNext],
-	"KeepTrial":     reads[KeepTrial],
-	"ApproveBundle": reads[ApproveBundle], "RotateMasterKey": reads[RotateMasterKey], "BreakGlass": reads[BreakGlass],
-}
-
-func reads[C Change](text []byte) (Change, error) {
-	var c C
-	err := json.Unmarshal(text, &c)
-	return c, err
+	ID      string        `json:"id"`
+	Class   string        `json:"class" enum:"enforce,kek,break-glass"`
+	Action  string        `json:"action"`
+	Object  string        `json:"object"`
+	Brief   string        `json:"brief" doc:"the change in a few words"`
+	Change  string        `json:"change" doc:"the change as JSON: of one approval all of it, in a list its beginning"`
+	Clipped bool          `json:"change_clipped,omitempty" doc:"change is the beginning only: ask for this approval to see all of it"`
+	Changes []PolicyValue `json:"changes,omitempty" doc:"what would differ from the policy that is in force, of a change that gives a policy; of one approval only"`
+	Force   bool          `json:"force,omitempty" doc:"it is made although a safety rule, such as a gate of the rollout, says otherwise"`
+	By      string        `json:"by" doc:"who asked"`
+	Person  string        `json:"person" doc:"who answers for that, and cannot approve it"`
+	Reason  string        `json:"reason,omitempty"`
+	Trial   Duration      `json:"revert_after,omitempty" doc:"so long after it was approved the change reverts by itself, unless somebody keeps it"`
+	Asked   time.Time     `json:"asked"`
+	Expires time.Time     `json:"expires"`
+	State   string        `json:"state" enum:"pending,approved,refused,expired"`
+	Decider string        `json:"decided_by,omitempty"`
+	Decided *time.Time    `json:"decided,omitempty"`
 }
 
 // heldChange is what is kept of a change that waits.
@@ -86,26 +52,16 @@ type heldChange struct {
 	Kind    string
 	Change  json.RawMessage
 	Options Options
+	Asker   credential
 }
 
-// TwoPerson are the classes of changes that take a second person.
-func (p *Plane) TwoPerson() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string{}, p.twoPerson...)
-}
-
-// waits reports the class for which a change has to wait; "" when it has not to. What
-// the node does by itself, as the file or the schedule say, asks nobody.
-func (p *Plane) waits(x *transaction, c Change) string {
-	g, ok := c.(guarded)
-	if !ok || x.approval != nil || x.o.DryRun || x.by.Person == "" {
-		return ""
+// read is the change itself.
+func (h *heldChange) read(id string) (Change, error) {
+	read := approvable[h.Kind]
+	if read == nil {
+		return nil, refused("", "approval %s is of a change that this version does not know", id)
 	}
-	if class := g.class(); slices.Contains(p.TwoPerson(), class) {
-		return class
-	}
-	return ""
+	return read(h.Change)
 }
 
 // askApproval keeps a change until a second person says something.
@@ -127,7 +83,7 @@ func (c askApproval) apply(x *transaction) error {
 	}
 	with := c.With
 	with.IdempotencyKey = "" // that of the question is not the change's
-	body, err := json.Marshal(heldChange{c.Kind, change, with})
+	body, err := json.Marshal(heldChange{c.Kind, change, with, x.by.shown})
 	if err != nil {
 		return err
 	}
@@ -140,7 +96,7 @@ func (c askApproval) apply(x *transaction) error {
 	}
 	x.detail("id", row.ID)
 	x.detail("class", row.Class)
-	info := approvalInfo(row, x.now)
+	info := approvalInfo(row, x.now, listedChange)
 	x.result.Approval = &info
 	x.result.Summary = fmt.Sprintf("nothing has changed yet: %s waits for another person, until %s: mtguard approval approve %s", row.Action, row.Expires.Format(time.DateTime), row.ID)
 	return nil
@@ -166,8 +122,9 @@ func (p *Plane) hold(x *transaction, c Change, class string) (Result, error) {
 
 // approved is an approval that a change carries out.
 type approved struct {
-	id string
-	by Actor
+	id     string
+	by     Actor
+	reason string
 }
 
 // settle writes down, in the transaction of the change, that it was approved.
@@ -175,18 +132,26 @@ func (x *transaction) settle() error {
 	if x.approval == nil {
 		return nil
 	}
-	row, err := x.pending(x.approval.id, x.approval.by)
+	row, _, err := x.toApprove(x.approval.id)
 	if err != nil {
 		return err
 	}
 	row.State, row.Decider, row.Decided = approvalApproved, x.approval.by.Name, x.now
 	x.detail("approval", row.ID)
 	x.detail("approved_by", row.Decider)
-	return x.tx.PutApproval(&row)
+	if err := x.tx.PutApproval(&row); err != nil || x.o.DryRun {
+		return err
+	}
+	_, err = x.tx.Audit(auditlog.Entry{ // a row of his own: it has his reason
+		Time: x.now, Actor: auditlog.Clip(row.Decider, auditlog.MaxActor), Action: decideApproval{}.action(), Object: decideApproval{id: row.ID}.object(),
+		Outcome: auditlog.Done, Reason: auditlog.Clip(x.approval.reason, auditlog.MaxReason),
+		Details: []auditlog.Detail{{Key: "change", Value: auditlog.Clip(row.Action+" "+row.Object, auditlog.MaxDetailValue)}},
+	})
+	return err
 }
 
-// pending is the approval of that ID, if it waits for somebody such as by.
-func (x *transaction) pending(id string, by Actor) (store.Approval, error) {
+// pending is the approval of that ID, if it waits.
+func (x *transaction) pending(id string) (store.Approval, error) {
 	row, err := x.tx.Approval(id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -201,32 +166,88 @@ func (x *transaction) pending(id string, by Actor) (store.Approval, error) {
 	return row, nil
 }
 
+// toApprove is the approval of that ID, if it waits and who asked may still ask.
+func (x *transaction) toApprove(id string) (row store.Approval, held heldChange, err error) {
+	if row, err = x.pending(id); err != nil {
+		return row, held, err
+	}
+	if err := json.Unmarshal(row.Body, &held); err != nil {
+		return row, held, err
+	}
+	return row, held, x.mayStillAsk(&row, held.Asker)
+}
+
+// mayStillAsk refuses what somebody has asked for with a credential that was taken from
+// him since, or a token that is over. Sessions that somebody has ended took what they
+// asked for along: see takeBack.
+func (x *transaction) mayStillAsk(row *store.Approval, asker credential) error {
+	good := true
+	if asker.Token != "" {
+		tokens, err := x.tx.Tokens()
+		if err != nil {
+			return err
+		}
+		good = slices.ContainsFunc(tokens, func(t store.Token) bool { return t.ID == asker.Token && t.Ended.IsZero() && x.now.Before(t.Expires) })
+	}
+	if asker.Passkey != "" {
+		key, err := x.passkey(func(k store.Passkey) bool { return k.ID == asker.Passkey })
+		if err != nil {
+			return err
+		}
+		good = key != nil
+	}
+	if !good {
+		return refused("mtguard approval refuse "+row.ID, "%s asked for it, and can ask for nothing any more", row.Actor)
+	}
+	return nil
+}
+
+// takeBack refuses what waits and was asked for with a credential.
+func (x *transaction) takeBack(of credential) error {
+	rows, err := x.tx.Pending()
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		var held heldChange
+		if err := json.Unmarshal(row.Body, &held); err != nil {
+			return err
+		}
+		if held.Asker.Person != of.Person || held.Asker.Session != of.Session {
+			continue
+		}
+		row.State, row.Decider, row.Decided = approvalRefused, x.by.Name, x.now
+		if err := x.tx.PutApproval(&row); err != nil {
+			return err
+		}
+		x.detail("withdrawn", row.ID)
+	}
+	return nil
+}
+
 // Approve makes a change that waits for a second person, on behalf of who asked for
-// it: one person asks, another approves, whatever credentials they use.
+// it: one person asks, another approves, whatever credentials they use. Of o the reason
+// stands in the audit log, DryRun counts, and the rest is that of who asked.
 func (p *Plane) Approve(ctx context.Context, by Actor, id string, o Options) (Result, error) {
 	x := &transaction{p: p, ctx: ctx, by: by, o: o, now: p.parts.Now()}
-	var row store.Approval
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
-		x.tx = tx
-		row, err = x.pending(id, by)
-		return err
-	})
-	if err != nil {
-		return Result{}, explain(err)
-	}
-	refusing := decideApproval{id, row}
-	if row.Person == personOf(by) {
-		return Result{}, p.refuse(x, refusing, refused("", "%s asked for it: another person has to approve it", row.Person))
-	}
-	var held heldChange
-	if err := json.Unmarshal(row.Body, &held); err != nil {
+	if err := x.noObject(); err != nil { // of an approval
 		return Result{}, err
 	}
-	read := approvable[held.Kind]
-	if read == nil {
-		return Result{}, refused("", "approval %s is of a change that this version does not know", id)
+	var row store.Approval
+	var held heldChange
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		x.tx = tx
+		row, held, err = x.toApprove(id)
+		return err
+	})
+	refusing := decideApproval{id}
+	if err != nil {
+		return Result{}, p.refuse(x, refusing, explain(err))
 	}
-	change, err := read(held.Change)
+	if mayBeOne(row.Person, personOf(by)) {
+		return Result{}, p.refuse(x, refusing, refused("", "%s asked for it: another person than %s has to approve it", row.Person, personOf(by)))
+	}
+	change, err := held.read(id)
 	if err != nil {
 		return Result{}, err
 	}
@@ -236,7 +257,7 @@ func (p *Plane) Approve(ctx context.Context, by Actor, id string, o Options) (Re
 	with := held.Options
 	with.DryRun = o.DryRun
 	asker := Actor{Name: row.Actor, Level: by.Level, Person: row.Person}
-	return p.carryOut(&transaction{p: p, ctx: ctx, by: asker, o: with, now: x.now, approval: &approved{id, by}}, change)
+	return p.carryOut(&transaction{p: p, ctx: ctx, by: asker, o: with, now: x.now, approval: &approved{id, by, o.Reason}}, change)
 }
 
 // RefuseApproval ends a change that waits for a second person. Who asked may take it
@@ -251,7 +272,7 @@ func (c RefuseApproval) apply(x *transaction) error {
 	if err := x.noObject(); err != nil {
 		return err
 	}
-	row, err := x.pending(c.ID, x.by)
+	row, err := x.pending(c.ID)
 	if err != nil {
 		return err
 	}
@@ -259,17 +280,15 @@ func (c RefuseApproval) apply(x *transaction) error {
 	if err := x.tx.PutApproval(&row); err != nil {
 		return err
 	}
-	info := approvalInfo(row, x.now)
+	info := approvalInfo(row, x.now, listedChange)
 	x.result.Approval = &info
 	x.result.Summary = fmt.Sprintf("%s is refused", row.Action)
 	return nil
 }
 
-// decideApproval stands in the audit log for an approval that was not given.
-type decideApproval struct {
-	id  string
-	row store.Approval
-}
+// decideApproval stands in the audit log for an approval, beside the change that was
+// approved, or alone when it was not given.
+type decideApproval struct{ id string }
 
 func (decideApproval) action() string           { return "approval.approve" }
 func (c decideApproval) object() string         { return "approval " + clean(c.id) }
@@ -291,22 +310,97 @@ func (p *Plane) Approvals(ctx context.Context, after int64, limit int) (items []
 		next = rows[limit-1].Seq
 	}
 	for _, row := range rows {
-		items = append(items, approvalInfo(row, now))
+		items = append(items, approvalInfo(row, now, listedChange))
 	}
 	return items, next, explain(err)
 }
 
-func approvalInfo(row store.Approval, now time.Time) ApprovalInfo {
+// Approval returns one approval, with all of its change.
+func (p *Plane) Approval(ctx context.Context, id string) (info ApprovalInfo, err error) {
+	var row store.Approval
+	err = p.store.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = tx.Approval(id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return info, notFound("approval", clean(id), "mtguard approval list")
+	}
+	if err != nil {
+		return info, explain(err)
+	}
+	info = approvalInfo(row, p.parts.Now(), store.MaxChangeBody)
+	info.Changes, err = p.wouldChange(ctx, row)
+	return info, err
+}
+
+// wouldChange compares the policy that a change gives with what is in force. One that
+// cannot be used any more is compared with nothing: approving it fails, and says why.
+func (p *Plane) wouldChange(ctx context.Context, row store.Approval) ([]PolicyValue, error) {
+	var held heldChange
+	if err := json.Unmarshal(row.Body, &held); err != nil || row.State != approvalPending {
+		return nil, err
+	}
+	change, err := held.read(row.ID)
+	if err != nil {
+		return nil, nil // of another version
+	}
+	text := ""
+	switch c := change.(type) {
+	case SetPolicy:
+		text = c.Document
+	case RollbackPolicy:
+		info, err := p.Policy(ctx, c.Revision)
+		if err != nil {
+			return nil, nil
+		}
+		text = info.Document
+	default:
+		return nil, nil
+	}
+	p.mu.Lock()
+	before, file := p.effective, p.fileLayer
+	p.mu.Unlock()
+	d, err := policy.Parse("policy", []byte(text))
+	if err != nil {
+		return nil, nil
+	}
+	after, err := policy.Merge(file, policy.Layer{Document: d})
+	if err != nil {
+		return nil, nil
+	}
+	var values []PolicyValue
+	for _, c := range policy.Diff(&before.Document, &after.Document) {
+		values = append(values, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
+	}
+	return values, nil
+}
+
+// listedChange is how many bytes of a change a list shows.
+const listedChange = 4 << 10
+
+// approvalInfo shows an approval, and of its change at most so many bytes.
+func approvalInfo(row store.Approval, now time.Time, most int) ApprovalInfo {
 	info := ApprovalInfo{
 		ID: row.ID, Class: row.Class, Action: row.Action, Object: row.Object, By: row.Actor, Person: row.Person, Reason: row.Reason,
 		Asked: row.Asked.UTC(), Expires: row.Expires.UTC(), State: row.State, Decider: row.Decider, Decided: maybe(row.Decided),
 	}
 	var held heldChange
 	if json.Unmarshal(row.Body, &held) == nil {
-		info.Change, info.Trial = auditlog.Clip(string(held.Change), 4<<10), held.Options.RevertAfter
+		info.Change, info.Clipped = auditlog.Clip(string(held.Change), most), len(held.Change) > most
+		info.Brief, info.Force, info.Trial = held.brief(row.ID), held.Options.Force, held.Options.RevertAfter
 	}
 	if row.State == approvalPending && !now.Before(row.Expires) {
 		info.State = "expired"
 	}
 	return info
+}
+
+// brief is the change in a few words.
+func (h *heldChange) brief(id string) string {
+	const most = 120
+	change, err := h.read(id)
+	if c, ok := change.(SetPolicy); ok && err == nil {
+		return plural(strings.Count(strings.TrimRight(c.Document, "\n"), "\n")+1, "line") + " of policy"
+	}
+	return cleanTo(most, strings.NewReplacer(`"`, "", "{", "", "}", "", ":", " ", ",", ", ").Replace(string(h.Change)))
 }

@@ -19,8 +19,17 @@ type Actor struct {
 	// would shut it out is questioned.
 	From netip.Addr
 	// Person is who answers for what is done, where it is known: nobody approves what he
-	// has asked for himself, whichever of his credentials he uses.
+	// has asked for himself, whichever of his credentials he uses. See mayBeOne.
 	Person string
+	shown  credential
+}
+
+// credential is what somebody has shown; that of a system's user is empty.
+type credential struct {
+	Token   string // ID
+	Passkey string // ID of the one that a session was opened, or made fresh, with last
+	Person  string // of a session, as it is shown
+	Session int64  // when it began, microseconds since 1970: its ID is another one after a step-up
 }
 
 // Options go with every change.

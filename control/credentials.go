@@ -233,16 +233,20 @@ func (row *liveToken) good(t token.Token, from netip.Addr, now time.Time) bool {
 
 func (row *liveToken) identity() Identity {
 	return Identity{
-		Actor: Actor{Name: "token " + row.Name, Person: row.Person}, Person: row.Person, Granted: row.Level, Token: row.ID, Via: "token", Scopes: row.Scopes, Bound: len(row.From) > 0,
+		Actor: Actor{Name: "token " + row.Name, Person: row.Person, shown: credential{Token: row.ID}}, Person: row.Person, Granted: row.Level, Token: row.ID, Via: "token", Scopes: row.Scopes, Bound: len(row.From) > 0,
 		Opened: row.Created, Expires: row.Expires,
 	}
 }
 
 func (s *liveSession) identity() Identity {
 	return Identity{
-		Actor: Actor{Name: s.Person + ", session " + s.ID, Person: s.Owner}, Person: s.Person, Granted: s.Level, Session: s.ID, Via: s.Via, Host: s.Host,
+		Actor: Actor{Name: s.Person + ", session " + s.ID, Person: s.Owner, shown: s.credential()}, Person: s.Person, Granted: s.Level, Session: s.ID, Via: s.Via, Host: s.Host,
 		Opened: s.Opened, Expires: s.Expires, FreshUntil: s.Fresh.Add(freshFor),
 	}
+}
+
+func (s *liveSession) credential() credential {
+	return credential{Passkey: s.Passkey, Person: s.Person, Session: s.Opened.UnixMicro()}
 }
 
 // over reports whether a session has ended by time. One from the future has: the

@@ -167,6 +167,11 @@ func (c SetList) apply(x *transaction) error {
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		row.Name, row.Created = c.Name, x.now
+	} else if err := x.mayChange(row, c); err != nil {
+		return err
+	}
+	if err := x.notAbove(c.Level); err != nil {
+		return err
 	}
 	row.Origin, row.Level, row.Every, row.Wide = c.Origin, c.Level, time.Duration(c.Every), c.Wide
 	if err := x.tx.PutList(&row); err != nil {
@@ -185,6 +190,17 @@ func (c SetList) apply(x *transaction) error {
 	return nil
 }
 
+// mayChange refuses to make another list of one, see mayTakeOut.
+func (x *transaction) mayChange(row store.List, c SetList) error {
+	switch {
+	case !row.Removed.IsZero():
+		return nil
+	case row.Origin == c.Origin && row.Level == c.Level:
+		return x.notAbove(row.Level)
+	}
+	return x.mayTakeOut(access.Rule{Match: access.ListMatch(row.Name), Level: row.Level})
+}
+
 // checkOrigin takes an absolute path or an HTTPS address.
 func checkOrigin(origin string) error {
 	if filepath.IsAbs(origin) {
@@ -200,6 +216,9 @@ func checkOrigin(origin string) error {
 func (c RemoveList) apply(x *transaction) error {
 	row, err := x.list(c.Name)
 	if err != nil {
+		return err
+	}
+	if err := x.mayTakeOut(access.Rule{Match: access.ListMatch(row.Name), Level: row.Level}); err != nil {
 		return err
 	}
 	row.Removed = x.now

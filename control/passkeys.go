@@ -239,6 +239,7 @@ type enrol struct {
 	id    Identity
 	name  string
 	proof passkey.Proof
+	fresh bool // the session
 	out   *opened
 }
 
@@ -247,7 +248,7 @@ func (c enrol) object() string    { return "person " + clean(c.id.Person) }
 func (enrol) least() access.Level { return access.None }
 
 func (c enrol) apply(x *transaction) error {
-	if err := x.spend(c.proof); err != nil {
+	if err := x.spend(c.proof); err != nil { // of the device that has made it
 		return err
 	}
 	rows, err := x.tx.Passkeys()
@@ -263,16 +264,21 @@ func (c enrol) apply(x *transaction) error {
 	if own >= maxPasskeysOf {
 		return refused("mtguard passkey remove", "%s has %d passkeys already", c.id.Person, own)
 	}
+	if !c.fresh && slices.ContainsFunc(rows, func(k store.Passkey) bool { return k.Person == c.id.Person && k.Host == c.id.Host }) {
+		return errEnrol
+	}
 	name := cleanTo(64, c.name)
 	if name == "" {
 		name = fmt.Sprintf("passkey %d", own+1)
 	}
 	row := store.Passkey{
-		ID: newID("p"), Raw: c.proof.Credential.Raw, Handle: c.proof.Credential.Handle, Person: c.id.Person, Owner: personOf(c.id.Actor), Name: name,
+		ID: newID("p"), Raw: c.proof.Credential.Raw, Handle: c.proof.Credential.Handle, Person: c.id.Person, Owner: nameOf(c.id.Person), Name: name,
 		Level: c.id.Granted, Host: c.id.Host, Record: c.proof.Credential.Record, Created: x.now,
 	}
 	if own == 0 {
-		row.Owner = "passkey of " + c.id.Person // from here on he answers for himself
+		if err := x.endOthers(c.id); err != nil {
+			return err
+		}
 	}
 	if err := x.tx.PutPasskey(&row); err != nil {
 		if errors.Is(err, store.ErrExists) {
@@ -289,14 +295,53 @@ func (c enrol) apply(x *transaction) error {
 	})
 }
 
-// Enrol keeps a new passkey of the person of a session that is fresh, and returns the
-// session's new cookie.
+// endOthers ends a person's other sessions: they began with codes, before there was a
+// passkey to show.
+func (x *transaction) endOthers(id Identity) error {
+	rows, err := x.tx.Sessions()
+	if err != nil {
+		return err
+	}
+	ended := 0
+	for _, s := range rows {
+		if s.Person == id.Person && s.ID != id.Session {
+			if err := x.tx.DropSession(s.ID); err != nil {
+				return err
+			}
+			ended++
+		}
+	}
+	if ended > 0 {
+		x.detail("ended", ended)
+	}
+	return nil
+}
+
+var errEnrol = &Error{Kind: Denied, Text: "a passkey is enrolled right after signing in"}
+
+// MayEnrol reports whether the person of a session may enrol a passkey now: he has lately
+// shown one, or has none for that host and has lately signed in with a code. So a code is
+// enough for the first one at each host, where he could not show another one.
+func (p *Plane) MayEnrol(id Identity) bool {
+	now := p.parts.Now()
+	if id.Session == "" || id.Fresh(now) {
+		return id.Session != ""
+	}
+	if id.Via != viaCode || !now.Before(id.Opened.Add(freshFor)) || now.Before(id.Opened.Add(-clockSlack)) {
+		return false
+	}
+	have, _ := p.PasskeysOf(id.Host, id.Person)
+	return len(have) == 0
+}
+
+// Enrol keeps a new passkey of the person of a session that may, see MayEnrol, and returns
+// the session's new cookie. With his first one all his other sessions end.
 func (p *Plane) Enrol(ctx context.Context, id Identity, name string, proof passkey.Proof) (token.Token, Identity, error) {
-	if id.Session == "" || !id.Fresh(p.parts.Now()) {
-		return token.Token{}, Identity{}, &Error{Kind: Denied, Text: "a passkey is enrolled right after signing in"}
+	if !p.MayEnrol(id) {
+		return token.Token{}, Identity{}, errEnrol
 	}
 	var out opened
-	if _, err := p.Apply(ctx, id.Actor, enrol{id, name, proof, &out}, Options{}); err != nil {
+	if _, err := p.Apply(ctx, id.Actor, enrol{id, name, proof, id.Fresh(p.parts.Now()), &out}, Options{}); err != nil {
 		return token.Token{}, Identity{}, err
 	}
 	return p.begun(&out, id.Actor.From)

@@ -99,6 +99,9 @@ const (
 var sources = map[string]access.Source{"operator": access.Operator, "automatic": access.Automatic, "feed": access.Feed}
 
 func (c AddRule) apply(x *transaction) error {
+	if err := x.notAbove(c.Level); c.Level <= access.Superuser && err != nil {
+		return err
+	}
 	rule, err := x.checkRule(c)
 	if err != nil {
 		return err
@@ -277,6 +280,9 @@ func (c RemoveRule) apply(x *transaction) error {
 	if err := x.current(row.Rev); err != nil {
 		return err
 	}
+	if err := x.mayTakeOutRow(&row); err != nil {
+		return err
+	}
 	row.Removed = x.now
 	x.detail("match", row.Match)
 	x.result.Summary = fmt.Sprintf("rule %s on %s is gone", row.ID, row.Match)
@@ -325,6 +331,9 @@ func (c Unblock) apply(x *transaction) error {
 			return err
 		}
 		if row.Match == match.String() && row.Level == access.None && row.Source != "feed" {
+			if err := x.mayTakeOutRow(&row); err != nil { // each of them
+				return err
+			}
 			row.Removed = x.now
 			if err := x.tx.PutRule(&row); err != nil {
 				return err

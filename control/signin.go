@@ -18,7 +18,7 @@ import (
 // has its text, once. Person is who he will be shown as; "" is the actor's.
 type MakeCode struct {
 	Person string
-	Level  access.Level // at most the actor's; None: the actor's
+	Level  access.Level // None: the actor's
 }
 
 // EndSession ends one session of a browser.
@@ -90,7 +90,7 @@ func (c MakeCode) apply(x *transaction) error {
 		return err
 	}
 	if c.Person == "" {
-		c.Person = strings.ReplaceAll(personOf(x.by), " ", "-")
+		c.Person = strings.ReplaceAll(firstName(personOf(x.by)), " ", "-")
 	}
 	if !userName.MatchString(c.Person) {
 		return invalid("person", "a person's name has 1 to 64 letters, digits, dots, dashes or underscores")
@@ -98,8 +98,8 @@ func (c MakeCode) apply(x *transaction) error {
 	if c.Level == access.None {
 		c.Level = x.by.Level
 	}
-	if c.Level == access.Standard || c.Level > x.by.Level {
-		return invalid("level", "the level is read_only, admin or superuser, and not above your own, %v", x.by.Level)
+	if c.Level == access.Standard || c.Level > access.Superuser {
+		return invalid("level", "the level is read_only, admin or superuser")
 	}
 	made := token.New(token.Code)
 	hash := made.Digest()
@@ -149,12 +149,12 @@ func (c enter) apply(x *transaction) error {
 	if !digestOf(row.Hash).Is(c.code) || !x.now.Before(row.Expires) || row.Created.After(x.now.Add(clockSlack)) {
 		return errSignIn
 	}
-	// Whoever has a passkey shows it for what takes one: a code is no way around.
-	have, err := x.passkey(func(k store.Passkey) bool { return k.Person == row.Person && k.Host == c.where.Host })
+	// Whoever has a passkey, for whichever host, shows it for what takes one: a code is no way around.
+	have, err := x.passkey(func(k store.Passkey) bool { return k.Person == row.Person })
 	if err != nil {
 		return err
 	}
-	s := store.Session{Person: row.Person, Owner: row.Owner, Via: viaCode, Level: row.Level}
+	s := store.Session{Person: row.Person, Owner: eitherOf(nameOf(row.Person), row.Owner), Via: viaCode, Level: row.Level}
 	if have == nil {
 		s.Fresh = x.now
 	}
@@ -203,7 +203,7 @@ func (p *Plane) Enter(ctx context.Context, code token.Token, where Where) (token
 		return token.Token{}, Identity{}, errSignIn
 	}
 	var out opened
-	by := Actor{Name: row.Person, Level: row.Level, From: where.From, Person: row.Owner}
+	by := Actor{Name: row.Person, Level: row.Level, From: where.From, Person: eitherOf(nameOf(row.Person), row.Owner)}
 	if _, err := p.Apply(ctx, by, enter{code, where, &out}, Options{}); err != nil {
 		return token.Token{}, Identity{}, err
 	}
@@ -247,10 +247,13 @@ func (x *transaction) endSessions(match func(store.Session) bool, none error) er
 		if !match(s) {
 			continue
 		}
-		if s.Level > x.by.Level && s.Owner != x.by.Person {
+		if s.Level > x.by.Level && firstName(s.Owner) != firstName(x.by.Person) {
 			return &Error{Kind: Denied, Text: fmt.Sprintf("session %s has the level %v, and %s has %v", s.ID, s.Level, x.by.Name, x.by.Level)}
 		}
 		if err := x.tx.DropSession(s.ID); err != nil {
+			return err
+		}
+		if err := x.takeBack((&liveSession{Session: s}).credential()); err != nil {
 			return err
 		}
 		ended++

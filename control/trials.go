@@ -32,7 +32,7 @@ func (EndTrial) action() string       { return "policy.revert" }
 func (c KeepTrial) object() string    { return "policy r" + strconv.FormatInt(c.Revision, 10) }
 func (c EndTrial) object() string     { return "policy r" + strconv.FormatInt(c.Revision, 10) }
 func (KeepTrial) least() access.Level { return access.Superuser }
-func (EndTrial) least() access.Level  { return access.Admin } // who may do little may still take the bite out
+func (EndTrial) least() access.Level  { return access.Admin } // who may do little may still take the bite out: see bitesAgain
 
 const (
 	minTrial = time.Minute
@@ -190,6 +190,14 @@ func (c EndTrial) apply(x *transaction) error {
 	if err != nil {
 		return err
 	}
+	if bitesAgain(t.Changes) {
+		if x.by.Level < access.Superuser {
+			return &Error{Kind: Denied, Text: fmt.Sprintf("to end this trial early enforces again what it has loosened: that takes the level %v, and %s has %v", access.Superuser, x.by.Name, x.by.Level)}
+		}
+		if x.alone(ClassEnforce) { // the trial began while this was on its way
+			return refused("repeat it", "policy r%d is on trial since a moment ago", c.Revision)
+		}
+	}
 	if x.o.Reason == "" {
 		x.o.Reason = "a trial is reverted"
 	}
@@ -207,6 +215,12 @@ func (c EndTrial) apply(x *transaction) error {
 	}
 	x.result.Summary = fmt.Sprintf("policy r%d is reverted: r%d is in force", c.Revision, x.result.Policy.Revision)
 	return nil
+}
+
+// bitesAgain reports whether going back from a trial enforces something: then it is a
+// decision like any other to enforce.
+func bitesAgain(changes []PolicyValue) bool {
+	return slices.ContainsFunc(changes, func(c PolicyValue) bool { return c.Loosens })
 }
 
 // putBack is the policy in force with what is still on trial as it was before; nil when it

@@ -165,11 +165,11 @@ mutate "keys, strength of imported secrets" control/users.go 'err := keys.CheckS
 mutate "plane, level of the actor" control/apply.go 'if by.Level < c.least() {' 'if false {' ./control
 mutate "plane, audit row" control/apply.go 'if err := x.done(c); err != nil {' 'if err := error(nil); err != nil {' ./control
 mutate "plane, audit row of a refusal" control/apply.go 'return x.audit(c, auditlog.Refused, e.Text)' 'return nil' ./control
-mutate "plane, dry run" control/apply.go 'if o.DryRun {' 'if false {' ./control
+mutate "plane, dry run" control/apply.go 'if x.o.DryRun {' 'if false {' ./control
 mutate "plane, idempotency" control/apply.go 'x.repeated(c); done || err != nil' 'x.repeated(c); false && done || err != nil' ./control
 mutate "plane, idempotency for the same change only" control/apply.go 'if a.Change != digest(c) {' 'if false {' ./control
 mutate "plane, stale revision" control/apply.go 'x.o.IfRevision != 0 && x.o.IfRevision != rev' 'false' ./control
-mutate "plane, in force when it is said" control/apply.go 'ended, err := p.follow(ctx, revision)' 'ended, err := 0, error(nil)' ./control
+mutate "plane, in force when it is said" control/apply.go 'ended, err := p.follow(ctx, x.result.Revision)' 'ended, err := 0, error(nil)' ./control
 mutate "plane, state of keys" control/compile.go 'err := p.ring.Put(keys.Spec{' 'err := error(nil); _ = (keys.Spec{' ./control
 mutate "plane, publication" control/compile.go 'p.parts.Live.Publish(&s)' '_ = s' ./control
 mutate "plane, end of sessions" control/compile.go 'return p.parts.Sessions.Kill(' 'return (&auth.Sessions{}).Kill(' ./control ./node
@@ -509,7 +509,7 @@ mutate "sign-in, a code once" control/store/credential.go 'DELETE FROM sign_in_c
 mutate "sign-in, a proof once" control/store/credential.go 'INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING' 'INSERT OR REPLACE INTO spent (id, until) VALUES (?, ?)' ./control
 mutate "sign-in, another cookie after a step-up" control/passkeys.go 'out.draw(&s)' 'out.draw(&s); s.Seq = 0' ./control
 mutate "sign-in, a code is no passkey" control/signin.go 'if have == nil {' 'if have == nil || true {' ./node
-mutate "sign-in, enrol only when fresh" control/passkeys.go 'id.Session == "" || !id.Fresh(p.parts.Now())' 'id.Session == ""' ./control
+mutate "sign-in, enrol only when fresh" control/passkeys.go 'if !p.MayEnrol(id) {' 'if false {' ./control
 mutate "sign-in, step-up" control/admin/web.go '!safe(r.Method) && !id.Fresh(s.now())' 'false' ./control/admin
 mutate "sign-in, host" control/admin/web.go 'case s.named(name):' 'case name != "":' ./control/admin
 mutate "sign-in, cookie of another name" control/admin/web.go 'id.Session != "" && id.Host != host' 'false' ./control/admin
@@ -526,10 +526,54 @@ mutate "sign-in, one answer for strangers" control/admin/auth.go 'case do == nil
 mutate "sign-in, enrolment before exposure" control/admin/web.go 'if s.Remote && !s.enrolled(&c, host) {' 'if false {' ./control/admin
 mutate "sign-in, scopes" control/admin/scopes.go 'case c != nil && !r.within(c.Scopes):' 'case false:' ./control/admin
 mutate "sign-in, codes over the socket only" control/admin/tokens.go 'if callerOf(ctx) != nil {' 'if false {' ./control/admin
-mutate "two people, not the same" control/approvals.go 'if row.Person == personOf(by) {' 'if false {' ./control
-mutate "two people, unplugged" control/approvals.go 'slices.Contains(p.TwoPerson(), class)' 'slices.Contains(p.TwoPerson()[:0], class)' ./control
+mutate "two people, not the same" control/approvals.go 'if mayBeOne(row.Person, personOf(by)) {' 'if false {' ./control
+mutate "two people, unplugged" control/approvalclass.go 'slices.Contains(x.p.TwoPerson(), class)' 'slices.Contains(x.p.TwoPerson()[:0], class)' ./control
 mutate "two people, once" control/approvals.go 'case row.State != approvalPending:' 'case false:' ./control
 mutate "two people, expiry" control/approvals.go 'case !x.now.Before(row.Expires) || row.Asked.After(x.now.Add(clockSlack)):' 'case false:' ./control
+mutate "sign-in, a code is no passkey at another host either" control/signin.go 'func(k store.Passkey) bool { return k.Person == row.Person }' 'func(k store.Passkey) bool { return k.Person == row.Person && k.Host == c.where.Host }' ./control
+mutate "sign-in, a code enrols beside no passkey" control/passkeys.go 'return len(have) == 0' 'return true' ./control
+mutate "sign-in, a code enrols beside no passkey, in the transaction" control/passkeys.go 'if !c.fresh && slices.ContainsFunc(' 'if false && slices.ContainsFunc(' ./control
+mutate "sign-in, the first passkey ends other sessions" control/passkeys.go 'if err := x.endOthers(c.id); err != nil {' 'if false {' ./control
+mutate "sign-in, a passkey is made once" control/passkeys.go 'if err := x.spend(c.proof); err != nil { // of the device' 'if false { // of the device' ./control
+mutate "two people, a code may be who made it" control/signin.go 'Owner: eitherOf(nameOf(row.Person), row.Owner), Via' 'Owner: nameOf(row.Person), Via' ./control
+mutate "two people, a code may be whom it names" control/signin.go 'Owner: eitherOf(nameOf(row.Person), row.Owner), Via' 'Owner: row.Owner, Via' ./control
+mutate "two people, root is root in the dashboard" control/person.go 'return "uid " + m[1]' 'return person' ./control
+mutate "two people, the passkey says who it is" control/passkeys.go 's.Passkey, s.Fresh, s.Owner = key.ID, x.now, key.Owner' 's.Passkey, s.Fresh = key.ID, x.now' ./control
+mutate "two people, looked at again in the transaction" control/approvals.go 'row, _, err := x.toApprove(x.approval.id)' 'row, err := x.tx.Approval(x.approval.id)' ./control
+mutate "two people, a rollback" control/approvalclass.go 'func (RollbackPolicy) class(*Plane) string { return ClassEnforce }' '' ./control
+mutate "two people, the next stage" control/approvalclass.go 'func (RolloutNext) class(*Plane) string    { return ClassEnforce }' '' ./control
+mutate "two people, whose bundles" control/approvalclass.go 'func (SetBundles) class(*Plane) string      { return ClassEnforce }' '' ./control
+mutate "two people, the end of a trial that loosened" control/approvalclass.go '!bitesAgain(p.trials[at].Changes)' '!bitesAgain(nil)' ./control
+mutate "two people, the end of a trial that begins meanwhile" control/trials.go 'if x.alone(ClassEnforce) {' 'if false {' ./control
+mutate "trials, an admin enforces by ending one" control/trials.go 'if x.by.Level < access.Superuser {' 'if false {' ./control
+mutate "two people, a token that is revoked" control/approvals.go 't.Ended.IsZero() && x.now.Before(t.Expires)' 'x.now.Before(t.Expires)' ./control
+mutate "two people, a token that is over" control/approvals.go 't.Ended.IsZero() && x.now.Before(t.Expires)' 't.Ended.IsZero()' ./control
+mutate "two people, a passkey that is gone" control/approvals.go 'good = key != nil' 'good = true' ./control
+mutate "two people, a session that was ended" control/signin.go 'if err := x.takeBack((&liveSession{Session: s}).credential()); err != nil {' 'if false {' ./control
+mutate "two people, no revision" control/approvals.go 'if err := x.noObject(); err != nil { // of an approval' 'if false {' ./control
+mutate "two people, who approves sees all" control/approvals.go 'info = approvalInfo(row, p.parts.Now(), store.MaxChangeBody)' 'info = approvalInfo(row, p.parts.Now(), listedChange)' ./control
+mutate "two people, who approves sees what would change" control/approvals.go 'text = c.Document' '_ = c.Document' ./control
+mutate "two people, who approves sees what is forced" control/approvals.go 'held.Options.Force, held.Options.RevertAfter' 'false, held.Options.RevertAfter' ./control
+mutate "two people, the reason of who approves" control/approvals.go 'auditlog.Clip(x.approval.reason, auditlog.MaxReason)' '""' ./control
+mutate "ceilings, a rule above the actor" control/rules.go 'if err := x.notAbove(c.Level); c.Level' 'if err := error(nil); c.Level' ./control
+mutate "ceilings, a list above the actor" control/lists.go 'if err := x.notAbove(c.Level); err != nil {' 'if false {' ./control
+mutate "ceilings, away with a rule" control/rules.go 'if err := x.mayTakeOutRow(&row); err != nil {' 'if false {' ./control
+mutate "ceilings, away with a block" control/rules.go 'if err := x.mayTakeOutRow(&row); err != nil { // each' 'if false { // each' ./control
+mutate "ceilings, another list" control/lists.go '} else if err := x.mayChange(row, c); err != nil {' '} else if false {' ./control
+mutate "ceilings, away with a list" control/lists.go 'if err := x.mayTakeOut(access.Rule{Match: access.ListMatch(row.Name), Level: row.Level}); err != nil {' 'if false {' ./control
+mutate "ceilings, who is above" control/ceilings.go 'if err := x.notAbove(rule.Level); err' 'if err := error(nil); err' ./control
+mutate "ceilings, what stands behind" control/ceilings.go 'prefix.Bits() <= part.Bits() && prefix.Contains(part.Addr())' 'false' ./control
+mutate "ceilings, the machine itself" control/ceilings.go 'range loopbacks {' 'range loopbacks[:0] {' ./control
+mutate "ceilings, the node's own blocks" control/ceilings.go 'err != nil || over || row.Source == store.FromAutomatic' 'err != nil || over' ./control
+mutate "passkey, how many" control/passkeys.go 'if own >= maxPasskeysOf {' 'if false {' ./control
+mutate "passkey, another person at step-up" control/passkeys.go 'if s.Person != key.Person {' 'if false {' ./control
+mutate "passkey, another host" control/passkeys.go 'return k.Host == c.where.Host && bytes.Equal(' 'return bytes.Equal(' ./control
+mutate "passkey, found at another host" control/passkeys.go 'if k.Host == host && (person == "" || k.Person == person) && bytes.Equal(k.Raw, raw) {' 'if (person == "" || k.Person == person) && bytes.Equal(k.Raw, raw) {' ./control
+mutate "passkey, found of another person" control/passkeys.go 'if k.Host == host && (person == "" || k.Person == person) && bytes.Equal(k.Raw, raw) {' 'if k.Host == host && bytes.Equal(k.Raw, raw) {' ./control
+mutate "passkey, why it is taken out" control/passkeys.go 'if err := x.requireReason(); err != nil {' 'if false {' ./control
+mutate "passkey, attestations" control/passkey/passkey.go 'format != "none" && format != "packed"' 'false' ./control/passkey
+mutate "passkey, verified when it is made" control/passkey/passkey.go 'UserVerification: protocol.VerificationRequired, CredParams' 'UserVerification: protocol.VerificationDiscouraged, CredParams' ./control/passkey
+mutate "sign-in, levels of codes" control/signin.go 'c.Level == access.Standard || c.Level > access.Superuser' 'false' ./control
 mutate "passkey, purpose of a challenge" control/passkey/passkey.go '!hmac.Equal(challenge[nonceSize+8:], p.mac(head, purpose, subject, party))' 'len(p.mac(head, purpose, subject, party)) == 0' ./control/passkey
 mutate "passkey, age of a challenge" control/passkey/passkey.go 'now.After(until) || until.Sub(now) > Life+time.Minute' 'now.IsZero()' ./control/passkey
 mutate "passkey, copies" control/passkey/passkey.go 'if shown.Authenticator.CloneWarning {' 'if false {' ./control/passkey
@@ -595,8 +639,8 @@ mutate "trials, a document over the API" control/admin/policies.go 'err = in.onT
 mutate "trials, a step back decides nothing" control/trials.go 'if x.stepsBack && !former.Loosens && now.Value != former.Was {' 'if false {' ./control
 mutate "trials, the text as it was" control/trials.go 'return base, text, nil' '_ = text' ./control
 mutate "trials, the bite ends where bounds cannot" control/trials.go 'd, after, err = x.without(modes, file)' '_ = modes' ./control
-mutate "trials, kept by two people" control/approvals.go 'func (KeepTrial) class() string       { return ClassEnforce }' '' ./control
-mutate "trials, seen by who approves" control/approvals.go 'info.Change, info.Trial = auditlog.Clip(string(held.Change), 4<<10), held.Options.RevertAfter' 'info.Change = auditlog.Clip(string(held.Change), 4<<10)' ./control
+mutate "trials, kept by two people" control/approvalclass.go 'func (KeepTrial) class(*Plane) string     { return ClassEnforce }' '' ./control
+mutate "trials, seen by who approves" control/approvals.go 'held.Options.Force, held.Options.RevertAfter' 'held.Options.Force, 0' ./control
 mutate "trials, candidates" security/policy/format.go 'c.take(candidate{p.doc, c.name})' '_ = candidate{p.doc, c.name}' ./security/policy
 mutate "incidents, told when they are over by themselves" control/incidents.go 'over = append(over, incidentInfo(n))' '_ = over' ./control
 mutate "dashboard, what a session may do" control/admin/scopes.go 'id.Actor.Level >= r.least && r.within(id.Scopes)' 'r.within(id.Scopes)' ./control/admin

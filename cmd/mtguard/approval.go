@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"mtguard/control"
@@ -17,6 +19,7 @@ func (a *app) approvalCommand() *cobra.Command {
 made when somebody else than who asked for them approves, within a day. Somebody
 else is another person, not another credential of the same one.`,
 		Example: `  mtguard approval list
+  mtguard approval show w5721cefaf3
   mtguard approval approve w5721cefaf3`,
 		Args: noSubcommand,
 		RunE: help,
@@ -25,6 +28,7 @@ else is another person, not another credential of the same one.`,
 	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
 	cmd.AddCommand(
 		a.approvalListCommand(o),
+		a.approvalShowCommand(o),
 		a.approvalDecideCommand(o, "approve", "Make the change", func(c *call, o admin.ChangeOptions) (control.Result, error) {
 			return c.client.Approve(c.ctx, c.args[0], o)
 		}),
@@ -51,11 +55,7 @@ func (a *app) approvalListCommand(o *nodeFlags) *cobra.Command {
 				return err
 			}
 			return answer(c, items, func() error {
-				var rows [][]string
-				for _, w := range items {
-					rows = append(rows, []string{w.ID, w.State, w.Action, w.Object, w.Change, trialLength(w.Trial), w.By, soon(&w.Asked, c.now), soon(&w.Expires, c.now), w.Decider, w.Reason})
-				}
-				err := table(a.stdout, []string{"APPROVAL", "STATE", "ACTION", "OF", "CHANGE", "REVERTS AFTER", "BY", "ASKED", "EXPIRES", "DECIDED BY", "REASON"}, rows)
+				err := table(a.stdout, approvalHeader, c.approvalRows(items))
 				if more && !c.quiet {
 					a.note("there are more: --limit 0 shows all")
 				}
@@ -67,21 +67,65 @@ func (a *app) approvalListCommand(o *nodeFlags) *cobra.Command {
 	return cmd
 }
 
+var approvalHeader = []string{"APPROVAL", "STATE", "ACTION", "OF", "CHANGE", "FORCED", "REVERTS AFTER", "BY", "ASKED", "EXPIRES", "DECIDED BY", "REASON"}
+
+func (c *call) approvalRows(items []control.ApprovalInfo) (rows [][]string) {
+	for _, w := range items {
+		rows = append(rows, []string{w.ID, w.State, w.Action, w.Object, w.Brief, map[bool]string{true: "yes"}[w.Force], trialLength(w.Trial), w.By, soon(&w.Asked, c.now), soon(&w.Expires, c.now), w.Decider, w.Reason})
+	}
+	return rows
+}
+
+func (a *app) approvalShowCommand(o *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show all of a change that waits, or waited",
+		Long: `Show all of a change that waits, or waited: the change itself as JSON, and of a policy
+what would differ from the one in force.`,
+		Example: `  mtguard approval show w5721cefaf3
+  mtguard approval show w5721cefaf3 --json`,
+		Args:              exactly(1),
+		ValidArgsFunction: a.live(o, 1, approvalIDs),
+		RunE: a.asks(o, func(c *call) error {
+			w, err := c.client.Approval(c.ctx, c.args[0])
+			if err != nil {
+				return err
+			}
+			return answer(c, []control.ApprovalInfo{w}, func() error { return c.showApproval(w) })
+		}),
+	}
+}
+
+func (c *call) showApproval(w control.ApprovalInfo) error {
+	if err := table(c.app.stdout, approvalHeader, c.approvalRows([]control.ApprovalInfo{w})); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.app.stdout, "\nWho answers for it: %s\n\n%s\n", clean(w.Person), clean(w.Change))
+	if len(w.Changes) == 0 {
+		return nil
+	}
+	fmt.Fprintln(c.app.stdout)
+	return c.showChanges(w.Changes)
+}
+
+// approvalIDs completes those that wait.
+func approvalIDs(c *call, _ string) (ids []string, err error) {
+	items, _, err := c.client.Approvals(c.ctx, 0, completionMost)
+	for _, w := range items {
+		if w.State == "pending" {
+			ids = append(ids, clean(w.ID)+"\t"+described(w.Action, w.Object, w.By))
+		}
+	}
+	return ids, err
+}
+
 func (a *app) approvalDecideCommand(o *nodeFlags, verb, short string, do func(*call, admin.ChangeOptions) (control.Result, error)) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     verb + " ID",
-		Short:   short,
-		Example: "  mtguard approval " + verb + " w5721cefaf3\n  mtguard approval " + verb + " w5721cefaf3 --dry-run",
-		Args:    exactly(1),
-		ValidArgsFunction: a.live(o, 1, func(c *call, _ string) (ids []string, err error) {
-			items, _, err := c.client.Approvals(c.ctx, 0, completionMost)
-			for _, w := range items {
-				if w.State == "pending" {
-					ids = append(ids, clean(w.ID)+"\t"+described(w.Action, w.Object, w.By))
-				}
-			}
-			return ids, err
-		}),
+		Use:               verb + " ID",
+		Short:             short,
+		Example:           "  mtguard approval " + verb + " w5721cefaf3\n  mtguard approval " + verb + " w5721cefaf3 --dry-run",
+		Args:              exactly(1),
+		ValidArgsFunction: a.live(o, 1, approvalIDs),
 		RunE: a.asks(o, func(c *call) error {
 			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return do(c, o) }))
 		}),

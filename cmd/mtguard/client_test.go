@@ -45,6 +45,7 @@ type fakePlane struct {
 	bundle     control.BundleInfo
 	preview    control.PreviewReport
 	asked      control.PreviewQuery
+	approval   control.ApprovalInfo
 
 	mu      sync.Mutex
 	changes []control.Change

@@ -139,7 +139,7 @@ func (s *web) authRegisterBegin(w http.ResponseWriter, r *http.Request, c caller
 		malformed.problem("it takes an empty object").write(w)
 		return
 	}
-	if !c.Fresh(s.now()) {
+	if !s.SignIn.MayEnrol(c.Identity) {
 		stepUp().write(w)
 		return
 	}
@@ -158,7 +158,7 @@ func (s *web) authRegisterFinish(w http.ResponseWriter, r *http.Request, c calle
 		malformed.problem("it takes a name of at most %d bytes, and a credential", maxPasskeyName).write(w)
 		return
 	}
-	if !c.Fresh(s.now()) {
+	if !s.SignIn.MayEnrol(c.Identity) {
 		stepUp().write(w)
 		return
 	}

@@ -395,6 +395,10 @@ func (p *fakePlane) Clients(_ context.Context, f control.ClientFilter) ([]contro
 	return []control.ClientInfo{{User: "nadia"}}, false, p.ask(control.Actor{}, f)
 }
 
+func (p *fakePlane) Approval(_ context.Context, id string) (control.ApprovalInfo, error) {
+	return control.ApprovalInfo{ID: id, Class: "kek", State: "pending"}, p.ask(control.Actor{}, id)
+}
+
 func (p *fakePlane) Approvals(_ context.Context, after int64, limit int) ([]control.ApprovalInfo, int64, error) {
 	return []control.ApprovalInfo{{ID: "w1", Class: "kek", State: "pending"}}, 7, p.ask(control.Actor{}, [2]int64{after, int64(limit)})
 }

@@ -76,6 +76,7 @@ type Plane interface {
 	BrowserSessions(ctx context.Context) ([]control.SessionInfo, error)
 	Clients(ctx context.Context, f control.ClientFilter) (items []control.ClientInfo, more bool, err error)
 	Passkeys(ctx context.Context) ([]control.PasskeyInfo, error)
+	Approval(ctx context.Context, id string) (control.ApprovalInfo, error)
 	Approvals(ctx context.Context, after int64, limit int) (items []control.ApprovalInfo, next int64, err error)
 	Approve(ctx context.Context, by control.Actor, id string, o control.Options) (control.Result, error)
 	Report(ctx context.Context, by control.Actor, q control.ReportQuery) ([]byte, error)

@@ -144,6 +144,7 @@ var routes = []route{
 	{http.MethodGet, "/passkeys", reads, "list-passkeys", "List the passkeys that people sign in with", typed((*server).listPasskeys)},
 	{http.MethodDelete, "/passkeys/{id}", owns, "remove-passkey", "Take a passkey out, and sign out whom it signed in", typed((*server).removePasskey)},
 	{http.MethodGet, "/approvals", reads, "list-approvals", "List changes that wait, or waited, for a second person, the newest first", typed((*server).listApprovals)},
+	{http.MethodGet, "/approvals/{id}", reads, "get-approval", "Show a change that waits, or waited, for a second person: all of it, and what it would make of the policy in force", typed((*server).getApproval)},
 	{http.MethodPost, "/approvals/{id}/approve", operates, "approve", "Make a change that waits for a second person; takes the level of that change, and another person", typed((*server).approve)},
 	{http.MethodPost, "/approvals/{id}/refuse", operates, "refuse-approval", "End a change that waits for a second person", typed((*server).refuseApproval)},
 	{http.MethodGet, "/reports/{kind}", reads, "get-report", "A report of a period, without a seal; the same query gives the same bytes", typed((*server).getReport, describeReport)},

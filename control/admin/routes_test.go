@@ -127,6 +127,7 @@ var samples = []struct {
 	{"list-passkeys", access.ReadOnly, "/passkeys", "", "passkeys"},
 	{"remove-passkey", access.Superuser, "/passkeys/p1", "", control.RemovePasskey{ID: "p1"}},
 	{"list-approvals", access.ReadOnly, "/approvals?limit=3&cursor=9", "", [2]int64{9, 3}},
+	{"get-approval", access.ReadOnly, "/approvals/w1", "", "w1"},
 	{"approve", access.Admin, "/approvals/w1/approve", "", asksApproval("w1")},
 	{"refuse-approval", access.Admin, "/approvals/w1/refuse", "", control.RefuseApproval{ID: "w1"}},
 	{"get-report", access.ReadOnly, "/reports/compliance?profile=asvs&since=2026-10-01T00:00:00Z&until=2026-11-01T00:00:00Z&format=html", "", control.ReportQuery{Kind: "compliance", Profile: "asvs", Since: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), Format: "html"}},

@@ -69,6 +69,15 @@ func (c *Client) Approvals(ctx context.Context, after int64, limit int) (items [
 	return page.Items, next, err
 }
 
+// Approval returns one change that waits, or waited, for a second person, all of it.
+func (c *Client) Approval(ctx context.Context, id string) (info control.ApprovalInfo, err error) {
+	id, err = segment("id", id)
+	if err == nil {
+		err = c.do(ctx, get("/approvals/"+id), &info)
+	}
+	return info, err
+}
+
 // Approve makes a change that waits for a second person.
 func (c *Client) Approve(ctx context.Context, id string, o ChangeOptions) (control.Result, error) {
 	return c.changeNamed(ctx, http.MethodPost, "/approvals/", "approval", id, "/approve", nil, o)

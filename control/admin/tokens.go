@@ -156,6 +156,13 @@ func (s *server) listApprovals(ctx context.Context, in *approvalsInput) (*page[c
 	return listed(items, number(next), err)
 }
 
+type approvalOutput struct{ Body control.ApprovalInfo }
+
+func (s *server) getApproval(ctx context.Context, in *TokenPath) (*approvalOutput, error) {
+	info, err := s.plane.Approval(ctx, in.ID)
+	return &approvalOutput{info}, err
+}
+
 type approvalInput struct {
 	TokenPath
 	ChangeInput

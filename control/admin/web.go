@@ -28,6 +28,7 @@ type SignIn interface {
 	PasskeysOf(host, person string) (raw [][]byte, handle []byte)
 	EnterWithPasskey(ctx context.Context, proof passkey.Proof, where control.Where) (token.Token, control.Identity, error)
 	StepUp(ctx context.Context, id control.Identity, proof passkey.Proof, where control.Where) (token.Token, control.Identity, error)
+	MayEnrol(id control.Identity) bool
 	Enrol(ctx context.Context, id control.Identity, name string, proof passkey.Proof) (token.Token, control.Identity, error)
 	TwoPerson() []string
 	Ceiling(from netip.Addr) access.Level

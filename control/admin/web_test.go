@@ -109,6 +109,8 @@ func (f *fakeSignIn) Enrol(context.Context, control.Identity, string, passkey.Pr
 	return token.Token{}, control.Identity{}, errNever
 }
 
+func (f *fakeSignIn) MayEnrol(id control.Identity) bool { return id.Fresh(time.Now()) }
+
 func (f *fakeSignIn) Ceiling(netip.Addr) access.Level {
 	if now := f.changed.Load(); now != nil {
 		return *now

@@ -42,7 +42,7 @@ type Session struct {
 	ID      string
 	Hash    []byte
 	Person  string // who it says it is
-	Owner   string // who answers for that: the same, or who let him in
+	Owner   string // who answers for that: he, or who let him in
 	Via     string // "code" or "passkey"
 	Passkey string // the ID of the one used last; may be empty
 	Level   access.Level

@@ -24,7 +24,7 @@ type Passkey struct {
 	Raw      []byte // the authenticator's name for it
 	Handle   []byte // the person's name there
 	Person   string
-	Owner    string // who let him in
+	Owner    string // who answers for what is done with it
 	Name     string
 	Level    access.Level
 	Host     string // the relying party
@@ -89,7 +89,7 @@ type Approval struct {
 	Object  string
 	Body    []byte // the change
 	Actor   string // who asked
-	Person  string // who answers for him
+	Person  string // who answers for that
 	Reason  string
 	Asked   time.Time
 	Expires time.Time
@@ -116,6 +116,11 @@ func (tx *Tx) Approvals(before int64, limit int) ([]Approval, error) {
 		before = 1<<63 - 1
 	}
 	return whole(tx, `SELECT `+approvalColumns+` FROM approvals WHERE seq < ? ORDER BY seq DESC LIMIT ?`, scanApproval, before, max(limit, 1))
+}
+
+// Pending returns the approvals that wait, the oldest first.
+func (tx *Tx) Pending() ([]Approval, error) {
+	return whole(tx, `SELECT `+approvalColumns+` FROM approvals WHERE state = ? ORDER BY seq`, scanApproval, StatePending)
 }
 
 // Approval returns the approval of that ID.
