@@ -137,7 +137,7 @@ func twoPeople(t *testing.T, n *node, nadia, omid *visitor) {
 	nadia.visit("policy/conns.addr")
 	nadia.says("enforce")
 	items, _, err := n.api.Approvals(t.Context(), 0, 10)
-	if err != nil || len(items) != 1 || items[0].State != "approved" || !strings.HasPrefix(items[0].Decider, "omid") || items[0].Person != "passkey of nadia" {
+	if err != nil || len(items) != 1 || items[0].State != "approved" || !strings.HasPrefix(items[0].Decider, "omid") || items[0].Person != "nadia" {
 		t.Errorf("the approval is %+v, %v", items, err)
 	}
 	rows, err := n.api.AuditTail(t.Context(), 20, 0)
