@@ -65,6 +65,14 @@ func (c EndClients) apply(x *transaction) error {
 	if c.User == "" && !c.From.IsValid() {
 		return invalid("user", "say whose sessions, or from where")
 	}
+	if c.User != "" {
+		x.p.mu.Lock()
+		_, known := x.p.names[c.User]
+		x.p.mu.Unlock()
+		if !known { // a name that is mistyped would look as if nobody were connected
+			return notFound("user", clean(c.User), "mtguard user list")
+		}
+	}
 	match := matching(c.User, c.From)
 	n := len(x.p.parts.Sessions.List(match, maxBound))
 	x.detail("sessions", n)

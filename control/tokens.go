@@ -159,6 +159,11 @@ func (c RevokeToken) apply(x *transaction) error {
 	}
 	i := slices.IndexFunc(rows, func(t store.Token) bool { return t.Ended.IsZero() && (t.ID == c.Token || t.Name == c.Token) })
 	if i < 0 {
+		for _, t := range slices.Backward(rows) { // of several of that name the last one is meant
+			if t.ID == c.Token || t.Name == c.Token {
+				return refused("", "token %s is %s already", t.Name, tokenInfo(t, x.now).State)
+			}
+		}
 		return notFound("token", clean(c.Token), "mtguard token list")
 	}
 	row := rows[i]

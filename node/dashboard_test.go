@@ -434,9 +434,16 @@ func TestClientsOfTheProxyAreEnded(t *testing.T) {
 	if others, err := client.Clients(t.Context(), control.ClientFilter{From: netip.MustParsePrefix("192.0.2.0/24")}); err != nil || len(others) != 0 {
 		t.Errorf("from elsewhere: %+v, %v", others, err)
 	}
+	if _, err := client.AddUser(t.Context(), admin.UserBody{Name: "bob"}, admin.ChangeOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	result, err := client.EndClients(t.Context(), admin.EndClientsBody{User: "bob"}, admin.ChangeOptions{})
 	if err != nil || result.Closed != 0 || conn.Ping([]byte("still")) != nil {
 		t.Errorf("another user's: %+v, %v", result, err)
+	}
+	var refusal *control.Error
+	if _, err = client.EndClients(t.Context(), admin.EndClientsBody{User: "alcie"}, admin.ChangeOptions{}); !errors.As(err, &refusal) || refusal.Kind != control.NotFound {
+		t.Errorf("of nobody: %v", err)
 	}
 	if result, err = client.EndClients(t.Context(), admin.EndClientsBody{User: "alice"}, admin.ChangeOptions{DryRun: true}); err != nil || result.Closed != 1 || conn.Ping([]byte("still")) != nil {
 		t.Errorf("a dry run: %+v, %v", result, err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -248,6 +249,46 @@ func TestRevokingSaysWhatItWillDoAndAsks(t *testing.T) {
 	}
 	if code, _, stderr := typed("", "key", "revoke", "0123", "--yes", "--server", socket); code != 2 || !strings.Contains(stderr, "--reason") {
 		t.Errorf("without a reason: exit code %d, %q", code, stderr)
+	}
+}
+
+func TestEndingManySessionsSaysHowManyAndAsks(t *testing.T) {
+	for _, c := range []struct {
+		args, question, word string
+		want                 control.Change
+	}{
+		{"--user nadia", "sign out 3 sessions of nadia", "nadia", control.EndSessions{Person: "nadia"}},
+		{"--clients --addr 198.51.100.9/24", "cut off 3 sessions of clients from 198.51.100.0/24; they may come again", "198.51.100.9/24",
+			control.EndClients{From: netip.MustParsePrefix("198.51.100.0/24")}},
+		{"--clients --user alice --addr 198.51.100.9", "cut off 3 sessions of clients of alice from 198.51.100.9/32; they may come again", "alice",
+			control.EndClients{User: "alice", From: netip.MustParsePrefix("198.51.100.9/32")}},
+	} {
+		plane := &fakePlane{result: control.Result{Summary: "3 sessions ended", Closed: 3}}
+		args := append([]string{"session", "kill", "--server", plane.node(t)}, strings.Fields(c.args)...)
+		made := func() (n int) {
+			for i, o := range plane.options {
+				if !o.DryRun && plane.changes[i] == c.want {
+					n++
+				}
+			}
+			return n
+		}
+		if code, _, stderr := typed("", args...); code != 2 || !strings.Contains(stderr, c.question+"\n") || made() != 0 {
+			t.Errorf("%s, nobody there: exit code %d, %q, %d made", c.args, code, stderr, made())
+		}
+		if code, _, stderr := typed("yes\n", args...); code != 5 || !strings.Contains(stderr, "Type "+c.word+" to continue: ") || made() != 0 {
+			t.Errorf("%s, another answer: exit code %d, %q, %d made", c.args, code, stderr, made())
+		}
+		if code, out, _ := typed(c.word+"\n", args...); code != 0 || out != "3 sessions ended\n" || made() != 1 {
+			t.Errorf("%s, the word: exit code %d, %q, %d made", c.args, code, out, made())
+		}
+		if code, _, _ := typed("", append(args, "--yes")...); code != 0 || made() != 2 {
+			t.Errorf("%s --yes: exit code %d, %d made", c.args, code, made())
+		}
+		plane.result.Closed = 0
+		if code, _, _ := typed("", args...); code != 0 || made() != 3 {
+			t.Errorf("%s, of none: exit code %d, %d made", c.args, code, made())
+		}
 	}
 }
 

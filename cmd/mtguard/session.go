@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/spf13/cobra"
@@ -53,10 +54,16 @@ func (f *clientFlags) prefix() (p netip.Prefix, err error) {
 	return p, nil
 }
 
+// mostClients is how many the node tells at once.
+const mostClients = 1000
+
 func (c *call) listClients(f clientFlags, limit int) error {
 	from, err := f.prefix()
 	if err != nil {
 		return err
+	}
+	if limit <= 0 || limit > mostClients {
+		limit = mostClients
 	}
 	items, err := c.client.Clients(c.ctx, control.ClientFilter{User: f.user, From: from, Limit: limit})
 	if err != nil {
@@ -67,7 +74,11 @@ func (c *call) listClients(f clientFlags, limit int) error {
 		for _, s := range items {
 			rows = append(rows, []string{s.User, s.From, s.Level.String(), shortID(keys.ID(s.Key)), soon(&s.Since, c.now), sizeText(s.Up), sizeText(s.Down)})
 		}
-		return table(c.app.stdout, []string{"USER", "FROM", "LEVEL", "KEY", "SINCE", "UP", "DOWN"}, rows)
+		err := table(c.app.stdout, []string{"USER", "FROM", "LEVEL", "KEY", "SINCE", "UP", "DOWN"}, rows)
+		if len(items) == limit && !c.quiet {
+			c.app.note(fmt.Sprintf("there may be more: these are the %d that moved most; --user and --addr choose", limit))
+		}
+		return err
 	})
 }
 
@@ -101,7 +112,7 @@ func (a *app) sessionListCommand(o *nodeFlags) *cobra.Command {
 		}),
 	}
 	f.flags(cmd.Flags())
-	cmd.Flags().IntVar(&limit, "limit", 50, "of clients at most `N`, those that moved most")
+	cmd.Flags().IntVar(&limit, "limit", 50, "of clients at most `N`, those that moved most; 0 for 1000")
 	return cmd
 }
 
@@ -114,7 +125,7 @@ func (a *app) sessionKillCommand(o *nodeFlags) *cobra.Command {
 sessions of clients of the proxy, who may come again: "mtguard user disable" and
 "mtguard block" keep them out.`,
 		Example: `  mtguard session kill k3v5xq7w2m4a6b2c
-  mtguard session kill --user nadia
+  mtguard session kill --user nadia --yes
   mtguard session kill --clients --addr 198.51.100.0/24`,
 		Args:              atMost(1),
 		ValidArgsFunction: a.sessionIDs(o),
@@ -125,25 +136,55 @@ sessions of clients of the proxy, who may come again: "mtguard user disable" and
 			if len(c.args) == 1 {
 				return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.EndSession(c.ctx, c.args[0], o) }))
 			}
-			from, err := f.prefix()
-			if err != nil {
-				return err
-			}
-			var in *netip.Prefix
-			if from.IsValid() {
-				in = &from
-			}
-			if f.clients {
-				body := admin.EndClientsBody{User: f.user, From: in}
-				return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.EndClients(c.ctx, body, o) }))
-			}
-			body := admin.EndSessionsBody{Person: f.user, From: in}
-			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return c.client.EndSessions(c.ctx, body, o) }))
+			return c.endMany(f)
 		}),
 	}
 	o.change(cmd.Flags())
 	f.flags(cmd.Flags())
 	return cmd
+}
+
+// endMany ends all sessions of somebody, or from somewhere, after it has said how many these are.
+func (c *call) endMany(f clientFlags) error {
+	from, err := f.prefix()
+	if err != nil {
+		return err
+	}
+	var in *netip.Prefix
+	if from.IsValid() {
+		in = &from
+	}
+	end := func(o admin.ChangeOptions) (control.Result, error) {
+		return c.client.EndSessions(c.ctx, admin.EndSessionsBody{Person: f.user, From: in}, o)
+	}
+	what, may := "sign out %s", ""
+	if f.clients {
+		end = func(o admin.ChangeOptions) (control.Result, error) {
+			return c.client.EndClients(c.ctx, admin.EndClientsBody{User: f.user, From: in}, o)
+		}
+		what, may = "cut off %s of clients", "; they may come again"
+	}
+	if !c.yes && !c.dryRun {
+		o := c.options()
+		o.DryRun = true
+		would, err := end(o)
+		if err != nil {
+			return err
+		}
+		what = fmt.Sprintf(what, plural(would.Closed, "session"))
+		if f.user != "" {
+			what += " of " + f.user
+		}
+		if in != nil {
+			what += " from " + in.String()
+		}
+		if would.Closed > 0 {
+			if err := c.confirm(what+may, orElse(f.user, f.addr)); err != nil {
+				return err
+			}
+		}
+	}
+	return c.changed(c.change(end))
 }
 
 // sessionIDs completes sessions of browsers.

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"mtguard/config/spelling"
 	"mtguard/control"
 	"mtguard/control/admin"
 	"mtguard/security/access"
+	"mtguard/security/token"
 )
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -49,12 +52,15 @@ token may do all that its level may. --from binds it to a prefix of addresses.`,
 		Args: exactly(1),
 		RunE: a.asks(o, func(c *call) error {
 			body := admin.TokenBody{Name: c.args[0], Scopes: scopes}
-			if err := body.Level.UnmarshalText([]byte(level)); err != nil || body.Level == access.None || body.Level == access.Standard {
-				return wrongFlag("level", fmt.Errorf("%q is no level of tokens: read_only, admin or superuser", level))
+			if !slices.Contains(tokenLevels, level) {
+				return &usageError{fmt.Errorf("--level: a token cannot have the level %q", level), didYouMean(level, tokenLevels)}
+			}
+			if err := body.Level.UnmarshalText([]byte(level)); err != nil {
+				return wrongFlag("level", err)
 			}
 			life, err := control.ParseDuration(long)
 			if err == nil && life == 0 {
-				err = errors.New("a token is good for a minute at least")
+				err = errors.New("a token is good for a minute at least") // for the node 0s is its own usual time
 			}
 			if err != nil {
 				return wrongFlag("for", err)
@@ -76,9 +82,20 @@ token may do all that its level may. --from binds it to a prefix of addresses.`,
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "only for this `PART` of the API; may be repeated")
 	cmd.Flags().StringArrayVar(&from, "from", nil, "only from this `CIDR`; may be repeated")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write the token to `FILE`, which must not exist yet")
-	completeFlag(cmd, "level", words("read_only", "admin", "superuser"))
+	completeFlag(cmd, "level", words(tokenLevels...))
 	completeFlag(cmd, "for", words("1d", "30d", "90d", "365d"))
 	return cmd
+}
+
+// tokenLevels are those that a token may have.
+var tokenLevels = []string{access.ReadOnly.String(), access.Admin.String(), access.Superuser.String()}
+
+// didYouMean is the word that was probably meant, or all that there are.
+func didYouMean(word string, known []string) string {
+	if near := spelling.Nearest(word, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return strings.Join(known, ", ")
 }
 
 // prefixFlag reads a prefix, or an address as the prefix of it alone.
@@ -172,6 +189,9 @@ ends within seconds; a change that is being made is made whole or not at all.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.tokenNames(o),
 		RunE: a.asks(o, func(c *call) error {
+			if t, ok := token.Parse(token.API, c.args[0]); ok {
+				return &usageError{errors.New("that is a token, and the history of the shell may have it now"), "name it by its id: mtguard token revoke " + t.ID()}
+			}
 			if err := c.needsReason(); err != nil {
 				return err
 			}

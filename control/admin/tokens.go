@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mtguard/config/spelling"
 	"mtguard/control"
 	"mtguard/security/access"
 )
@@ -40,8 +41,11 @@ func (s *server) createToken(ctx context.Context, in *createTokenInput) (*change
 	known := s.scopes()
 	for _, scope := range b.Scopes {
 		if _, ok := slices.BinarySearch(known, scope); !ok {
-			return nil, &control.Error{Kind: control.Invalid, Field: "scopes", Text: "there is no scope " + clip(scope),
-				Fix: "a noun of the API such as users or users:read, or an operation such as list-users"}
+			fix := "a noun of the API such as users or users:read, or an operation such as list-users"
+			if near := spelling.Nearest(scope, known); near != "" {
+				fix = "did you mean " + near + "?"
+			}
+			return nil, &control.Error{Kind: control.Invalid, Field: "scopes", Text: "there is no scope " + clip(scope), Fix: fix}
 		}
 	}
 	c := control.CreateToken{Name: b.Name, Level: b.Level, Scopes: b.Scopes, From: b.From}
