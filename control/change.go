@@ -156,7 +156,8 @@ type (
 	RenewPage struct{ User string }
 )
 
-// RotateSealKey makes a new key for Plane.Seal; older ones go on opening.
+// RotateSealKey makes a new key for Plane.Seal; older ones go on opening. Suite is what
+// it seals with while that may be used, 0 for what the policy prefers.
 type RotateSealKey struct{ Suite aead.Suite }
 
 // RotateStoreKey makes a new key for what is sealed in the store, seals

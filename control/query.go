@@ -255,7 +255,7 @@ func describe(k store.Key) KeyInfo {
 		NotAfter: maybe(k.NotAfter), Ended: maybe(k.Ended), FirstUsed: maybe(k.FirstUsed), LastUsed: maybe(k.LastUsed),
 		Erased: k.Erased, Revision: k.Rev,
 	}
-	if k.Purpose == store.ForSeal {
+	if k.Purpose == store.ForSeal && k.Suite != 0 {
 		info.Suite = k.Suite.String()
 	}
 	return info

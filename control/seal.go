@@ -22,8 +22,9 @@ import (
 const sealPurpose aead.Purpose = "operator seal"
 
 // SealRequest asks for a blob. Key is the ID of a key to seal with, "" for the
-// active one, which is made at the first use. Suite is a name, "" for the first of
-// the policy's encryption.suites that no crypto bulletin forbids. Context is what the blob is bound to: Open needs the same.
+// active one, which is made at the first use. Suite is a name, "" for the one that the
+// key was made for (RotateSealKey) while it may be used, else the first of the policy's
+// encryption.suites that no crypto bulletin forbids. Context is what the blob is bound to: Open needs the same.
 type SealRequest struct {
 	Key, Suite         string
 	Plaintext, Context []byte
@@ -58,9 +59,12 @@ func (p *Plane) Seal(ctx context.Context, by Actor, r SealRequest) ([]byte, erro
 	if err != nil {
 		return nil, explain(err)
 	}
-	key, err := p.sealKey(ctx, by, r.Key)
+	key, own, err := p.sealKey(ctx, by, r.Key)
 	if err != nil {
 		return nil, err
+	}
+	if r.Suite == "" && own != 0 && allowed.why(own) == "" {
+		suite = own
 	}
 	blob, err := aead.Seal(nil, suite, key, sealPurpose, r.Plaintext, r.Context)
 	p.sealed(suite.String(), "seal", len(r.Plaintext), err)
@@ -131,10 +135,11 @@ func openingKeys(tx *store.Tx) (map[aead.KeyID]aead.Key, error) {
 	return all, nil
 }
 
-// sealKey finds a key to seal with.
-func (p *Plane) sealKey(ctx context.Context, by Actor, id string) (aead.Key, error) {
+// sealKey finds a key to seal with, and the suite that it was made for, 0 for none.
+func (p *Plane) sealKey(ctx context.Context, by Actor, id string) (aead.Key, aead.Suite, error) {
 	for {
 		var key aead.Key
+		var suite aead.Suite
 		err := p.view(ctx, func(tx *store.Tx) error {
 			rows, err := tx.SealKeys()
 			if err != nil {
@@ -151,6 +156,7 @@ func (p *Plane) sealKey(ctx context.Context, by Actor, id string) (aead.Key, err
 				if err != nil {
 					return err
 				}
+				suite = row.Suite
 				key, err = aead.ParseKey(material)
 				return err
 			}
@@ -158,14 +164,14 @@ func (p *Plane) sealKey(ctx context.Context, by Actor, id string) (aead.Key, err
 		})
 		switch {
 		case err == nil:
-			return key, nil
+			return key, suite, nil
 		case !errors.Is(err, store.ErrNotFound):
-			return key, explain(err)
+			return key, 0, explain(err)
 		case id != "":
-			return key, notFound("key", clean(id), "mtguard key list --purpose seal")
+			return key, 0, notFound("key", clean(id), "mtguard key list --purpose seal")
 		}
 		if _, err := p.Apply(ctx, by, RotateSealKey{}, Options{Reason: "first use"}); err != nil {
-			return key, err
+			return key, 0, err
 		}
 	}
 }
@@ -184,7 +190,7 @@ func (c RotateSealKey) apply(x *transaction) error {
 	allowed := x.p.preferred()
 	err := allowed.tighten(x.tx)
 	if err == nil {
-		c.Suite, err = allowed.pick(c.Suite)
+		_, err = allowed.pick(c.Suite)
 	}
 	if err != nil {
 		return err
@@ -217,7 +223,12 @@ func (c RotateSealKey) apply(x *transaction) error {
 		return err
 	}
 	x.detail("key", row.ID)
-	x.result.Summary = fmt.Sprintf("key %s seals from now on; older ones go on opening", row.ID)
+	with := ""
+	if c.Suite != 0 {
+		with = " with " + c.Suite.String()
+		x.detail("suite", c.Suite)
+	}
+	x.result.Summary = fmt.Sprintf("key %s seals%s from now on; older ones go on opening", row.ID, with)
 	return x.keyEvent("", row.ID, 0, keys.Active, x.o.Reason)
 }
 

@@ -14,6 +14,7 @@ import (
 	"mtguard/control/backup"
 	"mtguard/control/store"
 	"mtguard/security/access"
+	"mtguard/security/aead"
 	"mtguard/security/keys"
 	"mtguard/security/vault"
 )
@@ -106,6 +107,54 @@ func TestThePolicyChoosesTheSuite(t *testing.T) {
 			t.Errorf("%s: %v", suite, err)
 		}
 	}
+}
+
+// TestAKeyIsMadeForASuite: it is used when nobody names another, while the policy has it.
+func TestAKeyIsMadeForASuite(t *testing.T) {
+	b := newBench(t)
+	seals := func(r SealRequest) string {
+		t.Helper()
+		r.Plaintext = []byte("note")
+		if _, err := b.Seal(t.Context(), operator, r); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := b.AuditTail(t.Context(), operator, 1, 0)
+		if err != nil || rows[0].Action != "seal" {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		return rows[0].Details["suite"]
+	}
+	expect := func(when, want string, r SealRequest) {
+		t.Helper()
+		if got := seals(r); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	expect("the first key", "xchacha20-poly1305", SealRequest{})
+	made := b.apply(RotateSealKey{Suite: aead.AES128GCM}, Options{})
+	if !strings.Contains(made.Summary, " seals with aes-128-gcm from now on") {
+		t.Errorf("summary %q", made.Summary)
+	}
+	expect("a key for a suite", "aes-128-gcm", SealRequest{})
+	expect("another one that is named", "aes-256-gcm", SealRequest{Suite: "aes-256-gcm"})
+	list, _, err := b.Keys(t.Context(), KeyFilter{Purpose: store.ForSeal})
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, k := range list {
+		if want := map[string]string{"active": "aes-128-gcm"}[k.State]; k.Suite != want {
+			t.Errorf("key %s, %s, has the suite %q, want %q", k.ID, k.State, k.Suite, want)
+		}
+		if k.State != "active" {
+			expect("the key before, by its ID", "xchacha20-poly1305", SealRequest{Key: string(k.ID)})
+		}
+	}
+	b.apply(SetPolicy{Document: "schema = 1\n[encryption]\nsuites = [\"aes-256-gcm\"]\n"}, Options{Reason: "this alone"})
+	expect("a suite that the policy leaves out", "aes-256-gcm", SealRequest{})
+	b.refuses(Refused, RotateSealKey{Suite: aead.AES128GCM}, Options{})
+	b.apply(RotateSealKey{}, Options{})
+	b.apply(SetPolicy{Document: "schema = 1\n[encryption]\nsuites = [\"chacha20-poly1305\"]\n"}, Options{Reason: "another"})
+	expect("a key for none", "chacha20-poly1305", SealRequest{})
 }
 
 // secretsHold expects that everything sealed can be read.

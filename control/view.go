@@ -79,7 +79,7 @@ type KeyInfo struct {
 	State      string         `json:"state" doc:"pending, active, retiring, retired, expired or revoked"`
 	Reason     string         `json:"reason,omitempty"`
 	Source     string         `json:"source,omitempty" doc:"generated, imported or file"`
-	Suite      string         `json:"suite,omitempty"`
+	Suite      string         `json:"suite,omitempty" doc:"of a key for mtguard seal that was made for one; left out: what the policy prefers"`
 	Created    *time.Time     `json:"created,omitempty"`
 	NotBefore  *time.Time     `json:"not_before,omitempty" doc:"of a pending key: when it takes over"`
 	Activated  *time.Time     `json:"activated,omitempty"`

@@ -102,7 +102,7 @@ so that nobody is cut off: mtguard key show says who still uses it.
 	cmd.Flags().BoolVar(&seal, "seal", false, "the key that mtguard seal uses")
 	cmd.Flags().BoolVar(&store, "store", false, "the key that seals the store")
 	cmd.Flags().BoolVar(&master, "master", false, "the key-encryption key")
-	cmd.Flags().StringVar(&suite, "suite", "", "with --seal: the new key's `SUITE`; default: the first that the policy allows and no bulletin forbids")
+	cmd.Flags().StringVar(&suite, "suite", "", "with --seal: what the new key seals with, a `SUITE`, while it may be used; default: the first that the policy allows and no bulletin forbids")
 	cmd.Flags().StringVar(&file, "file", "", "with --master: the new key is in `FILE`, for a node that may not write where it reads it")
 	completeFlag(cmd, "suite", words(suiteNames()...))
 	completeFlag(cmd, "overlap", words("7d", "14d", "30d"))

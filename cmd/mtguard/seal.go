@@ -47,7 +47,7 @@ another; mtguard key rotate --seal makes a new one, and older ones go on opening
 	}
 	s.flags(cmd, o)
 	cmd.Flags().StringVar(&s.key, "key", "", "seal with the key of this `ID`; default: the active one")
-	cmd.Flags().StringVar(&s.suite, "suite", "", "seal with `SUITE`; default: the first that the policy allows and no bulletin forbids")
+	cmd.Flags().StringVar(&s.suite, "suite", "", "seal with `SUITE`; default: the one the key was made for, else the first that the policy allows and no bulletin forbids")
 	completeFlag(cmd, "suite", words(suiteNames()...))
 	completeFlag(cmd, "key", a.sealKeyIDs(o))
 	return cmd

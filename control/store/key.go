@@ -34,7 +34,7 @@ type Key struct {
 	Purpose string
 	UserID  int64 // 0: nobody's
 	Source  string
-	Suite   aead.Suite // of a key for sealing; 0 for others
+	Suite   aead.Suite // of a key for sealing that was made for one; else 0
 	Erased  bool       // the material is gone; set by the store
 	Rev     Revision
 }
