@@ -20,7 +20,7 @@ import (
 // In "tests" stand packages that only tests, the demonstration and the
 // simulator's own command may import.
 const layers = `
-config/spelling fw
+config/spelling config/disk fw
 fw/fwtest
 security/aead security/access telemetry/event telemetry/stats security/ratelimit security/replay security/auditlog mtproto config examples
 security/token control/admin/web control/passkey/softkey

@@ -642,6 +642,7 @@ mutate "trials, the bite ends where bounds cannot" control/trials.go 'd, after, 
 mutate "trials, kept by two people" control/approvalclass.go 'func (KeepTrial) class(*Plane) string     { return ClassEnforce }' '' ./control
 mutate "trials, seen by who approves" control/approvals.go 'held.Options.Force, held.Options.RevertAfter' 'held.Options.Force, 0' ./control
 mutate "trials, candidates" security/policy/format.go 'c.take(candidate{p.doc, c.name})' '_ = candidate{p.doc, c.name}' ./security/policy
+mutate "a directory that cannot be synced" config/disk/disk.go 'if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {' 'if errors.Is(err, syscall.ENOENT) {' ./config/disk
 mutate "seal, a suite of the key that may not" control/seal.go ' && allowed.why(own) == "" {' ' {' ./control
 mutate "seal, the suite of the key" control/seal.go 'if r.Suite == "" && own != 0 && allowed.why(own) == "" {' 'if false {' ./control
 mutate "clients, of a user that there is not" control/clients.go 'if !known {' 'if !known && false {' ./node

@@ -14,8 +14,7 @@ import (
 )
 
 func (a *app) auditHistoryCommand(o *nodeFlags) *cobra.Command {
-	var limit int
-	var before int64
+	var p past
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "List the audits, the newest first",
@@ -23,7 +22,7 @@ func (a *app) auditHistoryCommand(o *nodeFlags) *cobra.Command {
   mtguard audit history --limit 100 --json`,
 		Args: atMost(0),
 		RunE: a.asks(o, func(c *call) error {
-			audits, err := c.client.Audits(c.ctx, before, limit)
+			audits, err := c.client.Audits(c.ctx, p.before, p.limit)
 			if err != nil {
 				return err
 			}
@@ -37,12 +36,14 @@ func (a *app) auditHistoryCommand(o *nodeFlags) *cobra.Command {
 					rows = append(rows, []string{strconv.FormatInt(x.Number, 10), x.Started.Local().Format(dateTime), x.Actor, what,
 						(time.Duration(x.TookMillis) * time.Millisecond).String(), strconv.Itoa(x.Score), countsText(x.Counts), orElse(x.Problem, "ok")})
 				}
+				if n := len(audits); n > 0 {
+					defer c.noteOlder(p, n, audits[n-1].Number)
+				}
 				return table(a.stdout, []string{"AUDIT", "TIME", "BY", "ASKED", "TOOK", "SCORE", "FINDINGS", "STATE"}, rows)
 			})
 		}),
 	}
-	cmd.Flags().IntVar(&limit, "limit", 20, "at most `N`")
-	cmd.Flags().Int64Var(&before, "before", 0, "only those before audit `N`")
+	p.flags(cmd.Flags(), "audit")
 	return cmd
 }
 

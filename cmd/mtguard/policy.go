@@ -276,8 +276,7 @@ func (c *call) twoRevisions() (from, to int64, err error) {
 }
 
 func (a *app) policyHistoryCommand(o *nodeFlags) *cobra.Command {
-	var limit int
-	var before int64
+	var p past
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "List the revisions of the policy, newest first",
@@ -285,7 +284,7 @@ func (a *app) policyHistoryCommand(o *nodeFlags) *cobra.Command {
   mtguard policy history --limit 5 --json`,
 		Args: atMost(0),
 		RunE: a.asks(o, func(c *call) error {
-			revisions, err := c.client.PolicyHistory(c.ctx, before, limit)
+			revisions, err := c.client.PolicyHistory(c.ctx, p.before, p.limit)
 			if err != nil {
 				return err
 			}
@@ -294,16 +293,14 @@ func (a *app) policyHistoryCommand(o *nodeFlags) *cobra.Command {
 				for _, r := range revisions {
 					rows = append(rows, []string{revisionText(r.Revision), when(r.At, c.now), orElse(r.Preset, "as the file says"), r.Actor, r.Reason})
 				}
-				err := table(a.stdout, []string{"REVISION", "TIME", "PRESET", "BY", "REASON"}, rows)
-				if n := len(revisions); n == limit && n > 0 && revisions[n-1].Revision > 1 && !c.quiet {
-					a.note(fmt.Sprintf("older ones: --before %d", revisions[n-1].Revision))
+				if n := len(revisions); n > 0 {
+					defer c.noteOlder(p, n, revisions[n-1].Revision)
 				}
-				return err
+				return table(a.stdout, []string{"REVISION", "TIME", "PRESET", "BY", "REASON"}, rows)
 			})
 		}),
 	}
-	cmd.Flags().IntVar(&limit, "limit", 20, "at most `N`")
-	cmd.Flags().Int64Var(&before, "before", 0, "only those before revision `N`")
+	p.flags(cmd.Flags(), "revision")
 	return cmd
 }
 

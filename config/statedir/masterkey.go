@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"mtguard/config/disk"
 )
 
 // MasterKey is the key that seals the store, in a file. Formatted, it shows the file's name alone.
@@ -193,7 +195,7 @@ func (d *Dir) AddMasterKey(text string) (MasterKey, error) {
 	k, err := d.ownMasterKey(newMasterName)
 	switch {
 	case err == nil && k.Text() == strings.TrimSpace(text):
-		return k, syncDir(d.path) // again, after a crash
+		return k, disk.SyncDir(d.path) // again, after a crash
 	case err == nil:
 		return MasterKey{}, fmt.Errorf("master key: %s: %w: an earlier rotation did not finish", k.Path, fs.ErrExist)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -229,7 +231,7 @@ func (d *Dir) SettleMasterKey(used MasterKey) error {
 	case text == "" || text != current.Text() && text != next.Text():
 		return fmt.Errorf("master key: %s does not hold the key that is in use", d.path)
 	case text == current.Text() && next.Path == "":
-		return syncDir(d.path) // of an earlier call that may not have come so far
+		return disk.SyncDir(d.path) // of an earlier call that may not have come so far
 	case text == current.Text():
 		err = os.Remove(next.Path)
 	default:
@@ -238,5 +240,5 @@ func (d *Dir) SettleMasterKey(used MasterKey) error {
 	if err != nil {
 		return fmt.Errorf("master key: %w", named(next.Path, err))
 	}
-	return syncDir(d.path)
+	return disk.SyncDir(d.path)
 }

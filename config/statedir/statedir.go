@@ -26,6 +26,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mtguard/config/disk"
 )
 
 // Dir is a state directory that exists.
@@ -192,7 +194,7 @@ func (d *Dir) RemoveDefaultSecret() error {
 	if err != nil {
 		return named(d.path, err)
 	}
-	return syncDir(d.path)
+	return disk.SyncDir(d.path)
 }
 
 // WriteRun replaces the note of the last run.
@@ -233,7 +235,7 @@ func (d *Dir) Replace(name string, fill func(io.Writer) error) error {
 		os.Remove(temp)
 		return named(final, err)
 	}
-	return syncDir(d.path)
+	return disk.SyncDir(d.path)
 }
 
 // OpenFile opens the file called name to be read. The error is fs.ErrNotExist when there
@@ -304,7 +306,7 @@ func (d *Dir) write(name string, data []byte, replace bool) error {
 	if err != nil {
 		return named(final, err)
 	}
-	return syncDir(d.path)
+	return disk.SyncDir(d.path)
 }
 
 // temp makes a file of mode 0600 that will become the one called name, and returns what
@@ -369,19 +371,6 @@ func exclusive(name string, data []byte) error {
 		os.Remove(name)
 	}
 	return err
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return named(path, err)
-	}
-	defer dir.Close()
-	// Some file systems cannot sync a directory; they have no better to offer.
-	if err := dir.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
-		return named(path, err)
-	}
-	return nil
 }
 
 // named gives an error of the system the name that tells an operator something, instead

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"mtguard/config/disk"
 )
 
 // acquire takes the lock that the store takes, see control/store/sqlite: flock on a file beside the database, which stays.
@@ -90,19 +92,6 @@ func syncFile(path string) error {
 	return err
 }
 
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	// Some file systems cannot sync a directory; they have no better to offer.
-	if err := dir.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return nil
-}
-
 // appear gives a finished file its name, unless there is another one of that name.
 func appear(temp, path string) error {
 	err := os.Link(temp, path)
@@ -115,5 +104,5 @@ func appear(temp, path string) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return disk.SyncDir(filepath.Dir(path))
 }

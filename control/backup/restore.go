@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"mtguard/config/disk"
 )
 
 // Restored says what Restore did.
@@ -188,7 +190,7 @@ func (x *restoring) keepOld() error {
 		}
 	}
 	x.kept = kept
-	return syncDir(filepath.Dir(x.target))
+	return disk.SyncDir(filepath.Dir(x.target))
 }
 
 func freeName(base string) (string, error) {
@@ -218,12 +220,12 @@ func (x *restoring) clearLogs() error {
 			return err
 		}
 	}
-	return syncDir(filepath.Dir(x.target))
+	return disk.SyncDir(filepath.Dir(x.target))
 }
 
 func (x *restoring) swap() error {
 	if err := os.Rename(x.temp, x.target); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(x.target))
+	return disk.SyncDir(filepath.Dir(x.target))
 }

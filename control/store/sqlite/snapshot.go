@@ -3,10 +3,11 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"mtguard/config/disk"
 )
 
 // snapshot writes a copy of the file with VACUUM INTO, over a connection of its own:
@@ -34,17 +35,5 @@ func (db *database) snapshot(ctx context.Context, path string) (err error) {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+	return disk.SyncDir(filepath.Dir(path))
 }

@@ -24,6 +24,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
+	"mtguard/config/disk"
 	"mtguard/control/store"
 )
 
@@ -182,7 +183,7 @@ func private(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case err == nil:
-		return errors.Join(syncDir(filepath.Dir(path)), f.Close())
+		return errors.Join(disk.SyncDir(filepath.Dir(path)), f.Close())
 	case !errors.Is(err, os.ErrExist):
 		return err
 	}
