@@ -130,29 +130,45 @@ export function useGet(url, fields, { every = 0, body } = {}) {
   const [state, set] = useState({ loading: true });
   const asked = url === null ? null : url + query(fields) + (body ? JSON.stringify(body) : "");
   const running = useRef(null);
+  const stale = useRef(false); // something has changed since the request under way was sent
   const reload = useCallback(() => {
     if (asked === null) return set({});
     running.current?.abort();
+    stale.current = false;
     const controller = (running.current = new AbortController());
     const options = { signal: controller.signal };
     const early = ahead.get(asked);
     ahead.delete(asked);
+    const settled = (next) => {
+      if (running.current !== controller) return;
+      running.current = null;
+      set(next);
+      if (stale.current) reload();
+    };
     (early || (body ? ask(url + query(fields), body, options) : get(url, fields, options))).then(
-      (data) => set({ data, asked }),
-      (error) => error.name === "AbortError" || set((before) => ({ ...before, error, loading: false })),
+      (data) => settled({ data, asked }),
+      (error) => error.name === "AbortError" || settled((before) => ({ ...before, error, loading: false })),
     );
   }, [asked]);
+  // What is under way is not given up for the next: with a change every moment nothing would ever arrive.
+  const lookAgain = useCallback(() => {
+    if (running.current) stale.current = true;
+    else reload();
+  }, [reload]);
   useEffect(() => {
     set((before) => ({ ...before, loading: true, error: undefined }));
     reload();
-    return () => running.current?.abort();
+    return () => {
+      running.current?.abort();
+      running.current = null;
+    };
   }, [reload]);
-  useEffect(() => hear("changed", reload), [reload]);
+  useEffect(() => hear("changed", lookAgain), [lookAgain]);
   useEffect(() => {
     if (!every || asked === null) return undefined;
-    const timer = setInterval(() => document.hidden || paused || reload(), every * 1000);
+    const timer = setInterval(() => document.hidden || paused || lookAgain(), every * 1000);
     return () => clearInterval(timer);
-  }, [reload, every]);
+  }, [lookAgain, every]);
   return { ...state, reload };
 }
 
