@@ -30,7 +30,7 @@ func TestEveryPageOfTheDashboard(t *testing.T) {
 		t.Fatalf("%d findings, %v", len(findings), err)
 	}
 	pages := []string{
-		"overview", "threats", "threats/" + open[0].ID, "users", "users/mum", "users/omid", "keys", "policy", "policy/rate.accept",
+		"overview", "threats", "threats/" + open[0].ID, "users", "users/mum", "users/omid", "keys", "policy", "policy/rate.accept", "policy/text",
 		"access", "audit", "audit/" + findings[0].ID, "tokens", "system", "nowhere",
 	}
 	for _, l := range looks {

@@ -43,6 +43,7 @@ func TestTheDashboardEditsThePolicyAsText(t *testing.T) {
 	b.await("the text", `document.querySelector("main textarea")?.value === `+quoted(before.Document))
 	b.write(before.Document + "\n[connections]\nper_adress = 3\n")
 	b.says("did you mean per_address?")
+	b.accessible("an error in the text")
 	b.press("Go to line " + lastLine(before.Document+"\n[connections]\nper_adress = 3"))
 	if got := is[string](b, `getSelection().toString() || document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)`); got != "per_adress = 3" {
 		t.Errorf("the line is %q", got)
@@ -110,6 +111,7 @@ func TestTheDashboardGoesOnOverAStaleRevision(t *testing.T) {
 	b.fill("Note", "aunt")
 	b.says("Somebody changed it meanwhile")
 	b.says("max_connections")
+	b.accessible("who was faster")
 	b.press("Go on over it")
 	b.await("what it will do", `document.querySelector("dialog .preview p") && !document.querySelector("dialog .failure, dialog [aria-busy=true]")`)
 	b.press("Save")

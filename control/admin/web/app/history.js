@@ -49,7 +49,7 @@ export function useHistory(range) {
       for (const s of series.filter((one) => one.name === lines[name] || (lines[name].endsWith(":") && one.name.startsWith(lines[name])))) {
         for (const p of s.points) {
           const when = Date.parse(p.at) / 1000;
-          sums.set(when, (sums.get(when) || 0) + p.value / Math.min(s.step, Math.max(now - when, 60))); // the last is not over
+          sums.set(when, (sums.get(when) || 0) + p.value / Math.min(s.step, Math.max(Math.floor((now - when) / 60) * 60, 60))); // the last is not over
         }
       }
       return times.map((when) => sums.get(when) ?? null);

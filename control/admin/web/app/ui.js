@@ -92,7 +92,7 @@ export const Facts = ({ of }) => html`<dl class="facts">
 /** Why something was not done, and the command that mends it. */
 export function Failure({ error, retry }) {
   if (!error) return null;
-  const text = error.word === "unreachable" ? t("problem.unreachable") : error.word === "http" ? t("problem.http", { status: error.status }) : html`<bdi lang="en" dir="ltr" class=${error.message.includes("\n") ? "lined" : "said"}>${error.message}</bdi>`;
+  const text = error.word === "unreachable" ? t("problem.unreachable") : error.word === "http" ? t("problem.http", { status: error.status }) : error.message.includes("\n") ? html`<bdi lang="en" dir="ltr" class="lined" tabindex="0">${error.message}</bdi>` : html`<${Said}>${error.message}<//>`;
   return html`<div class="failure" role="alert">
     <p>${error.title && html`<strong>${word("problem.", error.word) === error.word ? html`<${Said}>${error.title}<//>` : word("problem.", error.word)}: </strong>`}${text}</p>
     ${error.fix && html`<p>${t("problem.fix")} <code dir="ltr" lang="en">${error.fix}</code></p>`}
