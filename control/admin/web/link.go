@@ -10,8 +10,8 @@ import (
 // The modules are linked when the program starts: one text, in the order in which
 // they need one another, comes in one request instead of thirty, and takes a quarter
 // less compressed. Nothing is rewritten but the lines that import and export; comments
-// that have lines of their own are left out, which is 4 kB compressed. Else what a
-// browser shows is what stands in the tree.
+// that have lines of their own, and what lines begin with, are left out, which is 5 kB
+// compressed. Else what a browser shows is what stands in the tree.
 
 const (
 	entry  = "app/main.js"
@@ -84,7 +84,7 @@ func (l *linker) add(name string) error {
 				return err
 			}
 		}
-		own.WriteString(line)
+		own.WriteString(strings.TrimLeft(line, " "))
 	}
 	fmt.Fprintf(&l.body, "\n// %s\n%s", name, own.String())
 	return nil

@@ -25,7 +25,7 @@ func TestModulesAreLinkedInTheOrderTheyNeed(t *testing.T) {
 	})
 	const want = "import { h } from \"../vendor/h.mjs\";\n" +
 		"\n// app/a.js\nconst a = h(1); // stays\n" +
-		"\n// app/pages/b.js\nfunction b() {\n  return \"export const a\";\n}\n" +
+		"\n// app/pages/b.js\nfunction b() {\nreturn \"export const a\";\n}\n" +
 		"\n// app/main.js\nstart(a, b);\n"
 	if err != nil || got != want {
 		t.Errorf("%v\n%s", err, got)
