@@ -22,6 +22,9 @@ var command = sync.OnceValues(func() (string, error) {
 	args := append([]string{"build", "-o", path}, buildFlags...)
 	cmd := exec.Command("go", append(args, "./cmd/mtguard")...)
 	cmd.Dir = ".." // the product's own module chooses the versions of its dependencies
+	if !raceDetector {
+		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0") // as releases are
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build of cmd/mtguard: %w\n%s", err, out)
 	}

@@ -32,9 +32,9 @@ func tidy(ctx context.Context) {
 	percent := 100
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	debug.FreeOSMemory() // what the start left, so that what is live is known
-	tidied := allocated()
-	last := tidied
+	giveBack()        // what the start left, so that what is live is known
+	var tidied uint64 // nothing yet: the first quiet moment is when the start is over
+	last := allocated()
 	for {
 		live := max(sample[1].Value.Uint64(), 1<<20)
 		if limited { // a flood between two looks must not grow the heap seventeenfold
@@ -51,9 +51,16 @@ func tidy(ctx context.Context) {
 		}
 		now := allocated()
 		if now-last < quiet && now-tidied > worth {
-			debug.FreeOSMemory()
+			giveBack()
 			tidied = now
 		}
 		last = now
 	}
+}
+
+// giveBack collects, and gives back what is not in use: of the heap, and of what the
+// program's file was mapped for.
+func giveBack() {
+	debug.FreeOSMemory()
+	unmapProgram()
 }

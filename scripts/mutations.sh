@@ -712,4 +712,6 @@ mutate "kernel blocks, why some are left out" control/blocked.go 's.partly = why
 mutate "audit log, rows of automatic blocks" control/blockaudit.go 'if u.early(x.now) {' 'if false {' ./control
 mutate "audit log, blocks that waited" control/sweep.go 'p.report("audit", p.auditWaiting(ctx, now))' '' ./control
 mutate "crypto, what a database that is gone is worth" cmd/mtguard/crypto.go 'n > 0 && report.Count(advisory.Proven)' 'n > len(report.Modules) && report.Count(advisory.Proven)' ./cmd/mtguard
+mutate "memory, a part of the program that was written into" node/memory_linux.go 'fields[1] == "0" && at.to != 0' 'at.to != 0' ./node
+mutate "memory, what may be written stays mapped" node/memory_linux.go 'strings.Contains(fields[1], "w") || ' '' ./node
 exit $lived
