@@ -128,6 +128,7 @@ type Status struct {
 	Listening    []string       `json:"listening"`
 	Draining     bool           `json:"draining"`
 	Dashboard    string         `json:"dashboard,omitempty" doc:"where browsers find it; left out: it is off"`
+	Demo         bool           `json:"demo,omitempty" doc:"mtguard demo: users, clients and attackers are simulated"`
 	Users        int            `json:"users"`
 	Serving      int            `json:"serving" doc:"users that may connect now"`
 	Connections  int64          `json:"connections"`

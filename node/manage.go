@@ -119,7 +119,7 @@ func (n *Node) describe(s *control.Status) {
 		s.Listening = append(s.Listening, a.String())
 	}
 	s.Draining = !n.serving.Load()
-	s.Dashboard = n.dashboardURL()
+	s.Dashboard, s.Demo = n.dashboardURL(), n.options.Demo
 	s.Connections, s.Sessions = n.stats.Open.Load(), n.stats.Sessions.Load()
 	for t := mtproto.Classic; t <= mtproto.FakeTLS; t++ {
 		s.Tripped += int64(n.stats.Handshakes(t.String(), stats.ResultRevoked))

@@ -55,6 +55,9 @@ type Options struct {
 	AuditAfter time.Duration
 	// Lookup asks for the addresses of a host, for audits; nil asks the system.
 	Lookup Lookup
+	// Demo says that everybody the node meets is simulated. It works as any other, and
+	// says so to whoever asks for its status.
+	Demo bool
 }
 
 // Node is a running proxy.

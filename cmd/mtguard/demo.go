@@ -61,14 +61,15 @@ simulated data centres, users and attackers, and a line for everything that
 happens to them. At the end two tables say what each user and each kind of
 attack got. Nothing is kept.
 
-The node can be managed and watched like any other meanwhile: the first lines say
-how. Beside the users with a line of their own there is a crowd, and once a minute
-an attack that the node should find, as an incident.
+The first lines have the address that opens the dashboard in a browser, once, and
+say how to watch and manage the node from another terminal. Beside the users with
+a line of their own there is a crowd, and once a minute an attack that the node
+should find, as an incident.
 
 The exit code is 0 when all users were served and no attacker learnt anything.`,
 		Example: `  mtguard demo
   mtguard demo --for 2m --users 10 --attackers 12
-  mtguard demo --for 0 --attack leak
+  mtguard demo --attack leak
   mtguard demo --for 10s --json`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,7 +88,7 @@ The exit code is 0 when all users were served and no attacker learnt anything.`,
 			return a.demo(ctx, o)
 		},
 	}
-	cmd.Flags().DurationVar(&o.length, "for", 30*time.Second, "how `LONG` it goes on; 0 until Ctrl-C")
+	cmd.Flags().DurationVar(&o.length, "for", 0, "how `LONG` it goes on; 0: until Ctrl-C")
 	cmd.Flags().IntVar(&o.users, "users", 5, "`N` users")
 	cmd.Flags().IntVar(&o.attackers, "attackers", 6, "`N` attackers at the same time; 0 for none")
 	cmd.Flags().IntVar(&o.crowd, "crowd", 300, "`N` more users, of whose acts only the sums are told")

@@ -78,8 +78,9 @@ func (s *demoShow) start(o demoOptions) {
 			Link    string `json:"link"`
 			Metrics string `json:"metrics"`
 			Server  string `json:"server"`
+			Open    string `json:"dashboard"` // signs a browser in, once
 			Crowd   int    `json:"crowd"`
-		}{true, "start", s.w.proxy(), s.w.link, metrics, s.w.node.AdminSocket(), len(s.w.others)})
+		}{true, "start", s.w.proxy(), s.w.link, metrics, s.w.node.AdminSocket(), s.w.signIn, len(s.w.others)})
 		return
 	}
 	ends := "with Ctrl-C"
@@ -87,6 +88,7 @@ func (s *demoShow) start(o demoOptions) {
 		ends = "in " + o.length.String() + ", or with Ctrl-C"
 	}
 	s.printf("%s\n\n", s.paint(paintHead, "mtguard demo: DEMO DATA, simulated Telegram, users and attackers on this machine only"))
+	s.printf("Open the dashboard within ten minutes; this address works once:\n  %s\n\n", s.paint(paintHead, s.w.signIn))
 	for _, row := range [][2]string{
 		{"proxy", s.w.proxy() + ", a whole node: fake TLS, secure and classic on one port"},
 		{"users", fmt.Sprintf("%d, each with an own secret; %d simulated data centres", len(s.w.users), len(s.w.dcs))},
@@ -100,7 +102,7 @@ func (s *demoShow) start(o demoOptions) {
 		s.printf("  %s %s\n", s.paint(paintQuiet, cell(10, row[0])), row[1])
 	}
 	if socket := s.w.node.AdminSocket(); socket != "" {
-		s.printf("\nLook at it from another terminal:\n  export MTGUARD_CLI_SERVER=%s\n  mtguard top; mtguard events -f; mtguard incident list; mtguard status\n", socket)
+		s.printf("\nLook at it from another terminal:\n  export MTGUARD_CLI_SERVER=%s\n  mtguard top; mtguard events -f; mtguard incident list; mtguard dashboard\n", socket)
 	}
 	s.printf("\nLink of %s:\n%s\n\n", s.w.users[0].name, s.w.link)
 	s.printf("%s\n", s.paint(paintHead, strings.TrimRight(demoColumns("time", "who", "does", "the proxy", "and gets"), " ")))

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,12 +123,71 @@ func TestDemoEndsByInterrupt(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(out) {
-		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 && !strings.Contains(line, "admin.sock") {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 && !strings.Contains(line, "admin.sock") && !strings.Contains(line, "/enter#") {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 	if strings.Contains(out, "\x1b") {
 		t.Error("escape sequences for what is no terminal")
+	}
+}
+
+// TestDemoOpensItsDashboard: the address is printed at once, signs in once, and the node itself says that its data are
+// those of a demonstration.
+func TestDemoOpensItsDashboard(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	printed, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := (&app{stdout: out, stderr: io.Discard}).demo(ctx, demoOptions{users: 1, crowd: 5, json: true})
+		out.Close()
+		ended <- err
+	}()
+	lines := json.NewDecoder(printed)
+	var start struct{ Kind, Dashboard string }
+	if err := lines.Decode(&start); err != nil || start.Kind != "start" {
+		t.Fatalf("the first line is %+v, %v", start, err)
+	}
+	go io.Copy(io.Discard, io.MultiReader(lines.Buffered(), printed))
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+
+	base, code, _ := strings.Cut(start.Dashboard, "/enter#")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
+	enter := func() int {
+		answer, err := client.Post(base+"/auth/enter", "application/json", strings.NewReader(`{"code":"`+code+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode
+	}
+	if got := enter(); got != http.StatusOK {
+		t.Fatalf("signing in with what was printed: %d", got)
+	}
+	answer, err := client.Get(base + "/api/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var status struct {
+		Demo  bool
+		Users int
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&status); err != nil || !status.Demo || status.Users != 7 {
+		t.Errorf("the status is %+v, %v", status, err)
+	}
+	if got := enter(); got < 400 {
+		t.Errorf("it signs in a second time: %d", got)
 	}
 }
 

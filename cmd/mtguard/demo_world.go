@@ -54,6 +54,7 @@ type demoWorld struct {
 	node    *node.Node
 	events  *event.Subscription
 	link    string
+	signIn  string // address that opens the dashboard, once
 
 	handshake, wait time.Duration // time-out of the node; how long an attacker waits
 	own             bool          // everybody has an address of his own
@@ -142,6 +143,7 @@ func (w *demoWorld) startNode(stderr io.Writer) error {
 		// Warnings about attackers are what the lines on the screen are about.
 		Log:   slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		Ready: func(*node.Node) { close(ready) },
+		Demo:  true,
 	})
 	if err != nil {
 		return err
@@ -154,6 +156,9 @@ func (w *demoWorld) startNode(stderr io.Writer) error {
 	if l, err := net.Listen("tcp", "127.0.66.1:0"); err == nil {
 		w.own = true
 		l.Close()
+	}
+	if w.signIn, err = w.node.SignIn(ctx, "demo"); err != nil {
+		return err
 	}
 	return w.makeLink(file)
 }
@@ -173,6 +178,8 @@ fall_back_to = %q
 [limits]
 new_per_prefix = %q
 [metrics]
+listen = "127.0.0.1:0"
+[admin]
 listen = "127.0.0.1:0"
 [state]
 dir = %q

@@ -74,6 +74,9 @@ func (c *call) showStatus(s control.Status) error {
 // statusBrief is what most people want to know, in two lines.
 func statusBrief(s control.Status) string {
 	state, config := "serving", "config good"
+	if s.Demo {
+		state = "DEMO DATA: serving"
+	}
 	if s.Draining {
 		state = "draining"
 	}

@@ -38,6 +38,7 @@ function App() {
         ${page ? html`<${page.draw} key=${page.name + language()} route=${route} />` : html`<h1>${t("page.none")}</h1>`}
       </main>
     </div>
+    <${Demo} />
     <${Proposals} key=${"p" + language()} /><${Toasts} /><${Links} /><${Keyboard} /><${StepUp} /><${Announcer} />`;
 }
 
@@ -57,6 +58,13 @@ function Lost() {
     return () => clearInterval(timer);
   }, [since]);
   return html`<div role="alert">${since && html`<p class="lost"><strong>${t("problem.unreachable")}</strong> ${t("lost.since", { at: time(since, "clocksecond") })}</p>`}</div>`;
+}
+
+/** Says on every page that nothing of it is real. */
+function Demo() {
+  const [on, set] = useState(false);
+  useEffect(() => hear("status", (s) => s && set(s.demo)), []);
+  return on && html`<aside class="demo">${t("demo")}</aside>`;
 }
 
 const rest = 10_000; // milliseconds between announcements
