@@ -517,7 +517,6 @@ mutate "dashboard, its page in no cache" control/admin/web/web.go '"no-store") /
 mutate "sign-in, a code in a session's place" control/admin/auth.go 'ok && !in.Instead' 'ok && false' ./control/admin
 mutate "sign-in, end of the session before" control/admin/auth.go 'if before.Session == "" {' 'if true {' ./control/admin
 mutate "sign-in, port of a host" control/admin/web.go 'strings.Trim(port, "0123456789") != ""' 'false' ./control/admin
-mutate "sign-in, cross-origin" control/admin/web.go 'changes := protected(next)' 'changes := next' ./control/admin
 mutate "sign-in, cross-origin" control/admin/web.go ' || crossOriginProtection.Check(r) != nil' '' ./control/admin
 mutate "sign-in, cross-origin reading" control/admin/web.go 'site != "" && site != "same-origin"' 'site == "x" && site != "same-origin"' ./control/admin
 mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin
@@ -651,7 +650,6 @@ mutate "incidents, told when they are over by themselves" control/incidents.go '
 mutate "dashboard, what a session may do" control/admin/scopes.go 'id.Actor.Level >= r.least && r.within(id.Scopes)' 'r.within(id.Scopes)' ./control/admin
 mutate "dashboard, files are files" control/admin/care.go 'attachment; filename' 'inline; filename' ./control/admin
 mutate "dashboard, a refusal is no file" control/admin/care.go 'w.Header().Del("Content-Disposition")' '' ./control/admin
-mutate "dashboard, content policy" control/admin/web/web.go 'h.Set("Content-Security-Policy", Policy)' '' ./control/admin/web
 mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q, "0.")' 'strings.Trim(q, "")' ./control/admin/web
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
 mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(target)' 'return nil' ./control/admin/web
@@ -661,7 +659,7 @@ mutate "sign-in, a busy node is nobody's guess" control/admin/authpasskey.go 'if
 mutate "sign-in, cross-origin signing in" control/admin/auth.go 'case !foreign(r):' 'case true:' ./control/admin
 mutate "sign-in, one answer beside the page" control/admin/web.go 'slices.Contains(enterPaths, path) && safe(r.Method)' 'strings.HasPrefix(path, enterPath)' ./control/admin
 mutate "sign-in, judged again when the body is there" control/admin/server.go 'if p == nil && callerOf(r.Context()) != nil {' 'if false {' ./control/admin
-mutate "sign-in, level of the route when the body is there" control/admin/server.go 'p = routeOf(r.Context()).denied(r.Context())' 'p = nil' ./control/admin
+mutate "sign-in, level of the route when the body is there" control/admin/server.go 'p = s.allowed(r.Context())' 'p = nil' ./control/admin
 mutate "sign-in, pages alone prolong nothing" control/admin/web.go 'if t.Kind() == token.Session && !byPerson(r) {' 'if false {' ./control/admin
 mutate "sign-in, looking is no use" control/credentials.go 'return p.whose(t, from, func(*use, time.Time) {})' 'return p.Authenticate(t, from)' ./control
 mutate "sign-in, ceiling of codes" control/admin/auth.go 's.SignIn.Ceiling(from) < access.ReadOnly ||' '' ./control/admin
