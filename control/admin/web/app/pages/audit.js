@@ -4,7 +4,7 @@ import { useGet, ask, path, query } from "../api.js";
 import { Heading, Panel, Answer, Facts, Name, Code, State, Count, Time, Button, Tile, Tag, Said, Tabs, Failure } from "../ui.js";
 import { Paged, Rows } from "../table.js";
 import { propose } from "../dialog.js";
-import { t, number, word } from "../i18n.js";
+import { t, number, percent, word } from "../i18n.js";
 import { to } from "../router.js";
 import { tell } from "../bus.js";
 import { may } from "../who.js";
@@ -84,7 +84,7 @@ function Compliance() {
   const from = (name) => values.data?.items.find((v) => v.path.includes(`"${name}"`) || v.path === "controls." + name)?.origin;
   return html`<${Panel} id="compliance" title=${t("compliance")} className="flush"><p class="note">${t("compliance.note")}</p><${Answer} of=${controls}>${(page) => html`<${Rows} label=${t("compliance")} rows=${page.items} id=${(c) => c.name} columns=${[
     { title: t("control"), main: true, cell: (c) => html`<a href=${to("policy", [c.name])}><${Code} plain>${c.name}<//></a>` },
-    { title: t("compliance.effective"), cell: (c) => html`<${State} of=${c.mode} />${c.percent ? " " + number(c.percent) + " %" : ""}` },
+    { title: t("compliance.effective"), cell: (c) => html`<${State} of=${c.mode} />${c.percent ? " " + percent(c.percent / 100) : ""}` },
     { title: t("compliance.origin"), cell: (c) => html`<${Said}>${from(c.name) || "–"}<//>` },
     { title: t("compliance.evidence"), cell: (c) => t("compliance.decisions", { n: c.allowed + c.refused + c.would_refuse }) },
     { title: t("control.refused"), num: true, cell: (c) => html`<${Count} n=${c.refused} />` },
