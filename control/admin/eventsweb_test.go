@@ -203,7 +203,7 @@ func TestStreamsEndWithTheirCredential(t *testing.T) {
 func TestAStalledReaderOverTCPHarmsNobody(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		w := newTower(t)
-		w.site.web.eventPatience, w.site.web.stalled = 3*time.Second, time.Hour
+		w.site.web.eventPatience, w.site.web.stalled = 5*time.Second, time.Hour
 		who := w.credential(true)
 		c := w.client(version)
 		_, lines := w.stream(c, version, "?kind=key", who)
@@ -238,9 +238,10 @@ func TestAStalledReaderOverTCPHarmsNobody(t *testing.T) {
 				t.Fatalf("HTTP/%d: %d who read nothing are not cut off", version, w.hub.Viewers()-1)
 			}
 			tell(w.hub, live.Block, large)
-			if said%256 == 0 {
+			if said%256 == 0 { // who reads keeps up, however busy the machine is
+				count := read.Load()
 				tell(w.hub, live.Key, "for who reads")
-				time.Sleep(10 * time.Millisecond)
+				await(t, "who reads gets his", func() bool { return read.Load() > count })
 			}
 			if said%8192 == 0 {
 				most = max(most, inUse())
@@ -250,7 +251,7 @@ func TestAStalledReaderOverTCPHarmsNobody(t *testing.T) {
 		count := read.Load()
 		await(t, "who reads gets the last", func() bool { return read.Load() > count })
 		t.Logf("HTTP/%d: %d events of 4 KiB, the heap grew by %d KiB at most", version, said, (max(most, before)-before)>>10)
-		if most > before+32<<20 {
+		if most > before+64<<20 { // 2 GiB and more were told
 			t.Errorf("HTTP/%d: %d stalled readers have the heap grow by %d MiB", version, stalled, (most-before)>>20)
 		}
 		w.silent()
