@@ -712,4 +712,5 @@ mutate "audit log, blocks that waited" control/sweep.go 'p.report("audit", p.aud
 mutate "crypto, what a database that is gone is worth" cmd/mtguard/crypto.go 'n > 0 && report.Count(advisory.Proven)' 'n > len(report.Modules) && report.Count(advisory.Proven)' ./cmd/mtguard
 mutate "memory, a part of the program that was written into" node/memory_linux.go 'fields[1] == "0" && at.to != 0' 'at.to != 0' ./node
 mutate "memory, what may be written stays mapped" node/memory_linux.go 'strings.Contains(fields[1], "w") || ' '' ./node
+mutate "demo, the node says what it is" cmd/mtguard/demo_world.go 'Demo:  true,' '' ./cmd/mtguard
 exit $lived
