@@ -346,7 +346,7 @@ func TestAPasskeyIsOfOnePersonAndHost(t *testing.T) {
 	_, _, err = b.EnterWithPasskey(t.Context(), b.proof(p, key, "", ""), elsewhere)
 	deniedSignIn(t, err)
 	// A code tells who it may be; the passkey, who it is.
-	cookie, code := b.signIn("nadia")
+	_, code := b.signIn("nadia")
 	if code.Actor.Person != "nadia, uid 0" {
 		t.Fatalf("by a code it is %q", code.Actor.Person)
 	}
