@@ -265,6 +265,8 @@ func TestACodeIsFreshForWhoHasNoPasskey(t *testing.T) {
 	if b.MayEnrol(there) {
 		t.Error("a passkey can be enrolled for ever")
 	}
+	_, _, err := b.Enrol(t.Context(), there, "x", made(8))
+	fails(t, Denied, "five minutes after the code", err)
 	b.jump(-freshFor - 2*clockSlack)
 	if b.MayEnrol(there) {
 		t.Error("a passkey can be enrolled from the future")
@@ -275,7 +277,7 @@ func TestACodeIsFreshForWhoHasNoPasskey(t *testing.T) {
 	if b.MayEnrol(again) {
 		t.Error("a code enrols beside a passkey")
 	}
-	_, err := b.Apply(t.Context(), again.Actor, enrol{id: again, name: "x", proof: made(9), out: new(opened)}, Options{})
+	_, err = b.Apply(t.Context(), again.Actor, enrol{id: again, name: "x", proof: made(9), out: new(opened)}, Options{})
 	fails(t, Denied, "two at once", err)
 }
 

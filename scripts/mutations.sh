@@ -504,7 +504,7 @@ mutate "sign-in, end of every session" control/credentials.go 'return !now.Befor
 mutate "sign-in, clock set back" control/credentials.go 'ahead := now.Add(clockSlack)' 'ahead := now.Add(clockSlack + 240*time.Hour)' ./control
 mutate "sign-in, a token that ended stays ended" control/store/credential.go 'UPDATE tokens SET ended = expires WHERE ended = 0' 'UPDATE tokens SET ended = 0 WHERE ended = 0' ./control
 mutate "sign-in, a sweep behind a revocation" control/store/credential.go 'UPDATE tokens SET last_used = ?' 'UPDATE tokens SET ended = 0, last_used = ?' ./control ./control/store/sqlite
-mutate "sign-in, tokens end by time" control/credentials.go 'if err := tx.EndTokens(now); err != nil {' 'if false {' ./control
+mutate "sign-in, tokens end by time" control/credentials.go 'if err := tx.EndTokens(now); err != nil {' 'if err := error(nil); err != nil {' ./control
 mutate "sign-in, a code once" control/store/credential.go 'DELETE FROM sign_in_codes WHERE seq = ?' 'UPDATE sign_in_codes SET id = id WHERE seq = ?' ./control
 mutate "sign-in, a proof once" control/store/credential.go 'INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING' 'INSERT OR REPLACE INTO spent (id, until) VALUES (?, ?)' ./control
 mutate "sign-in, another cookie after a step-up" control/passkeys.go 'out.draw(&s)' 'out.draw(&s); s.Seq = 0' ./control
@@ -530,10 +530,10 @@ mutate "two people, unplugged" control/approvalclass.go 'slices.Contains(x.p.Two
 mutate "two people, once" control/approvals.go 'case row.State != approvalPending:' 'case false:' ./control
 mutate "two people, expiry" control/approvals.go 'case !x.now.Before(row.Expires) || row.Asked.After(x.now.Add(clockSlack)):' 'case false:' ./control
 mutate "sign-in, a code is no passkey at another host either" control/signin.go 'func(k store.Passkey) bool { return k.Person == row.Person }' 'func(k store.Passkey) bool { return k.Person == row.Person && k.Host == c.where.Host }' ./control
-mutate "sign-in, a code enrols beside no passkey" control/passkeys.go 'return len(have) == 0' 'return true' ./control
+mutate "sign-in, a code enrols beside no passkey" control/passkeys.go 'return len(have) == 0' 'return len(have) >= 0' ./control
 mutate "sign-in, a code enrols beside no passkey, in the transaction" control/passkeys.go 'if !c.fresh && slices.ContainsFunc(' 'if false && slices.ContainsFunc(' ./control
 mutate "sign-in, the first passkey ends other sessions" control/passkeys.go 'if err := x.endOthers(c.id); err != nil {' 'if false {' ./control
-mutate "sign-in, a passkey is made once" control/passkeys.go 'if err := x.spend(c.proof); err != nil { // of the device' 'if false { // of the device' ./control
+mutate "sign-in, a passkey is made once" control/passkeys.go 'if err := x.spend(c.proof); err != nil { // of the device' 'if err := error(nil); err != nil { // of the device' ./control
 mutate "two people, a code may be who made it" control/signin.go 'Owner: eitherOf(nameOf(row.Person), row.Owner), Via' 'Owner: nameOf(row.Person), Via' ./control
 mutate "two people, a code may be whom it names" control/signin.go 'Owner: eitherOf(nameOf(row.Person), row.Owner), Via' 'Owner: row.Owner, Via' ./control
 mutate "two people, root is root in the dashboard" control/person.go 'return "uid " + m[1]' 'return person' ./control
@@ -547,9 +547,9 @@ mutate "two people, the end of a trial that begins meanwhile" control/trials.go 
 mutate "trials, an admin enforces by ending one" control/trials.go 'if x.by.Level < access.Superuser {' 'if false {' ./control
 mutate "two people, a token that is revoked" control/approvals.go 't.Ended.IsZero() && x.now.Before(t.Expires)' 'x.now.Before(t.Expires)' ./control
 mutate "two people, a token that is over" control/approvals.go 't.Ended.IsZero() && x.now.Before(t.Expires)' 't.Ended.IsZero()' ./control
-mutate "two people, a passkey that is gone" control/approvals.go 'good = key != nil' 'good = true' ./control
+mutate "two people, a passkey that is gone" control/approvals.go 'good = key != nil' 'good = key != nil || true' ./control
 mutate "two people, a session that was ended" control/signin.go 'if err := x.takeBack((&liveSession{Session: s}).credential()); err != nil {' 'if false {' ./control
-mutate "two people, no revision" control/approvals.go 'if err := x.noObject(); err != nil { // of an approval' 'if false {' ./control
+mutate "two people, no revision" control/approvals.go 'if err := x.noObject(); err != nil { // of an approval' 'if err := error(nil); err != nil { // of an approval' ./control
 mutate "two people, who approves sees all" control/approvals.go 'info = approvalInfo(row, p.parts.Now(), store.MaxChangeBody)' 'info = approvalInfo(row, p.parts.Now(), listedChange)' ./control
 mutate "two people, who approves sees what would change" control/approvals.go 'text = c.Document' '_ = c.Document' ./control
 mutate "two people, who approves sees what is forced" control/approvals.go 'held.Options.Force, held.Options.RevertAfter' 'false, held.Options.RevertAfter' ./control
@@ -561,7 +561,7 @@ mutate "ceilings, away with a block" control/rules.go 'if err := x.mayTakeOutRow
 mutate "ceilings, another list" control/lists.go '} else if err := x.mayChange(row, c); err != nil {' '} else if false {' ./control
 mutate "ceilings, away with a list" control/lists.go 'if err := x.mayTakeOut(access.Rule{Match: access.ListMatch(row.Name), Level: row.Level}); err != nil {' 'if false {' ./control
 mutate "ceilings, who is above" control/ceilings.go 'if err := x.notAbove(rule.Level); err' 'if err := error(nil); err' ./control
-mutate "ceilings, what stands behind" control/ceilings.go 'prefix.Bits() <= part.Bits() && prefix.Contains(part.Addr())' 'false' ./control
+mutate "ceilings, what stands behind" control/ceilings.go 'prefix.Bits() <= part.Bits() && prefix.Contains(part.Addr())' 'prefix.Bits() < 0 && prefix.Contains(part.Addr())' ./control
 mutate "ceilings, the machine itself" control/ceilings.go 'range loopbacks {' 'range loopbacks[:0] {' ./control
 mutate "ceilings, the node's own blocks" control/ceilings.go 'err != nil || over || row.Source == store.FromAutomatic' 'err != nil || over' ./control
 mutate "passkey, how many" control/passkeys.go 'if own >= maxPasskeysOf {' 'if false {' ./control
@@ -569,7 +569,7 @@ mutate "passkey, another person at step-up" control/passkeys.go 'if s.Person != 
 mutate "passkey, another host" control/passkeys.go 'return k.Host == c.where.Host && bytes.Equal(' 'return bytes.Equal(' ./control
 mutate "passkey, found at another host" control/passkeys.go 'if k.Host == host && (person == "" || k.Person == person) && bytes.Equal(k.Raw, raw) {' 'if (person == "" || k.Person == person) && bytes.Equal(k.Raw, raw) {' ./control
 mutate "passkey, found of another person" control/passkeys.go 'if k.Host == host && (person == "" || k.Person == person) && bytes.Equal(k.Raw, raw) {' 'if k.Host == host && bytes.Equal(k.Raw, raw) {' ./control
-mutate "passkey, why it is taken out" control/passkeys.go 'if err := x.requireReason(); err != nil {' 'if false {' ./control
+mutate "passkey, why it is taken out" control/passkeys.go 'if err := x.requireReason(); err != nil {' 'if err := error(nil); err != nil {' ./control
 mutate "passkey, attestations" control/passkey/passkey.go 'format != "none" && format != "packed"' 'false' ./control/passkey
 mutate "passkey, verified when it is made" control/passkey/passkey.go 'UserVerification: protocol.VerificationRequired, CredParams' 'UserVerification: protocol.VerificationDiscouraged, CredParams' ./control/passkey
 mutate "sign-in, levels of codes" control/signin.go 'c.Level == access.Standard || c.Level > access.Superuser' 'false' ./control
