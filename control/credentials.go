@@ -64,6 +64,7 @@ type credentials struct {
 	sessions map[string]*liveSession
 	codes    map[string]store.Code
 	passkeys []store.Passkey
+	origins  []string // see Origin
 
 	sweptAt time.Time // of Run's goroutine
 }
@@ -115,6 +116,7 @@ func (p *Plane) readCredentials(ctx context.Context) error {
 	var sessions []store.Session
 	var codes []store.Code
 	var passkeys []store.Passkey
+	var origins []string
 	err := p.store.View(context.WithoutCancel(ctx), func(tx *store.Tx) (err error) {
 		if tokens, err = tx.Tokens(); err != nil {
 			return err
@@ -125,7 +127,10 @@ func (p *Plane) readCredentials(ctx context.Context) error {
 		if codes, err = tx.Codes(); err != nil {
 			return err
 		}
-		passkeys, err = tx.Passkeys()
+		if passkeys, err = tx.Passkeys(); err != nil {
+			return err
+		}
+		origins, err = readOrigins(tx)
 		return err
 	})
 	if err != nil {
@@ -152,7 +157,7 @@ func (p *Plane) readCredentials(ctx context.Context) error {
 	for _, row := range codes {
 		c.codes[row.ID] = row
 	}
-	c.passkeys = passkeys
+	c.passkeys, c.origins = passkeys, origins
 	return nil
 }
 

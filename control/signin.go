@@ -49,6 +49,7 @@ type SessionInfo struct {
 // Where is what is known of a browser that signs in.
 type Where struct {
 	Host  string // the name it came to
+	Port  string // and the port of it
 	From  netip.Addr
 	Agent string
 }
@@ -157,6 +158,9 @@ func (c enter) apply(x *transaction) error {
 	s := store.Session{Person: row.Person, Owner: eitherOf(nameOf(row.Person), row.Owner), Via: viaCode, Level: row.Level}
 	if have == nil {
 		s.Fresh = x.now
+	}
+	if err := x.cameTo(c.where); err != nil {
+		return err
 	}
 	return x.openSession(c.out, s, c.where)
 }

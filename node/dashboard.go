@@ -87,6 +87,7 @@ func (n *Node) serveDashboard(ctx context.Context, work *sync.WaitGroup, api adm
 	handler := api.WebHandler(admin.WebOptions{
 		SignIn:  n.plane,
 		Hosts:   file.Admin.Hosts,
+		Port:    strconv.Itoa(int(n.DashboardAt().Port())),
 		TLS:     file.Admin.CertFile != "",
 		Remote:  !n.DashboardAt().Addr().Unmap().IsLoopback(),
 		Enter:   web.Enter(),

@@ -674,6 +674,9 @@ mutate "refusals, the detectors hear" control/refusals.go 'p.parts.Denied(by, op
 mutate "refusals, one row and then together" control/refusals.go 'r.times > 0 && (since >= r.wait || since < 0)' 'r.times > 0' ./control
 mutate "refusals, rows once in a while" control/refusals.go 'min(max(2*r.wait, refusalsFirst), refusalsMost)' 'refusalsFirst' ./control
 mutate "refusals, bounded" control/refusals.go 'f.of[name] == nil && len(f.of) >= maxRefusedActors' 'false' ./control
+mutate "sign-in, passkeys at ports that people came to" control/admin/authpasskey.go 'port == s.Port || s.SignIn.Origin(host, port)' 'true' ./control/admin
+mutate "sign-in, ports that codes were used at" control/signin.go 'if err := x.cameTo(c.where); err != nil {' 'if false {' ./control
+mutate "sign-in, so many ports" control/origins.go 'all[max(0, len(all)-maxOrigins):]' 'all' ./control
 mutate "sign-in, tokens that outlive their maker" control/admin/tokens.go 'if who != nil && who.Token != "" &&' 'if false &&' ./control/admin
 mutate "sign-in, guessers are closed at accept" control/admin/sources.go 'case !s.mayGuess(from, now) && !s.hear(from, now):' 'case false:' ./control/admin
 mutate "sign-in, guessers are heard for a while" control/admin/sources.go '%hearEvery >= hearFor {' '%hearEvery >= 0 {' ./control/admin

@@ -127,7 +127,7 @@ func (s *web) replace(r *http.Request, before caller) {
 // where is what is known of the browser of a request.
 func (s *web) where(r *http.Request) control.Where {
 	host, _ := splitHost(r.Host)
-	return control.Where{Host: host, From: sourceOf(r), Agent: r.UserAgent()}
+	return control.Where{Host: host, Port: s.port(r), From: sourceOf(r), Agent: r.UserAgent()}
 }
 
 // begin answers somebody who has just signed in.

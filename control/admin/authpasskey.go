@@ -11,8 +11,9 @@ import (
 // nothing is the body of what only begins.
 type nothing struct{}
 
-// party is where the browser of a request is. Its host was looked at before.
-func (s *web) party(r *http.Request) passkey.Party {
+// party is where the browser of a request is. Its host was looked at before; ok is whether passkeys are taken at its
+// port: a page at another one could have a browser sign for it, and hand that on with a Host header of its own.
+func (s *web) party(r *http.Request) (party passkey.Party, ok bool) {
 	host, port := splitHost(r.Host)
 	origin := "http://" + host
 	if s.TLS {
@@ -21,7 +22,13 @@ func (s *web) party(r *http.Request) passkey.Party {
 	if port != "" {
 		origin += ":" + port
 	}
-	return passkey.Party{Host: host, Origin: origin}
+	port = s.port(r)
+	return passkey.Party{Host: host, Origin: origin}, port == s.Port || s.SignIn.Origin(host, port)
+}
+
+// notHere is what a session is told at a port where no passkeys are taken.
+func (s *web) notHere(r *http.Request) *Problem {
+	return stepUpRequired.problem("at port %s passkeys are not taken before somebody has signed in there with a code", s.port(r)).fixedBy("mtguard dashboard --local-port %s", s.port(r))
 }
 
 // options answers with what a browser is to be asked for.
@@ -41,7 +48,12 @@ func (s *web) authLoginBegin(w http.ResponseWriter, r *http.Request) {
 		s.stranger(w)
 		return
 	}
-	public, err := s.passkeys.BeginLogin(s.party(r), "", nil)
+	party, ok := s.party(r)
+	if !ok {
+		s.stranger(w)
+		return
+	}
+	public, err := s.passkeys.BeginLogin(party, "", nil)
 	s.options(w, r, public, err)
 }
 
@@ -53,7 +65,12 @@ func (s *web) authLoginFinish(w http.ResponseWriter, r *http.Request) {
 		s.stranger(w)
 		return
 	}
-	party, busy := s.party(r), false
+	party, here := s.party(r)
+	if !here {
+		s.stranger(w)
+		return
+	}
+	busy := false
 	proof, err := s.passkeys.FinishLogin(party, "", in.Credential, func(raw []byte) (passkey.Credential, bool) {
 		known, ok := s.SignIn.FindPasskey(party.Host, "", raw)
 		// Only who has a challenge of ours and names a passkey there is costs a proof, so that nobody else can use them up.
@@ -99,7 +116,11 @@ func (s *web) authStepUpBegin(w http.ResponseWriter, r *http.Request, c caller) 
 		malformed.problem("it takes an empty object").write(w)
 		return
 	}
-	party := s.party(r)
+	party, here := s.party(r)
+	if !here {
+		s.notHere(r).write(w)
+		return
+	}
 	have, _ := s.SignIn.PasskeysOf(party.Host, c.Identity.Person)
 	if len(have) == 0 {
 		stepUpRequired.problem("you have no passkey here: sign in with a new address, and set one up").fixedBy("mtguard dashboard").write(w)
@@ -117,7 +138,11 @@ func (s *web) authStepUpFinish(w http.ResponseWriter, r *http.Request, c caller)
 		malformed.problem("it takes a credential").write(w)
 		return
 	}
-	party := s.party(r)
+	party, here := s.party(r)
+	if !here {
+		s.notHere(r).write(w)
+		return
+	}
 	proof, err := s.passkeys.FinishLogin(party, c.Session, in.Credential, func(raw []byte) (passkey.Credential, bool) {
 		return s.SignIn.FindPasskey(party.Host, c.Identity.Person, raw)
 	})
@@ -143,7 +168,11 @@ func (s *web) authRegisterBegin(w http.ResponseWriter, r *http.Request, c caller
 		stepUp().write(w)
 		return
 	}
-	party := s.party(r)
+	party, here := s.party(r)
+	if !here {
+		s.notHere(r).write(w)
+		return
+	}
 	have, handle := s.SignIn.PasskeysOf(party.Host, c.Identity.Person)
 	public, err := s.passkeys.BeginRegister(party, passkey.Person{Handle: handle, Name: c.Identity.Person}, c.Session, have)
 	s.options(w, r, public, err)
@@ -162,7 +191,11 @@ func (s *web) authRegisterFinish(w http.ResponseWriter, r *http.Request, c calle
 		stepUp().write(w)
 		return
 	}
-	party := s.party(r)
+	party, here := s.party(r)
+	if !here {
+		s.notHere(r).write(w)
+		return
+	}
 	_, handle := s.SignIn.PasskeysOf(party.Host, c.Identity.Person)
 	proof, err := s.passkeys.FinishRegister(party, passkey.Person{Handle: handle, Name: c.Identity.Person}, c.Session, in.Credential)
 	if err != nil {

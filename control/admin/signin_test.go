@@ -3,11 +3,13 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
 	"mtguard/control"
+	"mtguard/control/passkey/softkey"
 	"mtguard/security/access"
 	"mtguard/security/token"
 	"mtguard/telemetry/live"
@@ -163,4 +165,57 @@ func TestWhatIsNotAllowedIsNoted(t *testing.T) {
 	if !slices.Equal(s.plane.denied, []string{"token x watch-events"}) {
 		t.Errorf("of a kind of events: %q", s.plane.denied)
 	}
+}
+
+// TestPasskeysAreForPortsThatPeopleCameTo: at the listener's own, and where a code was used, as at the beginning of a tunnel. A page that something
+// else serves at another port of localhost can have a browser sign for it; what it hands on is not taken.
+func TestPasskeysAreForPortsThatPeopleCameTo(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	key := s.enrol()
+	const port = "9999"
+	host := "Host: localhost:" + port
+	session := strings.Replace(s.session(access.Superuser, true), "mtguard_8380", "mtguard_"+port, 1)
+	signIn := func() (begun, finished int) {
+		begin := s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}", host)
+		if begin.Code != http.StatusOK { // whoever relays asks as if it were for the listener's port, and has the page sign
+			return begin.Code, s.ask(http.MethodPost, "/auth/passkey/login/finish", s.signedAt(key, "http://localhost:"+port, s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}")), host).Code
+		}
+		return begin.Code, s.ask(http.MethodPost, "/auth/passkey/login/finish", s.signedAt(key, "http://localhost:"+port, begin), host).Code
+	}
+	if begun, finished := signIn(); begun != http.StatusUnauthorized || finished != http.StatusUnauthorized {
+		t.Errorf("at a port that nobody came to: %d, %d", begun, finished)
+	}
+	if code := s.ask(http.MethodPost, "/auth/passkey/login/finish", s.signedAt(key, "http://localhost:"+port, s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}"))).Code; code != http.StatusUnauthorized {
+		t.Errorf("signed at another port: %d", code)
+	}
+	for _, path := range []string{"/auth/step-up/begin", "/auth/step-up/finish", "/auth/passkey/register/begin", "/auth/passkey/register/finish"} {
+		body := "{}"
+		if strings.HasSuffix(path, "finish") {
+			body = `{"credential":{}}`
+		}
+		if w := s.ask(http.MethodPost, path, body, session, host); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "--local-port "+port) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	code := token.New(token.Code)
+	s.signIn.codes[code.Reveal()] = control.Identity{Actor: control.Actor{Name: "nadia"}, Person: "nadia", Granted: access.Admin, Session: "x", Via: "code"}
+	if w := s.ask(http.MethodPost, "/auth/enter", `{"code":"`+code.Reveal()+`"}`, host); w.Code != http.StatusOK {
+		t.Fatalf("a code: %d", w.Code)
+	}
+	if begun, finished := signIn(); begun != http.StatusOK || finished != http.StatusOK {
+		t.Errorf("after a code was used there: %d, %d", begun, finished)
+	}
+	for _, text := range []string{"localhost:99999999", "localhost:x", "localhost:-1"} {
+		if w := s.ask(http.MethodPost, "/auth/passkey/login/begin", "{}", "Host: "+text); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: %d", text, w.Code)
+		}
+	}
+}
+
+// signedAt is what a page at an origin hands on.
+func (s *site) signedAt(key *softkey.Key, origin string, asked *httptest.ResponseRecorder) string {
+	s.t.Helper()
+	mine := *key
+	mine.Origin = origin
+	return signed(s.t, &mine, asked.Body.Bytes())
 }

@@ -32,6 +32,7 @@ type SignIn interface {
 	Enrol(ctx context.Context, id control.Identity, name string, proof passkey.Proof) (token.Token, control.Identity, error)
 	TwoPerson() []string
 	Ceiling(from netip.Addr) access.Level
+	Origin(host, port string) bool
 }
 
 var _ SignIn = (*control.Plane)(nil)
@@ -42,6 +43,8 @@ type WebOptions struct {
 	// Hosts are the names that requests may be for, beside localhost on a loopback
 	// address.
 	Hosts []string
+	// Port is the listener's own.
+	Port string
 	// TLS says that the listener speaks it.
 	TLS bool
 	// Remote says that other machines can reach the listener. Nothing but enrolment is
@@ -372,6 +375,20 @@ func (s *web) credential(r *http.Request) (t token.Token, presented, ok bool) {
 	}
 	t, ok = token.Parse(token.Session, cookies[0].Value)
 	return t, true, ok
+}
+
+// port is the one in the address that a browser shows for a request, as its Host header has it.
+func (s *web) port(r *http.Request) string {
+	_, port := splitHost(r.Host)
+	switch {
+	case len(port) > 5 || strings.Trim(port, "0123456789") != "":
+		return "0" // there is none such
+	case port == "" && s.TLS:
+		return "443"
+	case port == "":
+		return "80"
+	}
+	return port
 }
 
 // cookieName is that of the session. Without TLS it has the port that the browser

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,6 +118,9 @@ func (f *fakeSignIn) Ceiling(netip.Addr) access.Level {
 	}
 	return f.ceiling
 }
+func (f *fakeSignIn) Origin(host, port string) bool {
+	return slices.ContainsFunc(f.entered, func(w control.Where) bool { return w.Host == host && w.Port == port })
+}
 func (f *fakeSignIn) TwoPerson() []string { return []string{} }
 
 // site is the listener's handler with what stands behind it.
@@ -136,7 +140,7 @@ func newSite(t *testing.T, o WebOptions) *site {
 	t.Helper()
 	s := &site{t: t, plane: &fakePlane{written: []byte("x")}, now: time.Now()}
 	s.signIn = &fakeSignIn{ids: make(map[string]control.Identity), codes: make(map[string]control.Identity), ceiling: access.Superuser, passkeys: 1}
-	o.SignIn = s.signIn
+	o.SignIn, o.Port = s.signIn, "8380"
 	o.Enter = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(testPage)) })
 	o.Assets = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("dashboard")) })
 	o.Guessed = func(from netip.Addr) { s.guess = append(s.guess, from) }
