@@ -654,7 +654,7 @@ mutate "dashboard, compression refused" control/admin/web/web.go 'strings.Trim(q
 mutate "dashboard, names twice" control/admin/web/link.go 'if other, ok := l.names[name]; ok {' 'if other, ok := l.names[name]; ok && false {' ./control/admin/web
 mutate "dashboard, order of modules" control/admin/web/link.go 'return l.add(target)' 'return nil' ./control/admin/web
 mutate "users, found by name" control/query.go '!strings.Contains(strings.ToLower(name), find)' 'false' ./control
-mutate "sign-in, requests end with their credential" control/admin/web.go '!ok || id.Actor.Level < c.came' 'id.Actor.Level < c.came' ./control/admin
+mutate "sign-in, requests end with their credential" control/admin/web.go '!ok || id.Actor.Level < c.came' 'ok && id.Actor.Level < c.came' ./control/admin
 mutate "sign-in, a busy node is nobody's guess" control/admin/authpasskey.go 'if !busy {' 'if true {' ./control/admin
 mutate "sign-in, cross-origin signing in" control/admin/auth.go 'case !foreign(r):' 'case true:' ./control/admin
 mutate "sign-in, one answer beside the page" control/admin/web.go 'slices.Contains(enterPaths, path) && safe(r.Method)' 'strings.HasPrefix(path, enterPath)' ./control/admin
@@ -690,7 +690,7 @@ mutate "sign-in, a code makes a regular" control/admin/auth.go 's.guesses.Know(s
 mutate "sign-in, sessions make regulars" node/dashboard.go 'sources.Know(from, s.Last)' '_ = from' ./node
 mutate "sign-in, unknown passkeys use up no proofs" control/admin/authpasskey.go 'busy = ok && !s.guesses.mayProve(s.now())' 'busy = !s.guesses.mayProve(s.now()) && ok' ./control/admin
 mutate "sign-in, proofs are checked so often" control/admin/authpasskey.go 'busy = ok && !s.guesses.mayProve(s.now())' 'busy = false' ./control/admin
-mutate "sign-in, requests end with what their source may" control/admin/web.go '!ok || id.Actor.Level < c.came' '!ok' ./control/admin
+mutate "sign-in, requests end with what their source may" control/admin/web.go '!ok || id.Actor.Level < c.came' '!ok || id.Actor.Level < access.None' ./control/admin
 mutate "events, a stream over HTTP/2 may be idle" control/admin/events.go 'o.connection.SetWriteDeadline(time.Time{})' '_ = time.Time{}' ./control/admin
 mutate "serving, places of one prefix" control/serving/places.go '|| p.by[prefix] >= b.Each' '' ./control/serving
 mutate "serving, all places" control/serving/places.go 'p.taken >= b.All ||' '' ./control/serving
