@@ -519,6 +519,7 @@ mutate "sign-in, end of the session before" control/admin/auth.go 'if before.Ses
 mutate "sign-in, port of a host" control/admin/web.go 'strings.Trim(port, "0123456789") != ""' 'false' ./control/admin
 mutate "sign-in, cross-origin" control/admin/web.go ' || crossOriginProtection.Check(r) != nil' '' ./control/admin
 mutate "sign-in, cross-origin reading" control/admin/web.go 'site != "" && site != "same-origin"' 'site == "x" && site != "same-origin"' ./control/admin
+mutate "sign-in, two sessions at once" control/admin/web.go 'ok && known < 2' 'ok' ./control/admin
 mutate "sign-in, content policy" control/admin/web.go 'h.Set("Content-Security-Policy", contentPolicy)' '' ./control/admin
 mutate "sign-in, slow guesses" control/admin/web.go 'if s.guesses.mayGuess(from, s.now()) {' 'if true {' ./control/admin
 mutate "sign-in, one answer for strangers" control/admin/auth.go 'case do == nil:' 'case false:' ./control/admin

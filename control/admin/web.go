@@ -311,6 +311,9 @@ func (s *web) again(r *http.Request) (*http.Request, *Problem) {
 	return r.WithContext(withIdentity(r.Context(), c)), nil
 }
 
+// maxCookies is how many cookies of the session's name are looked at.
+const maxCookies = 8
+
 // hereHeader is what the dashboard says of each of its requests: "yes" when somebody has
 // touched the page since the one before, else "no".
 const hereHeader = "Mtguard-Here"
@@ -369,12 +372,24 @@ func (s *web) credential(r *http.Request) (t token.Token, presented, ok bool) {
 		t, ok = token.Parse(token.API, text)
 		return t, true, ok
 	}
-	cookies := r.CookiesNamed(s.cookieName(r))
-	if len(cookies) != 1 {
-		return token.Token{}, len(cookies) > 1, false
+	return s.session(r.CookiesNamed(s.cookieName(r)))
+}
+
+// session finds the one among cookies that is known. A page at another port of localhost
+// may have set others beside it, which must neither keep its person out nor take its
+// place: when two are known, neither counts.
+func (s *web) session(cookies []*http.Cookie) (t token.Token, presented, ok bool) {
+	known := 0
+	for _, c := range cookies[:min(len(cookies), maxCookies)] {
+		one, good := token.Parse(token.Session, c.Value)
+		if good && (!ok || s.SignIn.Known(one)) {
+			t, ok = one, true // the first, so that what is wrong counts as a guess
+		}
+		if good && s.SignIn.Known(one) {
+			known++
+		}
 	}
-	t, ok = token.Parse(token.Session, cookies[0].Value)
-	return t, true, ok
+	return t, len(cookies) > 0, ok && known < 2
 }
 
 // port is the one in the address that a browser shows for a request, as its Host header has it.

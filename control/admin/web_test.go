@@ -554,6 +554,32 @@ func TestSigningInGivesAFreshCookie(t *testing.T) {
 	}
 }
 
+// TestACookieBesideTheSession: what another port of localhost has set beside it keeps nobody out; a second session does.
+func TestACookieBesideTheSession(t *testing.T) {
+	s := newSite(t, WebOptions{})
+	one, other := s.session(access.Admin, true), s.session(access.Admin, true)
+	_, second, _ := strings.Cut(other, ": ")
+	_, mine, _ := strings.Cut(one, ": ")
+	for what, c := range map[string]struct {
+		cookie string
+		want   int
+	}{
+		"none beside it":        {mine, 200},
+		"nonsense before it":    {"mtguard_8380=x; " + mine, 200},
+		"nonsense after it":     {mine + "; mtguard_8380=", 200},
+		"one unknown before it": {"mtguard_8380=" + token.New(token.Session).Reveal() + "; " + mine, 200},
+		"one unknown after it":  {mine + "; mtguard_8380=" + token.New(token.Session).Reveal(), 200},
+		"another session":       {mine + "; " + second, 401},
+		"another before it":     {second + "; " + mine, 401},
+		"two unknown":           {"mtguard_8380=" + token.New(token.Session).Reveal() + "; mtguard_8380=" + token.New(token.Session).Reveal(), 401},
+		"behind many":           {strings.Repeat("mtguard_8380=x; ", maxCookies) + mine, 401},
+	} {
+		if w := s.ask(http.MethodGet, "/auth/me", "", "Cookie: "+c.cookie); w.Code != c.want {
+			t.Errorf("%s: %d", what, w.Code)
+		}
+	}
+}
+
 // TestRemoteListenersWantAPasskey: nothing but enrolment before there is one.
 func TestRemoteListenersWantAPasskey(t *testing.T) {
 	o := WebOptions{TLS: true, Remote: true, Hosts: []string{"localhost"}}
