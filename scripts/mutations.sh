@@ -618,7 +618,7 @@ mutate "events, rates by the time that passed" node/feed.go 'return float64(is-w
 mutate "feed, unplugged" node/node.go 'n.feed(background, &work)' 'go n.events.Run(background, func(c context.Context) { <-c.Done() })' ./node
 mutate "events, rows that were not kept" control/store/tx.go 'tx.tellAudit()' '' ./node ./control/store/sqlite
 mutate "top, the terminal is left" cmd/mtguard/top.go 'defer leave()' '_ = leave' ./cmd/mtguard
-mutate "top, the terminal's mode" cmd/mtguard/top_terminal.go 'term.Restore(int(t.in.Fd()), state)' '' ./cmd/mtguard
+mutate "top, the terminal's mode" cmd/mtguard/top_terminal.go 'term.Restore(int(t.in.Fd()), state)' '_ = state' ./cmd/mtguard
 mutate "top, escape sequences of others" cmd/mtguard/top_screen.go 'lines[i] = cut(clean(line), columns)' 'lines[i] = cut(line, columns)' ./cmd/mtguard
 mutate "top, a mistake beside the drawing" cmd/mtguard/top.go 'case broken <- fmt.Sprintf(' 'case make(chan any) <- fmt.Sprintf(' ./cmd/mtguard
 mutate "top, keys with a sequence" cmd/mtguard/top_terminal.go 'range plainKeys(b[:n])' 'range b[:n]' ./cmd/mtguard
