@@ -40,6 +40,7 @@ func TestNobodyLiftsTheCeilingHeIsUnder(t *testing.T) {
 	old := b.apply(AddRule{Match: "198.51.100.99", Level: access.ReadOnly, Until: b.clock().Add(time.Minute)}, Options{}).Rule.ID
 	fromHere := b.apply(AddRule{Match: "192.0.2.0/24", Level: access.Superuser, Until: b.clock().Add(time.Minute)}, Options{}).Rule.ID
 	below := b.apply(AddRule{Match: "192.0.2.7", Level: access.ReadOnly}, Options{}).Rule.ID
+	pattern := b.apply(AddRule{Match: "sni:vip.example.com", Level: access.Superuser}, Options{}).Rule.ID
 	b.apply(Block{Target: "198.51.100.8"}, Options{})
 	b.apply(Block{Target: "198.18.0.8"}, Options{})
 	friends, foes, strangers := listOf(t, "198.18.5.0/24\n"), listOf(t, "198.51.100.64/28\n"), listOf(t, "198.18.6.0/24\n")
@@ -71,6 +72,7 @@ func TestNobodyLiftsTheCeilingHeIsUnder(t *testing.T) {
 		{"away with what is over", RemoveRule{old}, false},
 		{"away with what holds down under a rule that is over", RemoveRule{below}, false},
 		{"away with what is above him and over", RemoveRule{fromHere}, true},
+		{"away with a pattern above him", RemoveRule{pattern}, true},
 		{"unblock under a rule above him", Unblock{"198.51.100.8"}, true},
 		{"unblock elsewhere", Unblock{"198.18.0.8"}, false},
 		{"a list above", SetList{Name: "mine", Origin: friends, Level: access.Superuser}, true},
