@@ -46,6 +46,7 @@ func newTower(t *testing.T) *tower {
 	w.site.web.SignIn = lockedSignIn{w.site.signIn, new(sync.Mutex)}
 	w.site.web.now = time.Now
 	w.site.web.eventPace = time.Millisecond
+	w.site.web.lookEvery = lookAgain
 	certFile, keyFile, pool := pair(t, t.TempDir(), 1, time.Now().Add(time.Hour))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -70,14 +70,15 @@ func (a API) WebHandler(o WebOptions) http.Handler { return newWeb(a, o).handler
 type web struct {
 	*server
 	WebOptions
-	guesses  *guesses
-	passkeys *passkey.Passkeys
-	auth     map[string]http.HandlerFunc // by method and path
-	now      func() time.Time
+	guesses   *guesses
+	passkeys  *passkey.Passkeys
+	auth      map[string]http.HandlerFunc // by method and path
+	now       func() time.Time
+	lookEvery time.Duration // how often is looked whether a credential is still good
 }
 
 func newWeb(a API, o WebOptions) *web {
-	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Sources, o.Guessed, a.log), passkeys: passkey.New(), now: time.Now}
+	s := &web{server: a.server, WebOptions: o, guesses: newGuesses(o.Sources, o.Guessed, a.log), passkeys: passkey.New(), now: time.Now, lookEvery: lookAgain}
 	s.auth = s.authRoutes()
 	s.server.again = s.again // the socket, which shares the server, has nobody to look for again
 	return s
@@ -209,9 +210,9 @@ func (s *web) watch(ctx context.Context, c caller, end func()) *time.Timer {
 			end()
 			return
 		}
-		timer.Reset(lookAgain)
+		timer.Reset(s.lookEvery)
 	})
-	timer.Reset(lookAgain)
+	timer.Reset(s.lookEvery)
 	return timer
 }
 

@@ -146,6 +146,7 @@ func newSite(t *testing.T, o WebOptions) *site {
 	o.Guessed = func(from netip.Addr) { s.guess = append(s.guess, from) }
 	s.web = newWeb(NewAPI(s.plane, slog.New(slog.DiscardHandler)), o)
 	s.web.now = func() time.Time { return s.now }
+	s.web.lookEvery = time.Hour // the fake is a test's own meanwhile
 	s.h = s.web.handler()
 	return s
 }
@@ -693,6 +694,7 @@ func TestARequestEndsWithItsCredential(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t, WebOptions{})
+			s.web.lookEvery = lookAgain
 			who := s.session(access.Admin, true)
 			begun := time.Now()
 			s.plane.during = func(ctx context.Context) {
