@@ -132,6 +132,8 @@ func twoPeople(t *testing.T, n *node, nadia, omid *visitor) {
 	}
 	approve(omid)
 	omid.await("what it will do", settledDialog)
+	omid.await("the change itself", `["conns.addr", "enforce"].every((word) => document.querySelector("dialog pre").textContent.includes(word))`)
+	omid.says("--force")
 	omid.press("Approve")
 	n.await("the change to be in force", func() bool { c := n.control("conns.addr"); return c.Mode == "enforce" && c.Percent == 10 })
 	nadia.visit("policy/conns.addr")

@@ -1,13 +1,14 @@
 // Who may manage the node: tokens, sessions, passkeys, and changes that wait for a second person.
 import { html, useState } from "../html.js";
 import { useGet, path } from "../api.js";
-import { Heading, Panel, Name, Code, State, Level, Time, Button, Tag, Copy, Count, Failure } from "../ui.js";
-import { Paged } from "../table.js";
+import { Heading, Panel, Answer, Name, Code, State, Level, Time, Button, Tag, Copy, Count, Failure } from "../ui.js";
+import { Paged, Rows } from "../table.js";
 import { Dialog, Field, propose } from "../dialog.js";
 import { t, word, list } from "../i18n.js";
 import { to } from "../router.js";
 import { enrol } from "../session.js";
 import { me, may } from "../who.js";
+import { valueColumns } from "./policy.js";
 
 const tokenLevels = ["read_only", "admin", "superuser"];
 
@@ -92,12 +93,22 @@ function Enrol({ onClose }) {
 
 /** Changes of a guarded class, which somebody else has to agree to. */
 function Approvals() {
-  const settle = (a, what) => propose({ title: t("approval." + what), verb: t("approval." + what), reason: "required", danger: what === "refuse", make: () => ({ method: "POST", url: path`/approvals/${a.id}/${what}` }) });
+  const settle = (a, what) => propose({ title: t("approval." + what), verb: t("approval." + what), reason: "required", danger: what === "refuse", wide: true, more: () => html`<${Held} id=${a.id} />`, make: () => ({ method: "POST", url: path`/approvals/${a.id}/${what}` }) });
   return html`<${Panel} id="approvals" title=${t("approvals")} className="flush"><${Paged} label=${t("approvals")} url="/approvals" every=${15} id=${(a) => a.id} empty=${t("approvals.none")} columns=${[
-    { title: t("log.action"), main: true, cell: (a) => html`<${Code} plain>${a.action}<//> <${Name}>${a.object}<//>${a.revert_after && html` <${Code} plain>revert_after=${a.revert_after}<//>`}` },
+    { title: t("log.action"), main: true, cell: (a) => html`<${Code} plain>${a.brief}<//>${a.force && html` <${Tag} tone="warn">--force<//>`}${a.revert_after && html` <${Code} plain>revert_after=${a.revert_after}<//>`}` },
     { title: t("by"), cell: (a) => html`<${Name}>${a.by}<//><span class="sub"><${Name}>${a.reason}<//></span>` },
     { title: t("state"), cell: (a) => html`<${State} of=${a.state} />` },
     { title: t("until"), cell: (a) => html`<${Time} at=${a.expires} />` },
     { title: "", op: "approve refuse-approval", cell: (a) => a.state === "pending" && html`<span class="actions"><${Button} op="approve" onClick=${() => settle(a, "approve")}>${t("approval.approve")}<//><${Button} op="refuse-approval" kind="danger-text" onClick=${() => settle(a, "refuse")}>${t("approval.refuse")}<//></span>` },
   ]} /><//>`;
+}
+
+/** All of a change that waits: nobody agrees to what he has not seen. */
+function Held({ id }) {
+  const all = useGet(path`/approvals/${id}`);
+  return html`<${Answer} of=${all}>${(a) => {
+    const { Document: text, ...rest } = JSON.parse(a.change);
+    return html`${a.changes?.length > 0 && html`<${Rows} label=${t("policy.diff")} rows=${a.changes} id=${(v) => v.path} columns=${valueColumns()} />`}
+      <pre dir="ltr" lang="en" tabindex="0"><code>${JSON.stringify(rest, null, 1)}</code></pre>${text && html`<pre dir="ltr" lang="en" tabindex="0"><code>${text}</code></pre>`}`;
+  }}<//>`;
 }
