@@ -672,7 +672,7 @@ mutate "refusals, of a level or a scope" control/admin/server.go 's.noteDenied(c
 mutate "refusals, of what is asked for" control/admin/server.go 's.noteDenied(ctx, p) // what' '_ = p // what' ./control/admin
 mutate "refusals, of kinds of events" control/admin/events.go 's.noteDenied(r.Context(), p)' '_ = p' ./control/admin
 mutate "refusals, the detectors hear" control/refusals.go 'p.parts.Denied(by, operation)' '_ = by' ./control
-mutate "refusals, one row and then together" control/refusals.go 'r.times > 0 && (since >= r.wait || since < 0)' 'r.times > 0' ./control
+mutate "refusals, one row and then together" control/refusals.go 'since >= r.wait || since < 0' 'since >= 0 || since < 0' ./control
 mutate "refusals, rows once in a while" control/refusals.go 'min(max(2*r.wait, refusalsFirst), refusalsMost)' 'refusalsFirst' ./control
 mutate "refusals, bounded" control/refusals.go 'f.of[name] == nil && len(f.of) >= maxRefusedActors' 'false' ./control
 mutate "sign-in, passkeys at ports that people came to" control/admin/authpasskey.go 'port == s.Port || s.SignIn.Origin(host, port)' 'true' ./control/admin
