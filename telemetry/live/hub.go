@@ -22,10 +22,10 @@ type Options struct {
 
 // MaxViewers is how many may look at once unless Options say otherwise: fewer than the connections that the admin socket takes, so that
 // commands find a place.
-const MaxViewers = 100
+const MaxViewers = 120
 
-// share is which part of the places one viewer may have at most, unless he is of this machine, and which part is kept for those who are: ten of a
-// hundred, so that no program, and no page that is open too often, keeps an operator at the node from looking.
+// share is which part of the places one viewer may have at most, unless he is of this machine, and which part is kept for those who are: a tenth,
+// so that no program, and no page that is open too often, keeps an operator at the node from looking.
 const share = 10
 
 const usualLinger = time.Minute
