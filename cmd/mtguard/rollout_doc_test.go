@@ -201,7 +201,7 @@ var varies = []struct {
 	what *regexp.Regexp
 	as   string
 }{
-	{regexp.MustCompile(`\b([re])[0-9a-f]{10}\b`), "$1…"},
+	{regexp.MustCompile(`\b([re])[0-9a-f]{14}\b`), "$1…"},
 	{regexp.MustCompile(`\b[0-9a-f]{16}\b|\b[0-9a-f]{8}\b`), "KEY"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?`), "TIME"},
 	{regexp.MustCompile(`\b(\d+s ago|\d+m ago|now)\b`), "AGO"},
