@@ -147,7 +147,9 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow, budget func() *ratelimi
 				if over {
 					p.beyond.Store(true)
 				}
-				p.pause(pause, budget)
+				if !p.pause(pause, budget) {
+					return
+				}
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -164,19 +166,21 @@ func (p *pair) copy(dir int, src, dst net.Conn, f *Flow, budget func() *ratelimi
 }
 
 // pause waits so long, but not longer than what was spent has to be waited for. It
-// looks twice a second, as budgets may be changed or taken away.
-func (p *pair) pause(d time.Duration, budget func() *ratelimit.Pair) {
+// looks twice a second, as budgets may be changed or taken away. It reports whether
+// the session goes on: its end is no way round the budget.
+func (p *pair) pause(d time.Duration, budget func() *ratelimit.Pair) bool {
 	for until := time.Now().Add(d); d > 0; d = time.Until(until) {
 		select {
 		case <-p.over:
-			return
+			return false
 		case <-time.After(min(d, lookAgain)):
 		}
 		p.last.Store(time.Now().UnixNano()) // a pause is ours, not the peers' silence
 		if b := budget(); b == nil || !b.Owes(time.Now()) {
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // lookAgain is how long a direction pauses before its budget is looked at again,
