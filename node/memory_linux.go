@@ -53,6 +53,8 @@ func partsOf(path, smaps string) (parts []span) {
 			}
 		case len(fields) == 3 && fields[0] == "Anonymous:" && fields[1] == "0" && at.to != 0:
 			parts = append(parts, at)
+		case len(fields) == 3 && fields[0] == "Swap:" && fields[1] != "0" && len(parts) > 0 && parts[len(parts)-1] == at:
+			parts = parts[:len(parts)-1] // what was written is there alone
 		}
 	}
 	return parts

@@ -45,6 +45,7 @@ func TestPartsOfAProgramAreFound(t *testing.T) {
 		{"a path with a space", "/opt/my proxy/mtguard", strings.ReplaceAll(smaps, "/usr/bin/", "/opt/my proxy/"), []span{{0x400000, 0x1435000}, {0x1435000, 0x24d7000}}},
 		{"addresses that are none", "/p", "x-y r-xp 0 0 0 /p\nAnonymous: 0 kB\n2-1 r-xp 0 0 0 /p\nAnonymous: 0 kB\n", nil},
 		{"a mapping of which no more is said", "/p", "1000-2000 r-xp 0 0 0 /p\n", nil},
+		{"written into, and swapped out", "/p", "1000-2000 r--p 0 0 0 /p\nAnonymous: 0 kB\nSwap: 8 kB\n2000-3000 r-xp 0 0 0 /p\nAnonymous: 0 kB\nSwap: 0 kB\n", []span{{0x2000, 0x3000}}},
 		{"nothing", "/p", "", nil},
 	} {
 		if got := partsOf(c.path, c.text); !slices.Equal(got, c.want) {

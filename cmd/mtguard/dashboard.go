@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -70,6 +71,8 @@ there first.`,
 				local := orElse(port, at.Port())
 				out.Tunnel = fmt.Sprintf("ssh -N -L %s:localhost:%s %s", local, at.Port(), sshTarget())
 				at.Host = "localhost:" + local
+			} else if port != "" {
+				at.Host = strings.TrimSuffix(net.JoinHostPort(at.Hostname(), port), ":443")
 			}
 			out.URL = at.String() + "/enter#" + result.Secret
 			return answer(c, []signInAddress{out}, func() error {
@@ -88,7 +91,7 @@ there first.`,
 	o.common(cmd.Flags())
 	cmd.Flags().StringVar(&person, "person", "", "sign in as `NAME`; default: your user id")
 	cmd.Flags().StringVar(&level, "level", "", "at most this `LEVEL`: read_only, admin or superuser; default: yours")
-	cmd.Flags().StringVar(&port, "local-port", "", "the tunnel begins at this `PORT` of the other machine; default: that of the dashboard")
+	cmd.Flags().StringVar(&port, "local-port", "", "it is reached at this `PORT`, where a tunnel or a forward begins; default: that of the dashboard")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "`TEXT` for the audit log")
 	completeFlag(cmd, "output", words(formTable, formJSON, formLines))
 	completeFlag(cmd, "level", words("read_only", "admin", "superuser"))

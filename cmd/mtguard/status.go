@@ -49,6 +49,7 @@ func (c *call) showStatus(s control.Status) error {
 	rows := [][]string{
 		{"node", s.Version + ", " + state + ", up " + about(s.Now.Sub(s.Started))},
 		{"listening", strings.Join(s.Listening, ", ")},
+		{"dashboard", orElse(s.Dashboard, "off")},
 		{"users", fmt.Sprintf("%d, of which %d may connect", s.Users, s.Serving)},
 		{"connections", fmt.Sprintf("%d open; %s since the start", s.Connections, plural(int(s.Sessions), "session"))},
 		{"keys", keyCounts(s)},

@@ -111,7 +111,7 @@ func (s *web) secured(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		case !s.TLS && isLoopback(name) && r.Header.Get("Authorization") != "":
 			next.ServeHTTP(w, r) // a program minds no names; and an address is no name that could be bent
-		case !s.TLS && isLoopback(name) && r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/api/"):
+		case !s.TLS && isLoopback(name) && safe(r.Method) && !strings.HasPrefix(r.URL.Path, "/api/"):
 			s.rename(w, r)
 		default:
 			s.stranger(w)
@@ -312,9 +312,6 @@ func (s *web) again(r *http.Request) (*http.Request, *Problem) {
 	return r.WithContext(withIdentity(r.Context(), c)), nil
 }
 
-// maxCookies is how many cookies of the session's name are looked at.
-const maxCookies = 8
-
 // hereHeader is what the dashboard says of each of its requests: "yes" when somebody has
 // touched the page since the one before, else "no".
 const hereHeader = "Mtguard-Here"
@@ -378,10 +375,10 @@ func (s *web) credential(r *http.Request) (t token.Token, presented, ok bool) {
 
 // session finds the one among cookies that is known. A page at another port of localhost
 // may have set others beside it, which must neither keep its person out nor take its
-// place: when two are known, neither counts.
+// place: when two are known, neither counts. How many there are is bounded with the header.
 func (s *web) session(cookies []*http.Cookie) (t token.Token, presented, ok bool) {
 	known := 0
-	for _, c := range cookies[:min(len(cookies), maxCookies)] {
+	for _, c := range cookies {
 		one, good := token.Parse(token.Session, c.Value)
 		if good && (!ok || s.SignIn.Known(one)) {
 			t, ok = one, true // the first, so that what is wrong counts as a guess

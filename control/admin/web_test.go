@@ -573,7 +573,7 @@ func TestACookieBesideTheSession(t *testing.T) {
 		"another session":       {mine + "; " + second, 401},
 		"another before it":     {second + "; " + mine, 401},
 		"two unknown":           {"mtguard_8380=" + token.New(token.Session).Reveal() + "; mtguard_8380=" + token.New(token.Session).Reveal(), 401},
-		"behind many":           {strings.Repeat("mtguard_8380=x; ", maxCookies) + mine, 401},
+		"behind many":           {strings.Repeat("mtguard_8380=x; ", 100) + mine, 200},
 	} {
 		if w := s.ask(http.MethodGet, "/auth/me", "", "Cookie: "+c.cookie); w.Code != c.want {
 			t.Errorf("%s: %d", what, w.Code)
