@@ -11,7 +11,7 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 $GO vet ./...
-GOOS=darwin $GO vet ./proxy/... ./node ./cmd/mtguard # the goroutine engine's side
+GOOS=darwin $GO vet ./proxy/... ./control/... ./node ./cmd/mtguard # the goroutine engine's side
 $GO run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 # The race detector needs cgo and a C compiler. Without one the tests still run.
