@@ -91,7 +91,10 @@ func (c askApproval) apply(x *transaction) error {
 		ID: newID("w"), Class: c.Class, Action: c.Of.action(), Object: c.Of.object(), Body: body, Actor: x.by.Name, Person: personOf(x.by),
 		Reason: c.With.Reason, Asked: x.now, Expires: x.now.Add(approvalLife), State: approvalPending,
 	}
-	if err := x.tx.PutApproval(&row); err != nil {
+	switch err := x.tx.PutApproval(&row); {
+	case errors.Is(err, store.ErrTooMany):
+		return refused("mtguard approval list shows them, mtguard approval refuse ID takes one away", "%v", err)
+	case err != nil:
 		return err
 	}
 	x.detail("id", row.ID)
@@ -178,8 +181,8 @@ func (x *transaction) toApprove(id string) (row store.Approval, held heldChange,
 }
 
 // mayStillAsk refuses what somebody has asked for with a credential that was taken from
-// him since, or a token that is over. Sessions that somebody has ended took what they
-// asked for along: see takeBack.
+// him since, or a token that is over. What somebody has ended took along what was asked
+// for with it: see takeBack.
 func (x *transaction) mayStillAsk(row *store.Approval, asker credential) error {
 	good := true
 	if asker.Token != "" {
@@ -202,8 +205,8 @@ func (x *transaction) mayStillAsk(row *store.Approval, asker credential) error {
 	return nil
 }
 
-// takeBack refuses what waits and was asked for with a credential.
-func (x *transaction) takeBack(of credential) error {
+// takeBack refuses what waits and was asked for with a credential that matches.
+func (x *transaction) takeBack(match func(asker credential) bool) error {
 	rows, err := x.tx.Pending()
 	if err != nil {
 		return err
@@ -213,7 +216,7 @@ func (x *transaction) takeBack(of credential) error {
 		if err := json.Unmarshal(row.Body, &held); err != nil {
 			return err
 		}
-		if held.Asker.Person != of.Person || held.Asker.Session != of.Session {
+		if !match(held.Asker) {
 			continue
 		}
 		row.State, row.Decider, row.Decided = approvalRefused, x.by.Name, x.now

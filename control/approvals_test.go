@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"mtguard/control/store"
 	"mtguard/security/access"
 	"mtguard/security/policy"
 )
@@ -296,8 +297,11 @@ func TestWhoAskedMayStillAsk(t *testing.T) {
 		then func(Actor)
 		good bool
 	}{
-		"a token":              {func() Actor { return tokenOf("a") }, func(Actor) {}, true},
-		"a revoked token":      {func() Actor { return tokenOf("b") }, func(Actor) { b.apply(RevokeToken{"b"}, Options{Reason: "lost"}) }, false},
+		"a token":         {func() Actor { return tokenOf("a") }, func(Actor) {}, true},
+		"a revoked token": {func() Actor { return tokenOf("b") }, func(Actor) { b.apply(RevokeToken{"b"}, Options{Reason: "lost"}) }, false},
+		"a token that an earlier version has revoked": {func() Actor { return tokenOf("d") }, func(by Actor) {
+			b.update(func(tx *store.Tx) error { return tx.EndToken(by.shown.Token, b.clock()) })
+		}, false},
 		"a token that is over": {func() Actor { return tokenOf("c") }, func(Actor) { b.jump(2 * time.Hour) }, false},
 		"a session":            {func() Actor { _, id := b.signIn("omid"); return id.Actor }, func(Actor) {}, true},
 		"a session that somebody has ended": {func() Actor { _, id := b.signIn("leila"); return id.Actor }, func(Actor) {

@@ -52,6 +52,9 @@ func (c RemovePasskey) apply(x *transaction) error {
 	if row == nil {
 		return notFound("passkey", clean(c.ID), "mtguard passkey list")
 	}
+	if err := x.takeBackOf(row); err != nil {
+		return err
+	}
 	ended, err := x.tx.DropPasskey(c.ID)
 	if err != nil {
 		return err
@@ -62,6 +65,18 @@ func (c RemovePasskey) apply(x *transaction) error {
 	x.result.Summary = fmt.Sprintf("passkey %s of %s is gone, %s ended", row.Name, row.Person, plural(int(ended), "session"))
 	x.after(x.p.readCredentials)
 	return nil
+}
+
+// takeBackOf refuses what waits and was asked for with a passkey, or in a session that ends with it: one that
+// was made fresh with it later.
+func (x *transaction) takeBackOf(key *store.Passkey) error {
+	sessions, err := x.tx.Sessions()
+	if err != nil {
+		return err
+	}
+	return x.takeBack(func(asker credential) bool {
+		return asker.Passkey == key.ID || slices.ContainsFunc(sessions, func(s store.Session) bool { return s.Passkey == key.ID && askedIn(s)(asker) })
+	})
 }
 
 // passkey returns the first that matches, nil when none does.
@@ -295,8 +310,8 @@ func (c enrol) apply(x *transaction) error {
 	})
 }
 
-// endOthers ends a person's other sessions: they began with codes, before there was a
-// passkey to show.
+// endOthers ends a person's other sessions, with what was asked for in them: they began
+// with codes, before there was a passkey to show.
 func (x *transaction) endOthers(id Identity) error {
 	rows, err := x.tx.Sessions()
 	if err != nil {
@@ -306,6 +321,9 @@ func (x *transaction) endOthers(id Identity) error {
 	for _, s := range rows {
 		if s.Person == id.Person && s.ID != id.Session {
 			if err := x.tx.DropSession(s.ID); err != nil {
+				return err
+			}
+			if err := x.takeBack(askedIn(s)); err != nil {
 				return err
 			}
 			ended++

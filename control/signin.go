@@ -257,7 +257,7 @@ func (x *transaction) endSessions(match func(store.Session) bool, none error) er
 		if err := x.tx.DropSession(s.ID); err != nil {
 			return err
 		}
-		if err := x.takeBack((&liveSession{Session: s}).credential()); err != nil {
+		if err := x.takeBack(askedIn(s)); err != nil {
 			return err
 		}
 		ended++
@@ -270,6 +270,12 @@ func (x *transaction) endSessions(match func(store.Session) bool, none error) er
 	x.result.Summary = plural(ended, "session") + " ended"
 	x.after(x.p.readCredentials)
 	return nil
+}
+
+// askedIn matches what was asked for in a session.
+func askedIn(s store.Session) func(credential) bool {
+	of := (&liveSession{Session: s}).credential()
+	return func(c credential) bool { return c.Person == of.Person && c.Session == of.Session }
 }
 
 // leave ends the actor's own session.

@@ -175,6 +175,9 @@ func (c RevokeToken) apply(x *transaction) error {
 		return err
 	}
 	x.detail("id", row.ID)
+	if err := x.takeBack(func(asker credential) bool { return asker.Token == row.ID }); err != nil {
+		return err
+	}
 	info := tokenInfo(row, x.now)
 	x.result.Token = &info
 	x.result.Summary = fmt.Sprintf("token %s is revoked", row.Name)

@@ -549,7 +549,13 @@ mutate "trials, an admin enforces by ending one" control/trials.go 'if x.by.Leve
 mutate "two people, a token that is revoked" control/approvals.go 't.Ended.IsZero() && x.now.Before(t.Expires)' 'x.now.Before(t.Expires)' ./control
 mutate "two people, a token that is over" control/approvals.go 't.Ended.IsZero() && x.now.Before(t.Expires)' 't.Ended.IsZero()' ./control
 mutate "two people, a passkey that is gone" control/approvals.go 'good = key != nil' 'good = key != nil || true' ./control
-mutate "two people, a session that was ended" control/signin.go 'if err := x.takeBack((&liveSession{Session: s}).credential()); err != nil {' 'if false {' ./control
+mutate "two people, a session that was ended" control/signin.go 'if err := x.takeBack(askedIn(s)); err != nil {' 'if false {' ./control
+mutate "two people, what a revoked token asked for" control/tokens.go 'return asker.Token == row.ID' 'return false' ./control
+mutate "two people, what was asked for with a passkey" control/passkeys.go 'return asker.Passkey == key.ID ||' 'return' ./control
+mutate "two people, what a session of the passkey asked for" control/passkeys.go 's.Passkey == key.ID && askedIn(s)(asker)' 'false' ./control
+mutate "two people, what a session before the first passkey asked for" control/passkeys.go 'if err := x.takeBack(askedIn(s)); err != nil {' 'if false {' ./control
+mutate "two people, nobody fills the queue" control/store/passkey.go 'MaxPendingOf, a.Person); err != nil' 'MaxPending, a.Person); err != nil' ./control
+mutate "two people, a full queue names the way out" control/approvals.go 'case errors.Is(err, store.ErrTooMany):' 'case false:' ./control
 mutate "two people, no revision" control/approvals.go 'if err := x.noObject(); err != nil { // of an approval' 'if err := error(nil); err != nil { // of an approval' ./control
 mutate "two people, who approves sees all" control/approvals.go 'info = approvalInfo(row, p.parts.Now(), store.MaxChangeBody)' 'info = approvalInfo(row, p.parts.Now(), listedChange)' ./control
 mutate "two people, who approves sees what would change" control/approvals.go 'text = c.Document' '_ = c.Document' ./control

@@ -300,9 +300,9 @@ func credential(what, id string, hash []byte, texts ...string) error {
 	return nil
 }
 
-func (tx *Tx) room(what, count string, most int64) error {
+func (tx *Tx) room(what, count string, most int64, args ...any) error {
 	var n int64
-	if err := tx.row(count, nil, &n); err != nil {
+	if err := tx.row(count, args, &n); err != nil {
 		return err
 	}
 	if n >= most {

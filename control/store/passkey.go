@@ -13,6 +13,7 @@ const (
 	MaxPasskeys   = 500
 	MaxRecord     = 8 << 10 // of one passkey
 	MaxPending    = 100     // approvals that wait
+	MaxPendingOf  = 10      // of these, by who answers for them: nobody fills the queue alone
 	MaxApprovals  = 1000    // in all
 	MaxChangeBody = 512 << 10
 )
@@ -133,7 +134,7 @@ func (tx *Tx) Approval(id string) (Approval, error) {
 }
 
 // PutApproval adds a when a.Seq is 0, and sets that, and otherwise changes its state. Beyond MaxPending
-// that wait it is ErrTooMany; of those that do not wait the oldest make room.
+// that wait, or MaxPendingOf of a.Person, it is ErrTooMany; of those that do not wait the oldest make room.
 func (tx *Tx) PutApproval(a *Approval) error {
 	if a.Seq != 0 {
 		return tx.changeOne("approval", a.ID, `UPDATE approvals SET state = ?, decider = ?, decided = ? WHERE seq = ?`, a.State, a.Decider, micros(a.Decided), a.Seq)
@@ -146,6 +147,9 @@ func (tx *Tx) PutApproval(a *Approval) error {
 		return fmt.Errorf("approval %.40q: %w", a.ID, err)
 	}
 	if err := tx.room("approvals", `SELECT count(*) FROM approvals WHERE state = '`+StatePending+`'`, MaxPending); err != nil {
+		return err
+	}
+	if err := tx.room("approvals of "+a.Person, `SELECT count(*) FROM approvals WHERE state = '`+StatePending+`' AND person = ?`, MaxPendingOf, a.Person); err != nil {
 		return err
 	}
 	_, err := tx.exec(`DELETE FROM approvals WHERE seq IN (SELECT seq FROM approvals WHERE state <> ? ORDER BY seq LIMIT max((SELECT count(*) FROM approvals) - ?, 0))`, StatePending, MaxApprovals-1)

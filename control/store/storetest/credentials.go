@@ -298,12 +298,22 @@ func passkeysGo(t *testing.T, open Open) {
 func approvalsWait(t *testing.T, open Open) {
 	f := fresh(t, open)
 	put := func(tx *store.Tx, i int) error {
+		uid := fmt.Sprint("uid ", i/store.MaxPendingOf)
 		a := store.Approval{
-			ID: fmt.Sprint("w", i), Class: "kek", Action: "key.rotate", Object: "master", Body: []byte(`{}`), Actor: "uid 0", Person: "uid 0", Reason: "r",
+			ID: fmt.Sprint("w", i), Class: "kek", Action: "key.rotate", Object: "master", Body: []byte(`{}`), Actor: uid, Person: uid, Reason: "r",
 			Asked: at, Expires: at.Add(time.Duration(i) * time.Minute), State: store.StatePending,
 		}
 		return tx.PutApproval(&a)
 	}
+	f.refused(store.ErrTooMany, func(tx *store.Tx) error { // of one person
+		for i := range store.MaxPendingOf {
+			if err := put(tx, i); err != nil {
+				return err
+			}
+		}
+		a := store.Approval{ID: "w", Body: []byte(`{}`), Person: "uid 0", State: store.StatePending}
+		return tx.PutApproval(&a)
+	})
 	f.update(func(tx *store.Tx) error {
 		for i := range store.MaxPending {
 			if err := put(tx, i); err != nil {
