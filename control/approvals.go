@@ -34,7 +34,7 @@ type ApprovalInfo struct {
 	Brief   string        `json:"brief" doc:"the change in a few words"`
 	Change  string        `json:"change" doc:"the change as JSON: of one approval all of it, in a list its beginning"`
 	Clipped bool          `json:"change_clipped,omitempty" doc:"change is the beginning only: ask for this approval to see all of it"`
-	Changes []PolicyValue `json:"changes,omitempty" doc:"what would differ from the policy that is in force, of a change that gives a policy; of one approval only"`
+	Changes []PolicyValue `json:"changes,omitempty" doc:"what would differ from the policy that is in force, or what a trial would keep; of one approval that waits only"`
 	Force   bool          `json:"force,omitempty" doc:"it is made although a safety rule, such as a gate of the rollout, says otherwise"`
 	By      string        `json:"by" doc:"who asked"`
 	Person  string        `json:"person" doc:"who answers for that, and cannot approve it"`
@@ -53,6 +53,7 @@ type heldChange struct {
 	Change  json.RawMessage
 	Options Options
 	Asker   credential
+	Brief   string `json:",omitempty"` // of the policy's: what changes, as it was when it was asked for
 }
 
 // read is the change itself.
@@ -70,6 +71,7 @@ type askApproval struct {
 	Of    Change
 	Class string
 	With  Options
+	brief string // no part of the question: what is in force may differ when it is repeated
 }
 
 func (askApproval) action() string        { return "approval.ask" }
@@ -83,7 +85,7 @@ func (c askApproval) apply(x *transaction) error {
 	}
 	with := c.With
 	with.IdempotencyKey = "" // that of the question is not the change's
-	body, err := json.Marshal(heldChange{c.Kind, change, with, x.by.shown})
+	body, err := json.Marshal(heldChange{c.Kind, change, with, x.by.shown, auditlog.Clip(c.brief, maxBrief)})
 	if err != nil {
 		return err
 	}
@@ -113,14 +115,17 @@ func kindOf(c Change) string {
 
 // hold asks for a second person, when the change could be made at all.
 func (p *Plane) hold(x *transaction, c Change, class string) (Result, error) {
+	brief := ""
 	if _, ok := c.(prepared); !ok {
 		trial := x.o
 		trial.DryRun = true
-		if _, err := p.Apply(x.ctx, x.by, c, trial); err != nil {
+		would, err := p.Apply(x.ctx, x.by, c, trial)
+		if err != nil {
 			return Result{}, err
 		}
+		brief = would.brief
 	}
-	return p.Apply(x.ctx, x.by, askApproval{kindOf(c), c, class, x.o}, Options{Reason: x.o.Reason, IdempotencyKey: x.o.IdempotencyKey})
+	return p.Apply(x.ctx, x.by, askApproval{kindOf(c), c, class, x.o, brief}, Options{Reason: x.o.Reason, IdempotencyKey: x.o.IdempotencyKey})
 }
 
 // approved is an approval that a change carries out.
@@ -347,26 +352,19 @@ func (p *Plane) wouldChange(ctx context.Context, row store.Approval) ([]PolicyVa
 	if err != nil {
 		return nil, nil // of another version
 	}
-	text := ""
-	switch c := change.(type) {
-	case SetPolicy:
-		text = c.Document
-	case RollbackPolicy:
-		info, err := p.Policy(ctx, c.Revision)
-		if err != nil {
-			return nil, nil
-		}
-		text = info.Document
-	default:
-		return nil, nil
+	var d *policy.Document
+	var kept []PolicyValue
+	err = p.store.View(ctx, func(tx *store.Tx) (err error) {
+		x := &transaction{p: p, ctx: ctx, tx: tx, now: p.parts.Now()}
+		d, kept, err = x.wouldBe(change)
+		return err
+	})
+	if err != nil || d == nil {
+		return kept, nil
 	}
 	p.mu.Lock()
 	before, file := p.effective, p.fileLayer
 	p.mu.Unlock()
-	d, err := policy.Parse("policy", []byte(text))
-	if err != nil {
-		return nil, nil
-	}
 	after, err := policy.Merge(file, policy.Layer{Document: d})
 	if err != nil {
 		return nil, nil
@@ -376,6 +374,34 @@ func (p *Plane) wouldChange(ctx context.Context, row store.Approval) ([]PolicyVa
 		values = append(values, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
 	}
 	return values, nil
+}
+
+// wouldBe is the document that a change would put in force; nil when it would put none. Of a trial that would be
+// kept it is what is on trial.
+func (x *transaction) wouldBe(change Change) (d *policy.Document, kept []PolicyValue, err error) {
+	switch c := change.(type) {
+	case SetPolicy:
+		d, err = policy.Parse("policy", []byte(c.Document))
+	case RollbackPolicy:
+		d, _, err = x.revision(c.Revision)
+	case SetMode:
+		d, _, err = x.withMode(c)
+	case RolloutNext:
+		var to SetMode
+		if to, err = x.staged(c.Control, 1); err == nil {
+			d, _, err = x.withMode(to)
+		}
+	case KeepTrial:
+		var t trial
+		t, err = x.trial(c.Revision)
+		kept = t.Changes
+	case EndTrial:
+		var t trial
+		if t, err = x.trial(c.Revision); err == nil {
+			d, _, err = x.putBack(t)
+		}
+	}
+	return d, kept, err
 }
 
 // listedChange is how many bytes of a change a list shows.
@@ -398,12 +424,18 @@ func approvalInfo(row store.Approval, now time.Time, most int) ApprovalInfo {
 	return info
 }
 
+// maxBrief is how long the words for a change are, at most.
+const maxBrief = 120
+
 // brief is the change in a few words.
 func (h *heldChange) brief(id string) string {
-	const most = 120
 	change, err := h.read(id)
-	if c, ok := change.(SetPolicy); ok && err == nil {
+	c, whole := change.(SetPolicy)
+	switch {
+	case err == nil && whole:
 		return plural(strings.Count(strings.TrimRight(c.Document, "\n"), "\n")+1, "line") + " of policy"
+	case h.Brief != "":
+		return cleanTo(maxBrief, h.Brief)
 	}
-	return cleanTo(most, strings.NewReplacer(`"`, "", "{", "", "}", "", ":", " ", ",", ", ").Replace(string(h.Change)))
+	return cleanTo(maxBrief, strings.NewReplacer(`"`, "", "{", "", "}", "", ":", " ", ",", ", ").Replace(string(h.Change)))
 }

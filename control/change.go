@@ -76,6 +76,8 @@ type Result struct {
 	Approval  *ApprovalInfo  `json:"approval,omitempty" doc:"the change is not made: it waits for a second person"`
 	Closed    int            `json:"closed,omitempty" doc:"sessions of browsers"`
 	Spared    []string       `json:"spared,omitempty" doc:"prefixes that the node did not block, since somebody is there"`
+
+	brief string // of the policy's changes: what would be another, for whoever approves it
 }
 
 // Change is something an actor may ask for. The list is closed: every change is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"mtguard/control/store"
@@ -149,7 +150,20 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 	info := policyInfo(row)
 	x.result.Policy = &info
 	x.result.Summary = fmt.Sprintf("policy r%d is in force: %s", row.Number, plural(len(changes), "change"))
+	x.result.brief = inShort(changes)
 	return x.tryOut(base, row.Number, changes)
+}
+
+// inShort names the first changes, and of a control that is enforced for whom.
+func inShort(changes []policy.Change) string {
+	values := make([]PolicyValue, len(changes))
+	for i, c := range changes {
+		values[i] = PolicyValue{Path: c.Path, Was: c.From, Value: c.To}
+		if strings.HasPrefix(c.Path, "controls.") && c.To == policy.Enforce.String() {
+			values[i].Value += " for all"
+		}
+	}
+	return whatChanged(values)
 }
 
 // reasonToEnforce: whoever lets a control bite says why.
@@ -196,30 +210,38 @@ func (c SetMode) apply(x *transaction) error {
 	if err := x.currentPolicy(); err != nil {
 		return err
 	}
-	mode, err := policy.ParseMode(c.Mode)
-	if err != nil {
-		return invalid("mode", "%v", err)
-	}
-	if err := switchable(c.Control); err != nil {
-		return err
-	}
-	d, err := x.document()
+	d, to, err := x.withMode(c)
 	if err != nil {
 		return err
 	}
 	x.p.mu.Lock()
 	was := x.p.effective.Control(c.Control).Control
 	x.p.mu.Unlock()
-	to := policy.Control{Mode: mode, Percent: c.Percent}
-	d.SetControl(c.Control, to)
-	if err := d.Validate(); err != nil {
-		return invalid("control", "%v", err)
-	}
 	if err := x.putPolicy(d, string(policy.Format(d))); err != nil {
 		return err
 	}
 	x.result.Summary = fmt.Sprintf("%s: %v > %v, by policy r%d", c.Control, was, to, x.result.Policy.Revision)
 	return nil
+}
+
+// withMode is the document in force with a control in another mode.
+func (x *transaction) withMode(c SetMode) (d *policy.Document, to policy.Control, err error) {
+	mode, err := policy.ParseMode(c.Mode)
+	if err != nil {
+		return nil, to, invalid("mode", "%v", err)
+	}
+	if err := switchable(c.Control); err != nil {
+		return nil, to, err
+	}
+	if d, err = x.document(); err != nil {
+		return nil, to, err
+	}
+	to = policy.Control{Mode: mode, Percent: c.Percent}
+	d.SetControl(c.Control, to)
+	if err := d.Validate(); err != nil {
+		return nil, to, invalid("control", "%v", err)
+	}
+	return d, to, nil
 }
 
 // document is a copy of the one in force, without the file's.

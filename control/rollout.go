@@ -154,18 +154,27 @@ func (c RolloutBack) apply(x *transaction) error {
 
 // move takes a control some stages up or down.
 func (x *transaction) move(control string, by int) error {
-	if err := switchable(control); err != nil {
+	to, err := x.staged(control, by)
+	if err != nil {
 		return err
+	}
+	return to.apply(x)
+}
+
+// staged is the mode of a control some stages up or down.
+func (x *transaction) staged(control string, by int) (to SetMode, err error) {
+	if err := switchable(control); err != nil {
+		return to, err
 	}
 	x.p.mu.Lock()
 	at := stageOf(x.p.effective.Control(control).Control)
 	x.p.mu.Unlock()
-	to := at + by
-	if to < 0 || to >= len(stages) {
-		return refused("", "there is no stage %s %v", map[bool]string{true: "above", false: "below"}[by > 0], stages[at])
+	stage := at + by
+	if stage < 0 || stage >= len(stages) {
+		return to, refused("", "there is no stage %s %v", map[bool]string{true: "above", false: "below"}[by > 0], stages[at])
 	}
-	next := stages[to]
-	return SetMode{Control: control, Mode: next.Mode.String(), Percent: next.Percent}.apply(x)
+	next := stages[stage]
+	return SetMode{Control: control, Mode: next.Mode.String(), Percent: next.Percent}, nil
 }
 
 // switchable refuses a name that is no control with a mode.

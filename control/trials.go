@@ -163,8 +163,8 @@ func whatChanged(changes []PolicyValue) string {
 	return strings.Join(parts, ", ")
 }
 
-// takeTrial takes the trial of that policy out of the store.
-func (x *transaction) takeTrial(revision int64) (t trial, err error) {
+// trial is the trial of that policy.
+func (x *transaction) trial(revision int64) (t trial, err error) {
 	all, err := trialsOf(x.tx)
 	if err != nil {
 		return t, err
@@ -173,7 +173,19 @@ func (x *transaction) takeTrial(revision int64) (t trial, err error) {
 	if at < 0 {
 		return t, notFound("trial of policy", "r"+strconv.FormatInt(revision, 10), "mtguard policy trials")
 	}
-	return all[at], x.putTrials(slices.Delete(slices.Clone(all), at, at+1))
+	return all[at], nil
+}
+
+// takeTrial takes the trial of that policy out of the store.
+func (x *transaction) takeTrial(revision int64) (t trial, err error) {
+	if t, err = x.trial(revision); err != nil {
+		return t, err
+	}
+	all, err := trialsOf(x.tx)
+	if err != nil {
+		return t, err
+	}
+	return t, x.putTrials(slices.DeleteFunc(all, func(t trial) bool { return t.Revision == revision }))
 }
 
 func (c KeepTrial) apply(x *transaction) error {
@@ -182,6 +194,7 @@ func (c KeepTrial) apply(x *transaction) error {
 		return err
 	}
 	x.result.Summary = fmt.Sprintf("policy r%d stays: %s", c.Revision, t.What)
+	x.result.brief = x.result.Summary
 	return nil
 }
 

@@ -558,7 +558,13 @@ mutate "two people, nobody fills the queue" control/store/passkey.go 'MaxPending
 mutate "two people, a full queue names the way out" control/approvals.go 'case errors.Is(err, store.ErrTooMany):' 'case false:' ./control
 mutate "two people, no revision" control/approvals.go 'if err := x.noObject(); err != nil { // of an approval' 'if err := error(nil); err != nil { // of an approval' ./control
 mutate "two people, who approves sees all" control/approvals.go 'info = approvalInfo(row, p.parts.Now(), store.MaxChangeBody)' 'info = approvalInfo(row, p.parts.Now(), listedChange)' ./control
-mutate "two people, who approves sees what would change" control/approvals.go 'text = c.Document' '_ = c.Document' ./control
+mutate "two people, who approves sees what would change" control/approvals.go 'd, err = policy.Parse("policy", []byte(c.Document))' '_ = c.Document' ./control
+mutate "two people, who approves reads words" control/approvals.go 'brief = would.brief' '_ = would.brief' ./control
+mutate "two people, for whom it is enforced" control/policies.go 'values[i].Value += " for all"' '' ./control
+mutate "two people, what a mode would change" control/approvals.go 'd, _, err = x.withMode(c)' '' ./control
+mutate "two people, what a stage would change" control/approvals.go 'd, _, err = x.withMode(to)' '_ = to' ./control
+mutate "two people, what a kept trial keeps" control/approvals.go 'kept = t.Changes' '_ = t.Changes' ./control
+mutate "two people, what the end of a trial would change" control/approvals.go 'd, _, err = x.putBack(t)' '_ = t' ./control
 mutate "two people, who approves sees what is forced" control/approvals.go 'held.Options.Force, held.Options.RevertAfter' 'false, held.Options.RevertAfter' ./control
 mutate "two people, the reason of who approves" control/approvals.go 'auditlog.Clip(x.approval.reason, auditlog.MaxReason)' '""' ./control
 mutate "ceilings, a rule above the actor" control/rules.go 'if err := x.notAbove(c.Level); c.Level' 'if err := error(nil); c.Level' ./control
