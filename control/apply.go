@@ -37,6 +37,9 @@ type transaction struct {
 	stepsBack  bool      // see decided
 }
 
+// incomplete is a change that leaves something to who asks, which the audit log is to have.
+type incomplete interface{ completed(by Actor) Change }
+
 // prepared is a change that needs something from elsewhere, which may take its
 // time: prepare gets it before the store is held up for the change. An error gives
 // the change up. Whoever called it calls release, also after an error.
@@ -83,6 +86,9 @@ func (p *Plane) Apply(ctx context.Context, by Actor, c Change, o Options) (Resul
 // carryOut is Apply, for a change that somebody may have approved.
 func (p *Plane) carryOut(x *transaction, c Change) (Result, error) {
 	by := x.by
+	if open, ok := c.(incomplete); ok {
+		c = open.completed(by)
+	}
 	if by.Level < c.least() {
 		err := &Error{Kind: Denied, Text: fmt.Sprintf("%s needs the level %v, and %s has %v", c.action(), c.least(), by.Name, by.Level)}
 		return Result{}, p.refuse(x, c, err)

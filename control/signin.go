@@ -69,6 +69,14 @@ func (MakeCode) action() string    { return "signin.code" }
 func (EndSession) action() string  { return "session.end" }
 func (EndSessions) action() string { return "session.end-all" }
 
+// completed has the name that the code is for, so that the audit log has it too.
+func (c MakeCode) completed(by Actor) Change {
+	if c.Person == "" {
+		c.Person = strings.ReplaceAll(firstName(personOf(by)), " ", "-")
+	}
+	return c
+}
+
 func (c MakeCode) object() string   { return "person " + clean(c.Person) }
 func (c EndSession) object() string { return "session " + clean(c.ID) }
 func (c EndSessions) object() string {
@@ -89,9 +97,6 @@ func (EndSessions) least() access.Level { return access.Admin }
 func (c MakeCode) apply(x *transaction) error {
 	if err := x.noObject(); err != nil {
 		return err
-	}
-	if c.Person == "" {
-		c.Person = strings.ReplaceAll(firstName(personOf(x.by)), " ", "-")
 	}
 	if !userName.MatchString(c.Person) {
 		return invalid("person", "a person's name has 1 to 64 letters, digits, dots, dashes or underscores")

@@ -97,3 +97,17 @@ func TestNobodyFillsTheQueue(t *testing.T) {
 	b.apply(RefuseApproval{first}, Options{})
 	b.asks(other, change, Options{Reason: "test"})
 }
+
+// TestTheAuditLogNamesWhomACodeIsFor, also when nobody has said it.
+func TestTheAuditLogNamesWhomACodeIsFor(t *testing.T) {
+	b := newBench(t)
+	for person, want := range map[string]string{"": "person uid-0", "nadia": "person nadia"} {
+		if _, err := b.Apply(t.Context(), root, MakeCode{Person: person}, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := b.AuditTail(t.Context(), operator, 1, 0)
+		if err != nil || len(rows) != 1 || rows[0].Action != "signin.code" || rows[0].Object != want {
+			t.Errorf("of a code for %q the audit log has %+v, %v", person, rows, err)
+		}
+	}
+}
