@@ -33,6 +33,17 @@ func TestWhatWaitsGoesWithItsCredential(t *testing.T) {
 				b.apply(RemovePasskey{items[0].ID}, Options{Reason: "lost"})
 			}
 		},
+		"a passkey whose session is over": func(b *bench, p *passkey.Passkeys) (Actor, func()) {
+			cookie, id := b.signIn("nadia")
+			_, _, id = b.device(p, cookie, id)
+			return id.Actor, func() {
+				if err := b.Leave(b.t.Context(), id); err != nil {
+					b.t.Fatal(err)
+				}
+				items, _ := b.Passkeys(b.t.Context())
+				b.apply(RemovePasskey{items[0].ID}, Options{Reason: "lost"})
+			}
+		},
 		"the passkey that the session was made fresh with later": func(b *bench, p *passkey.Passkeys) (Actor, func()) {
 			cookie, id := b.signIn("nadia")
 			key, _, _ := b.device(p, cookie, id)

@@ -120,13 +120,24 @@ func gate(g policy.Rollout, r RolloutStep, been time.Duration) string {
 	case r.Mode == policy.Off.String():
 		return "" // from off to monitor nothing can go wrong
 	case been < g.GateTime:
-		return fmt.Sprintf("it has been so for %v of %v", Duration(been.Round(time.Minute)), Duration(g.GateTime))
+		return fmt.Sprintf("it has been %s for %v, and %v is asked for", r.stands(), Duration(been.Round(time.Minute)), Duration(g.GateTime))
 	case r.Decisions < uint64(g.GateDecisions):
 		return fmt.Sprintf("it has made %d of %d decisions", r.Decisions, g.GateDecisions)
 	case r.KnownRefused*whole > r.KnownDecisions*uint64(g.GateRefused):
 		return fmt.Sprintf("of %d decisions on known users %d are refusals, more than %v", r.KnownDecisions, r.KnownRefused, g.GateRefused)
 	}
 	return ""
+}
+
+// stands is the stage in words.
+func (r *RolloutStep) stands() string {
+	switch {
+	case r.Mode != policy.Enforce.String():
+		return "in " + r.Mode
+	case r.Percent > 0 && r.Percent < 100:
+		return fmt.Sprintf("enforced for %d%%", r.Percent)
+	}
+	return "enforced for all"
 }
 
 // Rollout returns where every control stands.

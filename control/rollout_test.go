@@ -33,7 +33,7 @@ func TestAControlGoesUpStageByStageThroughItsGate(t *testing.T) {
 	b, c := newRollout(t)
 	next := RolloutNext{Control: policy.ConnsUser}
 	why := Options{Reason: "all quiet"}
-	if e := b.refuses(Refused, next, why); !strings.Contains(e.Text, "of 1d") {
+	if e := b.refuses(Refused, next, why); !strings.HasSuffix(e.Text, "conns.user may not bite more yet: it has been in monitor for 0s, and 1d is asked for") {
 		t.Errorf("at once: %v", e)
 	}
 	b.pass(25 * time.Hour)

@@ -92,14 +92,15 @@ enforced is cut off for longer.`,
 			if c.cmd.Flags().Changed("percent") && (!enforce || percent < 1 || percent > 100) {
 				return &usageError{fmt.Errorf("--percent %d does nothing here", percent), "it goes with enforce, and is 1 to 100"}
 			}
+			do := func(o admin.ChangeOptions) (control.Result, error) {
+				return c.client.SetControl(c.ctx, name, admin.ModeBody{Mode: mode, Percent: percent}, o)
+			}
 			if enforce {
-				if err := c.sureToEnforce(name, percent); err != nil {
+				if err := c.sureToEnforce(name, percent, do); err != nil {
 					return err
 				}
 			}
-			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) {
-				return c.client.SetControl(c.ctx, name, admin.ModeBody{Mode: mode, Percent: percent}, o)
-			}))
+			return c.changed(c.change(do))
 		}),
 	}
 	o.change(cmd.Flags())
@@ -119,13 +120,16 @@ func controlThenMode(_ *cobra.Command, args []string, begun string) ([]string, c
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// sureToEnforce says what a control would have refused so far, and asks.
-func (c *call) sureToEnforce(name string, percent int) error {
+// sureToEnforce says what a control would have refused so far, and asks, unless the node refuses it anyway.
+func (c *call) sureToEnforce(name string, percent int, do func(admin.ChangeOptions) (control.Result, error)) error {
 	if err := c.needsReason(); err != nil {
 		return err
 	}
 	if c.yes || c.dryRun {
 		return nil
+	}
+	if err := c.wouldDo(do); err != nil {
+		return err
 	}
 	controls, err := c.client.Controls(c.ctx)
 	if err != nil {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"mtguard/control"
+	"mtguard/control/admin"
 )
 
 // confirm says what is about to happen and has the user type word. The flag that stands for
@@ -27,6 +30,18 @@ func (c *call) confirm(what, word string) error {
 		return &refusedError{"nothing was done: the answer was another", "--yes does it without asking"}
 	}
 	return nil
+}
+
+// wouldDo has the node check a change that somebody is to be asked about: nobody is asked about what is refused then.
+func (c *call) wouldDo(do func(admin.ChangeOptions) (control.Result, error)) error {
+	if c.yes || c.dryRun { // nobody is asked
+		return nil
+	}
+	_, err := c.change(func(o admin.ChangeOptions) (control.Result, error) {
+		o.DryRun = true
+		return do(o)
+	})
+	return err
 }
 
 // needsReason refuses a change that cuts somebody off and does not say why. The node would, too,

@@ -78,12 +78,13 @@ func (a *app) rolloutNextCommand(o *nodeFlags) *cobra.Command {
 		Args:              exactly(1),
 		ValidArgsFunction: controlNames(1),
 		RunE: a.asks(o, func(c *call) error {
-			if err := c.sureToAdvance(c.args[0]); err != nil {
+			do := func(o admin.ChangeOptions) (control.Result, error) {
+				return c.client.AdvanceControl(c.ctx, c.args[0], o)
+			}
+			if err := c.sureToAdvance(c.args[0], do); err != nil {
 				return err
 			}
-			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) {
-				return c.client.AdvanceControl(c.ctx, c.args[0], o)
-			}))
+			return c.changed(c.change(do))
 		}),
 	}
 	o.change(cmd.Flags())
@@ -91,8 +92,8 @@ func (a *app) rolloutNextCommand(o *nodeFlags) *cobra.Command {
 	return cmd
 }
 
-// sureToAdvance asks before a control bites. From off to monitor it does not.
-func (c *call) sureToAdvance(name string) error {
+// sureToAdvance asks before a control bites, unless the node refuses it anyway. From off to monitor it does not.
+func (c *call) sureToAdvance(name string, do func(admin.ChangeOptions) (control.Result, error)) error {
 	steps, err := c.client.Rollout(c.ctx)
 	if err != nil {
 		return err
@@ -102,6 +103,9 @@ func (c *call) sureToAdvance(name string) error {
 			continue
 		}
 		if err := c.needsReason(); err != nil {
+			return err
+		}
+		if err := c.wouldDo(do); err != nil {
 			return err
 		}
 		what := name + ": " + shareText(s.Mode, s.Percent) + " > " + s.Next + "; in this stage " + count(s.KnownRefused) + " of " +
