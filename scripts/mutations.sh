@@ -707,13 +707,15 @@ mutate "sign-in, unknown passkeys use up no proofs" control/admin/authpasskey.go
 mutate "sign-in, proofs are checked so often" control/admin/authpasskey.go 'busy = ok && !s.guesses.mayProve(s.now())' 'busy = false' ./control/admin
 mutate "sign-in, requests end with what their source may" control/admin/web.go '!ok || id.Actor.Level < c.came' '!ok || id.Actor.Level < access.None' ./control/admin
 mutate "events, a stream over HTTP/2 may be idle" control/admin/events.go 'o.connection.SetWriteDeadline(time.Time{})' '_ = time.Time{}' ./control/admin
-mutate "serving, places of one prefix" control/serving/places.go '|| p.by[prefix] >= b.Each' '' ./control/serving
+mutate "serving, places of one prefix" control/serving/places.go '|| p.by[narrow] >= b.Each' '' ./control/serving
+mutate "serving, places of one /48" control/serving/places.go 'wide.IsValid() && p.by[wide] >= wideFactor*b.Each' 'false' ./control/serving
+mutate "sign-in, connections kept for this machine" control/admin/sources.go 'keptForRegulars - keptForLoopback, Each' 'keptForRegulars, Each' ./control/admin
 mutate "serving, all places" control/serving/places.go 'p.taken >= b.All ||' '' ./control/serving
-mutate "serving, a place is given back once" control/serving/listener.go 'free: sync.OnceFunc(func() { l.places.Free(prefixOf(from)) })' 'free: func() { sync.OnceFunc(func() { l.places.Free(prefixOf(from)) })() }' ./control/serving
-mutate "serving, a place of no connection" control/serving/listener.go 'l.places.Free(prefixOf(from.Addr()))' '' ./control/serving
+mutate "serving, a place is given back once" control/serving/listener.go 'free: sync.OnceFunc(func() { l.places.Free(from) })' 'free: func() { sync.OnceFunc(func() { l.places.Free(from) })() }' ./control/serving
+mutate "serving, a place of no connection" control/serving/listener.go 'l.places.Free(from.Addr())' '' ./control/serving
 mutate "serving, refused by a reset" control/serving/accept_linux.go 'linger := unix.Linger{Onoff: 1}' 'linger := unix.Linger{Onoff: 0}' ./control/serving
 mutate "serving, certificates that have ended" control/serving/certificate.go 'if err == nil && now.After(pair.Leaf.NotAfter) {' 'if false {' ./control/serving
-mutate "sign-in, connections kept for regulars" control/admin/sources.go 'All: maxWebConnections - keptForRegulars,' 'All: maxWebConnections,' ./control/admin
+mutate "sign-in, connections kept for regulars" control/admin/sources.go 'All: maxWebConnections - keptForRegulars - keptForLoopback,' 'All: maxWebConnections,' ./control/admin
 mutate "sign-in, clients are ended" control/clients.go 'x.p.parts.Sessions.Kill(match, "ended by an operator")' 'n' ./node
 mutate "threat, who came is known without a look at the keys" control/threats.go 'return set.Len() > 0 && now.Sub(' 'return false && now.Sub(' ./control
 mutate "threat, who is connected is known without a look at the sessions" proxy/auth/sessions.go 'sh.from[placeOf(x.From())]++' '' ./proxy/auth

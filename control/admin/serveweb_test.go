@@ -153,7 +153,7 @@ func TestConnectionsAreKeptForRegulars(t *testing.T) {
 	s := NewSources()
 	var places serving.Places
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}) }
-	take := func(from netip.Addr) bool { return places.Take(netip.PrefixFrom(from, 32), s.bounds(from, now)) }
+	take := func(from netip.Addr) bool { return places.Take(from, s.bounds(from, now)) }
 	taken := 0
 	for i := range 100 {
 		of := 0
@@ -166,8 +166,17 @@ func TestConnectionsAreKeptForRegulars(t *testing.T) {
 			t.Fatalf("one address has %d", of)
 		}
 	}
-	if taken != maxWebConnections-keptForRegulars {
+	if taken != maxWebConnections-keptForRegulars-keptForLoopback {
 		t.Errorf("strangers have %d connections", taken)
+	}
+	local := 0
+	for range 2 * keptForLoopback {
+		if take(netip.MustParseAddr("127.0.0.1")) {
+			local++
+		}
+	}
+	if local != keptForLoopback {
+		t.Errorf("for this machine, where tunnels end, %d are left", local)
 	}
 	home := netip.MustParseAddr("198.51.100.7")
 	if take(home) {
@@ -179,8 +188,8 @@ func TestConnectionsAreKeptForRegulars(t *testing.T) {
 			t.Fatal("somebody who has signed in gets none")
 		}
 	}
-	places.Free(netip.PrefixFrom(address(0), 32))
-	if take(address(1000)) {
+	places.Free(address(0))
+	if take(address(1000)) || take(address(1001)) {
 		t.Error("what is kept is given to a stranger")
 	}
 	if got := s.bounds(netip.MustParseAddr("127.0.0.1"), now).Each; got != maxFromLoopback {

@@ -35,8 +35,10 @@ const (
 const (
 	maxWebConnections = 4096
 	keptForRegulars   = maxWebConnections / 8
-	// maxFromPrefix is how many of them one address, or one /64, may have; maxFromLoopback
-	// those of this machine, where tunnels and proxies come from.
+	// keptForLoopback are kept for this machine, where tunnels and proxies come from, besides those for regulars.
+	keptForLoopback = 128
+	// maxFromPrefix is how many of them one address, or one /64, may have, and a /48 four times as many; maxFromLoopback
+	// those of this machine.
 	maxFromPrefix   = 128
 	maxFromLoopback = 1024
 )
@@ -67,9 +69,9 @@ func NewSources() *Sources {
 // bounds says how many connections may be open when one more from there is. It counts
 // those that are not to be heard as guesses.
 func (s *Sources) bounds(from netip.Addr, now time.Time) serving.Bounds {
-	b := serving.Bounds{All: maxWebConnections - keptForRegulars, Each: maxFromPrefix}
+	b := serving.Bounds{All: maxWebConnections - keptForRegulars - keptForLoopback, Each: maxFromPrefix}
 	if from.IsLoopback() {
-		b.Each = maxFromLoopback
+		b = serving.Bounds{All: maxWebConnections - keptForRegulars, Each: maxFromLoopback}
 	}
 	switch {
 	case s.Knows(from):

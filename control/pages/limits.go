@@ -71,9 +71,9 @@ func (h *Handler) stranger(w http.ResponseWriter, r *http.Request, client netip.
 		wide.IsValid() && !h.rates.Check(wide, h.strangers.Times(wideFactor), now).Allowed {
 		panic(http.ErrAbortHandler)
 	}
-	if !h.cover.places.Take(narrow, h.cover.bounds) {
+	if !h.cover.places.Take(client, h.cover.bounds) {
 		panic(http.ErrAbortHandler)
 	}
-	defer h.cover.places.Free(narrow)
+	defer h.cover.places.Free(client)
 	h.cover.serve(w, r, path, h.behindProxy)
 }

@@ -3,12 +3,14 @@ package pages
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"mtguard/control/serving"
 	"mtguard/security/ratelimit"
 )
 
@@ -221,8 +223,8 @@ func TestASlowCoverSitePilesNothingUp(t *testing.T) {
 		if closed != 52 || plain != 8 {
 			t.Errorf("%d closed, %d with a plain 404", closed, plain)
 		}
-		if all, prefixes := h.cover.places.Taken(); all != 0 || prefixes != 0 {
-			t.Errorf("places left: %d of %d", all, prefixes)
+		if !h.cover.places.Take(netip.MustParseAddr("192.0.2.1"), serving.Bounds{All: 1, Each: 1}) {
+			t.Error("some places are still taken")
 		}
 	})
 }

@@ -21,8 +21,8 @@ type ServeOptions struct {
 	// or does not match leaves the one before in use. Both empty means plain HTTP, which is only allowed on a loopback or private address
 	// or a Unix socket: there a proxy of the operator's own must speak TLS in front, see Options.BehindProxy.
 	CertFile, KeyFile string
-	// MaxConnections bounds the open connections; with TLS one IPv4 address or IPv6 /64 may have a sixteenth of them. Further ones are
-	// closed at once. Zero means 1024.
+	// MaxConnections bounds the open connections; with TLS one IPv4 address or IPv6 /64 may have a sixteenth of them, a /48 a quarter.
+	// Further ones are closed at once. Zero means 1024.
 	MaxConnections int
 	Log            *slog.Logger // nil: none
 }

@@ -4,8 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-
-	"mtguard/security/ratelimit"
 )
 
 // Listener bounds the open connections. One that finds no place is reset at once, before anything is read of it, started for it or said to
@@ -38,7 +36,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	c, from, err := l.wait.accept(l.take)
 	if err != nil {
 		if from.IsValid() {
-			l.places.Free(prefixOf(from.Addr()))
+			l.places.Free(from.Addr())
 		}
 		return nil, err
 	}
@@ -67,16 +65,11 @@ func (l *Listener) acceptAny() (net.Conn, error) {
 }
 
 func (l *Listener) take(from netip.Addr) bool {
-	return l.places.Take(prefixOf(from), l.bounds(from.Unmap().WithZone("")))
+	return l.places.Take(from, l.bounds(from.Unmap().WithZone("")))
 }
 
 func (l *Listener) placed(c net.Conn, from netip.Addr, remote net.Addr) net.Conn {
-	return &placed{Conn: c, remote: remote, free: sync.OnceFunc(func() { l.places.Free(prefixOf(from)) })}
-}
-
-func prefixOf(from netip.Addr) netip.Prefix {
-	narrow, _, _ := ratelimit.PrefixesOf(from)
-	return narrow
+	return &placed{Conn: c, remote: remote, free: sync.OnceFunc(func() { l.places.Free(from) })}
 }
 
 // Close stops listening.
@@ -88,9 +81,6 @@ func (l *Listener) Close() error {
 	l.Listener.Close() // it may be closed already
 	return err
 }
-
-// Taken is how many connections are open, and from how many prefixes.
-func (l *Listener) Taken() (connections, prefixes int) { return l.places.Taken() }
 
 // placed is a connection that gives its place back when it is closed.
 type placed struct {

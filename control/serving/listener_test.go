@@ -122,7 +122,7 @@ func TestConnectionsAreBoundedAndPlacesComeBack(t *testing.T) {
 				}
 			}
 		}
-		if all, prefixes := l.Taken(); all != 5 || prefixes != 3 {
+		if all, prefixes := l.places.counted(); all != 5 || prefixes != 3 {
 			t.Errorf("%d places of %d prefixes are taken", all, prefixes)
 		}
 		mu.Lock()
@@ -155,7 +155,7 @@ func TestConnectionsAreBoundedAndPlacesComeBack(t *testing.T) {
 		for _, c := range open() {
 			c.Close()
 		}
-		if all, prefixes := l.Taken(); all != 0 || prefixes != 0 {
+		if all, prefixes := l.places.counted(); all != 0 || prefixes != 0 {
 			t.Errorf("%d places of %d prefixes are left", all, prefixes)
 		}
 		if again, err := net.Listen("tcp", l.Addr().String()); err != nil {
@@ -212,8 +212,54 @@ func TestAPlaceIsNotLostWithItsConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all, _ := l.Taken(); all != 0 {
+	if all, _ := l.places.counted(); all != 0 {
 		t.Errorf("%d places are lost", all)
+	}
+}
+
+// counted is how many places are taken, and of how many prefixes.
+func (p *Places) counted() (all, prefixes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken, len(p.by)
+}
+
+// TestOneCustomerOfIPv6HasAShare: whoever has a whole /48 does not take all the places.
+func TestOneCustomerOfIPv6HasAShare(t *testing.T) {
+	var p Places
+	b := Bounds{All: 100, Each: 5}
+	in := func(block, i int) netip.Addr {
+		return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, byte(block), byte(i >> 8), byte(i), 15: 1})
+	}
+	take := func(block, subnets, each int) (taken []netip.Addr) {
+		for i := range subnets * each {
+			if from := in(block, i/each); p.Take(from, b) {
+				taken = append(taken, from)
+			}
+		}
+		return taken
+	}
+	if n := len(take(9, 1, 50)); n != b.Each {
+		t.Errorf("one /64 has %d places, want %d", n, b.Each)
+	}
+	mine := take(1, 1000, 1)
+	if len(mine) != wideFactor*b.Each {
+		t.Errorf("one /48 has %d places, want %d", len(mine), wideFactor*b.Each)
+	}
+	if len(take(2, 1, 1)) != 1 {
+		t.Error("another /48 has none")
+	}
+	for _, from := range mine {
+		p.Free(from)
+	}
+	if again := len(take(1, 1000, 1)); again != wideFactor*b.Each {
+		t.Errorf("of the places of a /48 that are given back %d are given again", again)
+	}
+	for _, from := range append(mine, in(9, 0), in(9, 0), in(9, 0), in(9, 0), in(9, 0), in(2, 0)) {
+		p.Free(from)
+	}
+	if all, prefixes := p.counted(); all != 0 || prefixes != 0 {
+		t.Errorf("%d places of %d prefixes are left", all, prefixes)
 	}
 }
 
@@ -223,20 +269,20 @@ func TestPlacesAreCountedExactly(t *testing.T) {
 	var work sync.WaitGroup
 	b := Bounds{All: 30, Each: 20}
 	for i := range 8 {
-		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 2)}), 32)
+		from := netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 2)})
 		work.Go(func() {
 			for range 10_000 {
-				if p.Take(prefix, b) {
-					if all, prefixes := p.Taken(); all > b.All || prefixes > 2 {
+				if p.Take(from, b) {
+					if all, prefixes := p.counted(); all > b.All || prefixes > 2 {
 						t.Errorf("%d of %d are taken", all, prefixes)
 					}
-					p.Free(prefix)
+					p.Free(from)
 				}
 			}
 		})
 	}
 	work.Wait()
-	if all, prefixes := p.Taken(); all != 0 || prefixes != 0 {
+	if all, prefixes := p.counted(); all != 0 || prefixes != 0 {
 		t.Errorf("%d of %d are left", all, prefixes)
 	}
 }
