@@ -23,7 +23,9 @@ const (
 	maxRefusedActors = 1024
 	// maxRefusedNames is how many operations a row names.
 	maxRefusedNames = 8
-	everybodyElse   = "others"
+	// maxRefusedWhy is how many different answers a row has.
+	maxRefusedWhy = 3
+	everybodyElse = "others"
 )
 
 // refusals are attempts that were refused before they were changes.
@@ -39,11 +41,12 @@ type attempts struct {
 	last  time.Time     // when he was refused something last
 	times int           // since the row
 	asked map[string]int
+	why   []string // what he was told, each once; at most maxRefusedWhy
 }
 
-// NoteDenied notes that somebody asked for an operation that his level, or his scopes, do not allow, and was refused it. The detectors are told each
-// time, the audit log and the log at first and then once in a while.
-func (p *Plane) NoteDenied(ctx context.Context, by Actor, operation string) {
+// NoteDenied notes that somebody asked for an operation that his level, his scopes or the way he came do not allow, and was refused it; why is what he
+// was told. The detectors are told each time, the audit log and the log at first and then once in a while.
+func (p *Plane) NoteDenied(ctx context.Context, by Actor, operation, why string) {
 	if p.parts.Denied != nil {
 		p.parts.Denied(by, operation)
 	}
@@ -54,6 +57,9 @@ func (p *Plane) NoteDenied(ctx context.Context, by Actor, operation string) {
 	r.last = now
 	if _, named := r.asked[operation]; named || len(r.asked) < maxRefusedNames {
 		r.asked[operation]++
+	}
+	if len(r.why) < maxRefusedWhy && !slices.Contains(r.why, why) {
+		r.why = append(r.why, why)
 	}
 	p.refusals.mu.Unlock()
 	p.report("audit", p.auditRefusals(ctx, now, false))
@@ -90,7 +96,7 @@ func (f *refusals) take(now time.Time, all bool) map[string]attempts {
 		switch quiet := now.Sub(r.last); {
 		case r.due(now) || all && r.times > 0:
 			taken[name] = *r
-			r.row, r.times, r.asked = now, 0, make(map[string]int)
+			r.row, r.times, r.asked, r.why = now, 0, make(map[string]int), nil
 			r.wait = min(max(2*r.wait, refusalsFirst), refusalsMost)
 		case quiet >= refusalsMost || quiet < 0:
 			delete(f.of, name)
@@ -122,7 +128,7 @@ func (p *Plane) auditRefusals(ctx context.Context, now time.Time, all bool) erro
 func (r attempts) audit(tx *store.Tx, name string, now time.Time) error {
 	e := auditlog.Entry{
 		Time: now, Actor: auditlog.Clip(name, auditlog.MaxActor), Action: "api.denied", Object: auditlog.Clip("operation "+r.names(), auditlog.MaxObject),
-		Outcome: auditlog.Refused, Reason: "the level or the scopes do not allow it",
+		Outcome: auditlog.Refused, Reason: auditlog.Clip(strings.Join(r.why, "; "), auditlog.MaxReason),
 	}
 	if r.times > 1 {
 		e.Details = []auditlog.Detail{{Key: "times", Value: strconv.Itoa(r.times)}}

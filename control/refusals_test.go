@@ -35,20 +35,21 @@ func TestWhatSomebodyMayNotIsAudited(t *testing.T) {
 	}
 	ci := Actor{Name: "token ci", Level: access.ReadOnly}
 	for _, operation := range []string{"break-glass", "create-token", "add-user", "create-token"} {
-		b.NoteDenied(t.Context(), ci, operation)
+		b.NoteDenied(t.Context(), ci, operation, "no "+operation)
 	}
 	rows := b.deniedRows()
-	if len(rows) != 1 || rows[0].Actor != "token ci" || rows[0].Object != "operation break-glass" || rows[0].Outcome != "refused" || told != 4 {
+	if len(rows) != 1 || rows[0].Actor != "token ci" || rows[0].Object != "operation break-glass" || rows[0].Outcome != "refused" || rows[0].Reason != "no break-glass" || told != 4 {
 		t.Fatalf("%+v, told %d times", rows, told)
 	}
-	b.NoteDenied(t.Context(), Actor{Name: "token other", Level: access.ReadOnly}, "add-user")
+	b.NoteDenied(t.Context(), Actor{Name: "token other", Level: access.ReadOnly}, "add-user", "no")
 	b.pass(refusalsFirst - time.Second)
 	if rows = b.deniedRows(); len(rows) != 2 || rows[1].Actor != "token other" {
 		t.Fatalf("of another one: %+v", rows)
 	}
 	b.pass(time.Second)
 	rows = b.deniedRows()
-	if len(rows) != 3 || rows[2].Object != "operation create-token, add-user" || rows[2].Details["times"] != "3" {
+	if len(rows) != 3 || rows[2].Object != "operation create-token, add-user" || rows[2].Details["times"] != "3" ||
+		rows[2].Reason != "no create-token; no add-user" {
 		t.Errorf("a minute later: %+v", rows[2:])
 	}
 	if log := b.log.String(); strings.Count(log, "not allowed") != 3 || !strings.Contains(log, "break-glass") {
@@ -62,7 +63,7 @@ func TestNobodyFillsTheAuditLog(t *testing.T) {
 	ci := Actor{Name: "token ci", Level: access.ReadOnly}
 	const hours, each = 48, 30
 	for i := range hours * each {
-		b.NoteDenied(t.Context(), ci, fmt.Sprintf("operation-%d", i%100))
+		b.NoteDenied(t.Context(), ci, fmt.Sprintf("operation-%d", i%100), fmt.Sprint("no ", i))
 		b.pass(time.Hour / each)
 	}
 	rows, times := b.deniedRows(), 0
@@ -74,7 +75,7 @@ func TestNobodyFillsTheAuditLog(t *testing.T) {
 	if len(rows) < hours || len(rows) > hours+10 || times < hours*each-each {
 		t.Errorf("%d rows tell of %d attempts in %d hours", len(rows), times, hours)
 	}
-	b.NoteDenied(t.Context(), ci, "the-last")
+	b.NoteDenied(t.Context(), ci, "the-last", "no")
 	if err := b.auditRefusals(t.Context(), b.clock(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestNobodyFillsTheAuditLog(t *testing.T) {
 	// After an hour of quiet the next one is told at once.
 	b.pass(refusalsMost)
 	before := len(b.deniedRows())
-	b.NoteDenied(t.Context(), ci, "open-page")
+	b.NoteDenied(t.Context(), ci, "open-page", "no")
 	if rows = b.deniedRows(); len(rows) != before+1 || rows[before].Object != "operation open-page" {
 		t.Errorf("after an hour of quiet: %+v", rows[before:])
 	}

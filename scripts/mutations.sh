@@ -557,6 +557,8 @@ mutate "two people, what a session before the first passkey asked for" control/p
 mutate "two people, nobody fills the queue" control/store/passkey.go 'MaxPendingOf, a.Person); err != nil' 'MaxPending, a.Person); err != nil' ./control
 mutate "two people, a full queue names the way out" control/approvals.go 'case errors.Is(err, store.ErrTooMany):' 'case false:' ./control
 mutate "audit log, whom a code is for" control/apply.go 'c = open.completed(by)' '_ = open' ./control
+mutate "audit log, why something was not allowed" control/admin/server.go 'actor(ctx), r.id, p.Detail)' 'actor(ctx), r.id, p.Title)' ./control/admin
+mutate "audit log, each answer once" control/refusals.go '&& !slices.Contains(r.why, why)' '' ./control
 mutate "rollout, nobody is asked about what the gate refuses" cmd/mtguard/prompt.go 'if c.yes || c.dryRun { // nobody is asked' 'if true {' ./cmd/mtguard
 mutate "two people, no revision" control/approvals.go 'if err := x.noObject(); err != nil { // of an approval' 'if err := error(nil); err != nil { // of an approval' ./control
 mutate "two people, who approves sees all" control/approvals.go 'info = approvalInfo(row, p.parts.Now(), store.MaxChangeBody)' 'info = approvalInfo(row, p.parts.Now(), listedChange)' ./control

@@ -35,6 +35,7 @@ type fakePlane struct {
 	with  control.Options
 
 	denied []string // who was refused what before it was a change
+	why    string   // what he was told last
 
 	err    error // the answer to everything, when set
 	result control.Result
@@ -89,10 +90,10 @@ func (p *fakePlane) Apply(ctx context.Context, by control.Actor, c control.Chang
 	return p.result, err
 }
 
-func (p *fakePlane) NoteDenied(_ context.Context, by control.Actor, operation string) {
+func (p *fakePlane) NoteDenied(_ context.Context, by control.Actor, operation, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.denied = append(p.denied, by.Name+" "+operation)
+	p.denied, p.why = append(p.denied, by.Name+" "+operation), why
 }
 
 func (p *fakePlane) Status(context.Context) (control.Status, error) {

@@ -16,7 +16,7 @@ import (
 // Plane is what the API needs of the control plane: *control.Plane.
 type Plane interface {
 	Apply(ctx context.Context, by control.Actor, c control.Change, o control.Options) (control.Result, error)
-	NoteDenied(ctx context.Context, by control.Actor, operation string)
+	NoteDenied(ctx context.Context, by control.Actor, operation, why string)
 
 	Status(ctx context.Context) (control.Status, error)
 	Users(ctx context.Context, f control.UserFilter) (items []control.UserInfo, next string, err error)

@@ -154,7 +154,7 @@ func (s *server) allowed(ctx context.Context) *Problem {
 // noteDenied notes an attempt at what the level or the scopes do not allow. A passkey that has to be shown again is none.
 func (s *server) noteDenied(ctx context.Context, p *Problem) {
 	if r := routeOf(ctx); r != nil && p.Type == problemPath+control.Denied.String() {
-		s.plane.NoteDenied(ctx, actor(ctx), r.id)
+		s.plane.NoteDenied(ctx, actor(ctx), r.id, p.Detail)
 	}
 }
 

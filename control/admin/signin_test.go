@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -157,6 +158,9 @@ func TestWhatIsNotAllowedIsNoted(t *testing.T) {
 		}
 		if w.Code != c.code || !slices.Equal(s.plane.denied, want) {
 			t.Errorf("%s %s: %d, noted %q, want %q", c.method, c.path, w.Code, s.plane.denied, want)
+		}
+		if told := (Problem{}); want != nil && (json.Unmarshal(w.Body.Bytes(), &told) != nil || told.Detail == "" || told.Detail != s.plane.why) {
+			t.Errorf("%s %s: noted %q, and told %q", c.method, c.path, s.plane.why, told.Detail)
 		}
 	}
 	s.plane.denied, s.plane.err = nil, &control.Error{Kind: control.Denied, Text: "no"}
