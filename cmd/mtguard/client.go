@@ -78,9 +78,14 @@ func (o *nodeFlags) common(flags *pflag.FlagSet) {
 
 // change defines what every command that changes something has besides.
 func (o *nodeFlags) change(flags *pflag.FlagSet) {
+	o.unforced(flags)
+	flags.BoolVar(&o.force, "force", false, "override the safety rule that an error named")
+}
+
+// unforced is change for what no safety rule refuses.
+func (o *nodeFlags) unforced(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "check, and say what would happen; change nothing")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&o.force, "force", false, "override the safety rule that an error named")
 	flags.StringVar(&o.reason, "reason", "", "`TEXT` for the audit log")
 	flags.Int64Var(&o.ifRevision, "if-revision", 0, "only if the object still has revision `R`")
 }

@@ -115,7 +115,7 @@ func (a *app) settleTrialCommand(o *nodeFlags, verb, short, long string, do func
 			return c.changed(c.change(func(o admin.ChangeOptions) (control.Result, error) { return do(c, revision, o) }))
 		}),
 	}
-	o.change(cmd.Flags())
+	o.unforced(cmd.Flags())
 	return cmd
 }
 
