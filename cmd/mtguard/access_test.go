@@ -133,14 +133,15 @@ func TestEnforcingSaysWhatItWillDoAndAsks(t *testing.T) {
 	enforce := []string{"policy", "mode", "rate.accept", "enforce", "--percent", "10", "--reason", "quiet", "--server", socket}
 	code, _, stderr := typed("yes\n", enforce...)
 	const want = "enforce rate.accept for 10%: since the start it would have refused 1204 connections of 10204, 31 of them of known users"
-	if code != 5 || !strings.Contains(stderr, want) || plane.done() != 0 {
+	if code != 5 || !strings.Contains(stderr, want) || plane.done() != 1 || !plane.options[0].DryRun { // the node is asked first
 		t.Errorf("exit code %d, %q, %d changes", code, stderr, plane.done())
 	}
 	code, _, stderr = typed("rate.accept\n", enforce...)
-	if code != 0 || plane.done() != 1 || plane.changes[0] != (control.SetMode{Control: "rate.accept", Mode: "enforce", Percent: 10}) || plane.options[0].Reason != "quiet" {
+	if code != 0 || plane.done() != 3 || plane.changes[2] != (control.SetMode{Control: "rate.accept", Mode: "enforce", Percent: 10}) ||
+		!plane.options[1].DryRun || plane.options[2].DryRun || plane.options[2].Reason != "quiet" {
 		t.Errorf("exit code %d, %q, %+v", code, stderr, plane.changes)
 	}
-	if code, _, _ := typed("", "policy", "mode", "rate.accept", "monitor", "--server", socket); code != 0 || plane.done() != 2 {
+	if code, _, _ := typed("", "policy", "mode", "rate.accept", "monitor", "--server", socket); code != 0 || plane.done() != 4 {
 		t.Errorf("monitor asks: exit code %d", code)
 	}
 }
