@@ -709,6 +709,10 @@ mutate "sign-in, unknown passkeys use up no proofs" control/admin/authpasskey.go
 mutate "sign-in, proofs are checked so often" control/admin/authpasskey.go 'busy = ok && !s.guesses.mayProve(s.now())' 'busy = false' ./control/admin
 mutate "sign-in, requests end with what their source may" control/admin/web.go '!ok || id.Actor.Level < c.came' '!ok || id.Actor.Level < access.None' ./control/admin
 mutate "events, a stream over HTTP/2 may be idle" control/admin/events.go 'o.connection.SetWriteDeadline(time.Time{})' '_ = time.Time{}' ./control/admin
+mutate "sign-in, requests of strangers" control/admin/strangers.go 's.strangers.Take(from, s.guesses.strangerBounds(from))' 's.strangers.Take(from, serving.Bounds{All: 1 << 20, Each: 1 << 20})' ./control/admin
+mutate "sign-in, strangers read fast" control/admin/strangers.go 'min(a.stalled, strangerTime)' 'a.stalled' ./control/admin
+mutate "sign-in, a stranger's place lasts as long as his answer" control/admin/strangers.go 'a.connection.Flush()' '_ = a' ./control/admin
+mutate "sign-in, what a connection may have" control/serving/http2.go 'MaxReadFrameSize: maxFrame,' '' ./control/admin
 mutate "serving, places of one prefix" control/serving/places.go '|| p.by[narrow] >= b.Each' '' ./control/serving
 mutate "serving, places of one /48" control/serving/places.go 'wide.IsValid() && p.by[wide] >= wideFactor*b.Each' 'false' ./control/serving
 mutate "sign-in, connections kept for this machine" control/admin/sources.go 'keptForRegulars - keptForLoopback, Each' 'keptForRegulars, Each' ./control/admin

@@ -18,6 +18,7 @@ type answer struct {
 	stalled    time.Duration // the longest that a piece may take
 	begun      bool          // a byte of it may be on its way
 	broken     bool          // the reader is gone
+	stranger   bool          // it has a place among those of strangers
 	status     int
 }
 

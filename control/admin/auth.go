@@ -37,11 +37,11 @@ const maxAuthBody = 32 << 10
 // redirects, and says which method a path takes, which tells strangers what there is.
 func (s *web) authRoutes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"POST /auth/enter":                   s.authEnter,
+		"POST /auth/enter":                   s.byStranger(s.authEnter),
 		"POST /auth/logout":                  s.signedIn(s.authLogout),
 		"GET /auth/me":                       s.signedIn(s.authMe),
-		"POST /auth/passkey/login/begin":     s.authLoginBegin,
-		"POST /auth/passkey/login/finish":    s.authLoginFinish,
+		"POST /auth/passkey/login/begin":     s.byStranger(s.authLoginBegin),
+		"POST /auth/passkey/login/finish":    s.byStranger(s.authLoginFinish),
 		"POST /auth/passkey/register/begin":  s.inBrowser(s.authRegisterBegin),
 		"POST /auth/passkey/register/finish": s.inBrowser(s.authRegisterFinish),
 		"POST /auth/step-up/begin":           s.inBrowser(s.authStepUpBegin),
@@ -56,12 +56,12 @@ func (s *web) serveAuth(w http.ResponseWriter, r *http.Request) {
 	do := s.auth[r.Method+" "+r.URL.Path]
 	switch {
 	case do == nil:
-		s.stranger(w)
+		s.stranger(w, r)
 	case !foreign(r):
 		do(w, r)
 	default:
 		if _, ok := s.identify(r); !ok {
-			s.stranger(w)
+			s.stranger(w, r)
 			return
 		}
 		otherOrigin().write(w)
@@ -73,10 +73,18 @@ func (s *web) signedIn(do func(http.ResponseWriter, *http.Request, caller)) http
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, ok := s.identify(r)
 		if !ok {
-			s.stranger(w)
+			s.stranger(w, r)
 			return
 		}
 		do(w, r, id)
+	}
+}
+
+// byStranger is for what somebody has to sign in with.
+func (s *web) byStranger(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.asStranger(w, r)
+		do(w, r)
 	}
 }
 
@@ -87,13 +95,13 @@ func (s *web) authEnter(w http.ResponseWriter, r *http.Request) {
 	}
 	from := sourceOf(r)
 	if s.SignIn.Ceiling(from) < access.ReadOnly || s.read(w, r, &in) != nil {
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	code, ok := token.Parse(token.Code, in.Code)
 	if !ok || !s.SignIn.Known(code) && !s.guesses.mayGuess(from, s.now()) {
 		s.guesses.wrong(from, s.now())
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	// Anybody can have a browser follow an address of his, whose session its owner would then take for his own.
@@ -142,7 +150,7 @@ func (s *web) begin(w http.ResponseWriter, r *http.Request, cookie token.Token, 
 func (s *web) failedSignIn(w http.ResponseWriter, r *http.Request, err error) {
 	if e, ok := errors.AsType[*control.Error](err); ok && e.Kind == control.Denied {
 		s.guesses.wrong(sourceOf(r), s.now())
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	s.fail(w, r, err)

@@ -45,12 +45,12 @@ func (s *web) options(w http.ResponseWriter, r *http.Request, public json.RawMes
 // authLoginBegin tells nobody whether there are passkeys at all.
 func (s *web) authLoginBegin(w http.ResponseWriter, r *http.Request) {
 	if s.SignIn.Ceiling(sourceOf(r)) < access.ReadOnly || s.read(w, r, new(nothing)) != nil {
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	party, ok := s.party(r)
 	if !ok {
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	public, err := s.passkeys.BeginLogin(party, "", nil)
@@ -62,12 +62,12 @@ func (s *web) authLoginFinish(w http.ResponseWriter, r *http.Request) {
 		Credential json.RawMessage `json:"credential"`
 	}
 	if s.SignIn.Ceiling(sourceOf(r)) < access.ReadOnly || s.read(w, r, &in) != nil {
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	party, here := s.party(r)
 	if !here {
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	busy := false
@@ -81,7 +81,7 @@ func (s *web) authLoginFinish(w http.ResponseWriter, r *http.Request) {
 		if !busy { // which is nobody's guess
 			s.unproved(r, err)
 		}
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	before, _ := s.identify(r)
@@ -104,7 +104,7 @@ func (s *web) unproved(r *http.Request, err error) {
 func (s *web) inBrowser(do func(http.ResponseWriter, *http.Request, caller)) http.HandlerFunc {
 	return s.signedIn(func(w http.ResponseWriter, r *http.Request, c caller) {
 		if c.Session == "" {
-			s.stranger(w)
+			s.stranger(w, r)
 			return
 		}
 		do(w, r, c)

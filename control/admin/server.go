@@ -230,7 +230,7 @@ func (s *server) readAll(w http.ResponseWriter, r *http.Request, limit int64, wi
 	connection := http.NewResponseController(w)
 	connection.SetReadDeadline(time.Now().Add(within)) // what is no connection has no deadline and is not slow
 	var into bytes.Buffer
-	if r.ContentLength > 0 {
+	if r.ContentLength > 0 && actor(r.Context()).Name != "" { // what a stranger claims is worth nothing
 		into.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	_, err := into.ReadFrom(http.MaxBytesReader(w, r.Body, limit))

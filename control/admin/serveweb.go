@@ -25,9 +25,12 @@ type WebServeOptions struct {
 	Log     *slog.Logger
 }
 
+// What one connection may have in memory before anybody knows who it is of.
 const (
-	maxWebHeader = 16 << 10
-	maxStreams   = 64
+	maxWebHeader = 8 << 10 // a cookie, a token and a context of 4 KiB fit
+	maxStreams   = 16      // a page takes few at a time, and one for events
+	// stuckTime is how long a connection may take none of what is to be written to it.
+	stuckTime = 30 * time.Second
 )
 
 // ServeWeb serves h on l until ctx ends, and closes l. It returns when no request is
@@ -41,7 +44,7 @@ func ServeWeb(ctx context.Context, l net.Listener, h http.Handler, o WebServeOpt
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxWebHeader,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2:             serving.HTTP2(maxStreams, stuckTime),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		// OPTIONS * is for the handler, which tells strangers nothing.
 		DisableGeneralOptionsHandler: true,

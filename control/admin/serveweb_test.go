@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -22,6 +23,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2/hpack"
 
 	"mtguard/control"
 	"mtguard/control/serving"
@@ -229,5 +232,126 @@ func TestAStrangersConnectionIsOver(t *testing.T) {
 	answer, err := io.ReadAll(c)
 	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 401")) || bytes.Contains(bytes.ToLower(answer), []byte("server:")) || bytes.Contains(bytes.ToLower(answer), []byte("mtguard")) {
 		t.Errorf("it gets %q, %v", answer, err)
+	}
+}
+
+// TestStrangersHoldLittleMemory: on connections that take none of an answer, over HTTP/2, a stranger has few requests under way, and not for
+// long, and whoever comes with something good is served beside them.
+func TestStrangersHoldLittleMemory(t *testing.T) {
+	w := newTower(t)
+	w.site.web.stalled = time.Minute
+	const connections = 12
+	var open []*tls.Conn
+	for range connections {
+		c, err := tls.Dial("tcp", w.at, &tls.Config{RootCAs: w.pool, ServerName: "admin.example.com", NextProtos: []string{"h2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+		c.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := c.Write(stuckRequests(2 * maxStreams)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	under := func() int {
+		w.site.web.strangers.Take(netip.MustParseAddr("192.0.2.1"), serving.Bounds{All: 1 << 20, Each: 1})
+		defer w.site.web.strangers.Free(netip.MustParseAddr("192.0.2.1"))
+		n := 0
+		for !w.site.web.strangers.Take(netip.MustParseAddr("192.0.2.2"), serving.Bounds{All: n + 1, Each: 1}) {
+			n++
+		}
+		w.site.web.strangers.Free(netip.MustParseAddr("192.0.2.2"))
+		return n - 1
+	}
+	await(t, "strangers have all their places", func() bool { return under() >= strangersOfHere })
+	client := w.client(2)
+	header, value, _ := strings.Cut(w.credential(false), ": ")
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://admin.example.com"+apiPath+"/status", nil)
+	r.Header.Set(header, value)
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Body.Close(); answer.StatusCode != http.StatusOK {
+		t.Errorf("who has something good gets %d", answer.StatusCode)
+	}
+	most := 0
+	await(t, "no stranger has a place for long", func() bool { n := under(); most = max(most, n); return n == 0 })
+	if most > strangersOfHere {
+		t.Errorf("%d requests of strangers are under way, want at most %d", most, strangersOfHere)
+	}
+}
+
+// frame is one of HTTP/2.
+func frame(kind, flags byte, stream uint32, payload []byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
+	return append(binary.BigEndian.AppendUint32(append(b, flags), stream), payload...)
+}
+
+// What frames are used here, and how a connection begins.
+const (
+	http2Headers, http2Settings, http2GoAway = 1, 4, 7
+
+	http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+)
+
+// stuckRequests are the bytes of a client that lets nobody send it anything: GETs of the page to sign in with, each with fields of 7 kB.
+func stuckRequests(n int) []byte {
+	b := append([]byte(http2Preface), frame(http2Settings, 0, 0, []byte{0, 4, 0, 0, 0, 0})...) // INITIAL_WINDOW_SIZE 0
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	for i := range n {
+		block.Reset()
+		for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "admin.example.com"}, {":path", enterPath}, {"x", strings.Repeat("&", 7000)}} {
+			e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1], Sensitive: true})
+		}
+		b = append(b, frame(http2Headers, 0x5, uint32(2*i+1), block.Bytes())...) // all of the request
+	}
+	return b
+}
+
+// TestAConnectionMayHaveLittle: what the listener says that it takes, and that it does not make room for what a frame claims.
+func TestAConnectionMayHaveLittle(t *testing.T) {
+	w := newTower(t)
+	c, err := tls.Dial("tcp", w.at, &tls.Config{RootCAs: w.pool, ServerName: "admin.example.com", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.Write(append([]byte(http2Preface), frame(http2Settings, 0, 0, nil)...))
+	next := func() (kind byte, payload []byte) {
+		var head [9]byte
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			t.Fatal(err)
+		}
+		payload = make([]byte, binary.BigEndian.Uint32(head[:])>>8)
+		if _, err := io.ReadFull(c, payload); err != nil {
+			t.Fatal(err)
+		}
+		return head[3], payload
+	}
+	kind, settings := next()
+	if kind != http2Settings {
+		t.Fatalf("it begins with a frame of kind %d", kind)
+	}
+	said := make(map[uint16]uint32)
+	for ; len(settings) >= 6; settings = settings[6:] {
+		said[binary.BigEndian.Uint16(settings)] = binary.BigEndian.Uint32(settings[2:])
+	}
+	for id, most := range map[uint16]uint32{3: 16, 4: 64 << 10, 5: 16 << 10, 6: 9 << 10} { // streams, window, frame, fields
+		if v, ok := said[id]; !ok || v > most {
+			t.Errorf("setting %d is %d, want at most %d", id, v, most)
+		}
+	}
+	c.Write(frame(0xbe, 0, 0, make([]byte, 17<<10))[:9]) // a head alone
+	for {
+		if kind, payload := next(); kind == http2GoAway {
+			if code := binary.BigEndian.Uint32(payload[4:]); code != 6 { // FRAME_SIZE_ERROR
+				t.Errorf("a frame of 17 KiB ends the connection with %d", code)
+			}
+			return
+		}
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"mtguard/control"
 	"mtguard/control/passkey"
+	"mtguard/control/serving"
 	"mtguard/security/access"
 	"mtguard/security/token"
 )
@@ -71,6 +73,7 @@ type web struct {
 	*server
 	WebOptions
 	guesses   *guesses
+	strangers serving.Places // requests under way
 	passkeys  *passkey.Passkeys
 	auth      map[string]http.HandlerFunc // by method and path
 	now       func() time.Time
@@ -85,7 +88,7 @@ func newWeb(a API, o WebOptions) *web {
 }
 
 func (s *web) handler() http.Handler {
-	return s.outermost(s.secured(http.HandlerFunc(s.serve)))
+	return s.outermost(s.placed(s.secured(http.HandlerFunc(s.serve))))
 }
 
 // contentPolicy lets a page load what is this node's own, and nothing run that was
@@ -114,7 +117,7 @@ func (s *web) secured(next http.Handler) http.Handler {
 		case !s.TLS && isLoopback(name) && safe(r.Method) && !strings.HasPrefix(r.URL.Path, "/api/"):
 			s.rename(w, r)
 		default:
-			s.stranger(w)
+			s.stranger(w, r)
 		}
 	})
 }
@@ -133,6 +136,7 @@ func isLoopback(host string) bool {
 
 // rename sends a browser to the name: passkeys and cookies are bound to one.
 func (s *web) rename(w http.ResponseWriter, r *http.Request) {
+	s.asStranger(w, r)
 	_, port := splitHost(r.Host)
 	to := "http://" + localhost
 	if port != "" {
@@ -158,6 +162,7 @@ func (s *web) serve(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
 	case slices.Contains(enterPaths, path) && safe(r.Method) && s.Enter != nil && s.mayCome(r):
+		s.asStranger(w, r)
 		s.Enter.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/auth/"):
 		s.serveAuth(w, r)
@@ -181,7 +186,7 @@ func (s *web) serveAPI(w http.ResponseWriter, r *http.Request) {
 	id, ok := s.identify(r)
 	switch {
 	case !ok || id.mustEnrol:
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	case foreign(r):
 		otherOrigin().write(w)
@@ -219,7 +224,7 @@ func (s *web) watch(ctx context.Context, c caller, end func()) *time.Timer {
 // servePage serves the dashboard to a person who has signed in.
 func (s *web) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		s.stranger(w)
+		s.stranger(w, r)
 		return
 	}
 	id, ok := s.identify(r)
@@ -229,9 +234,10 @@ func (s *web) servePage(w http.ResponseWriter, r *http.Request) {
 	case ok && id.Session != "" && !id.mustEnrol:
 		s.Assets.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
 	case r.URL.Path == "/" && s.Enter != nil && s.mayCome(r):
+		s.asStranger(w, r)
 		http.Redirect(w, r, enterPath, http.StatusSeeOther)
 	default:
-		s.stranger(w)
+		s.stranger(w, r)
 	}
 }
 
@@ -433,11 +439,13 @@ var strangersAnswer = func() []byte {
 
 // stranger answers whoever is nobody: always the same, and the connection is over, so
 // that nobody keeps places that others need.
-func (s *web) stranger(w http.ResponseWriter) {
+func (s *web) stranger(w http.ResponseWriter, r *http.Request) {
+	s.asStranger(w, r)
 	h := w.Header()
 	h.Set("WWW-Authenticate", "Bearer")
 	h.Set("Content-Type", problemMedia)
 	h.Set("Connection", "close")
+	h.Set("Content-Length", strconv.Itoa(len(strangersAnswer)))
 	w.WriteHeader(unauthenticated.status)
 	w.Write(strangersAnswer)
 }

@@ -38,10 +38,12 @@ const (
 	idleTime  = 30 * time.Second
 	// stopTime is how long requests under way may go on when the context has ended.
 	stopTime = 5 * time.Second
+	// stuckTime is how long a connection may take none of what is to be written to it.
+	stuckTime = 30 * time.Second
 	// maxHeader is what one request's fields may have. Most servers take 8 kB.
-	maxHeader = 16 << 10
+	maxHeader = 8 << 10
 	// maxStreams bounds the requests at a time in one HTTP/2 connection.
-	maxStreams = 32
+	maxStreams = 16
 )
 
 // Serve serves h on l until ctx ends, and returns when no request is under way any more; after five seconds it cuts off those that are. It always
@@ -55,7 +57,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, o ServeOptions) 
 		Handler:           h,
 		ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader,
-		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2:          serving.HTTP2(maxStreams, stuckTime),
 		// What OPTIONS * gets is for the cover site to say.
 		DisableGeneralOptionsHandler: true,
 		// The server only tells of single strangers, with their addresses.
