@@ -241,14 +241,12 @@ func TestStrangersHoldLittleMemory(t *testing.T) {
 	w := newTower(t)
 	w.site.web.stalled = time.Minute
 	const connections = 12
-	var open []*tls.Conn
 	for range connections {
 		c, err := tls.Dial("tcp", w.at, &tls.Config{RootCAs: w.pool, ServerName: "admin.example.com", NextProtos: []string{"h2"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		open = append(open, c)
 		c.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := c.Write(stuckRequests(2 * maxStreams)); err != nil {
 			t.Fatal(err)
