@@ -371,7 +371,7 @@ func (p *Plane) wouldChange(ctx context.Context, row store.Approval) ([]PolicyVa
 	}
 	var values []PolicyValue
 	for _, c := range policy.Diff(&before.Document, &after.Document) {
-		values = append(values, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
+		values = append(values, changedValue(c))
 	}
 	return values, nil
 }

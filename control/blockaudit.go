@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -28,22 +27,12 @@ type unaudited struct {
 }
 
 func readUnaudited(tx *store.Tx) (u unaudited, err error) {
-	text, err := tx.Setting(settingUnaudited)
-	if errors.Is(err, store.ErrNotFound) {
-		return u, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &u)
-	}
+	err = optionalSetting(tx, settingUnaudited, &u)
 	return u, err
 }
 
 func (u *unaudited) put(tx *store.Tx) error {
-	text, err := json.Marshal(u)
-	if err != nil {
-		return err
-	}
-	return tx.PutSetting(settingUnaudited, text)
+	return putSetting(tx, settingUnaudited, u)
 }
 
 // early reports whether the last row is so young that the next one waits.

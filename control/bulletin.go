@@ -2,8 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,22 +44,12 @@ type bulletinState struct {
 }
 
 func readBulletin(tx *store.Tx) (s bulletinState, err error) {
-	text, err := tx.Setting(settingBulletin)
-	if errors.Is(err, store.ErrNotFound) {
-		return s, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
+	err = optionalSetting(tx, settingBulletin, &s)
 	return s, err
 }
 
 func (s *bulletinState) put(tx *store.Tx) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return tx.PutSetting(settingBulletin, text)
+	return putSetting(tx, settingBulletin, s)
 }
 
 // inForce is the bulletin that acts; nil: none.

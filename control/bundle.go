@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -121,22 +120,12 @@ type bundleState struct {
 }
 
 func readBundles(tx *store.Tx) (s bundleState, err error) {
-	text, err := tx.Setting(settingBundles)
-	if errors.Is(err, store.ErrNotFound) {
-		return s, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
+	err = optionalSetting(tx, settingBundles, &s)
 	return s, err
 }
 
 func (s *bundleState) put(tx *store.Tx) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return tx.PutSetting(settingBundles, text)
+	return putSetting(tx, settingBundles, s)
 }
 
 // accept notes a bundle as the newest.

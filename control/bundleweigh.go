@@ -63,7 +63,7 @@ func (p *Plane) weigh(tx *store.Tx, b *bundle, own map[string]string) (*weighed,
 		return nil, invalid("document", "%s contradicts what is in force: %s", bundleName(b.number), briefly(err))
 	}
 	for _, c := range policy.Diff(&before.Document, &after.Document) {
-		w.changes = append(w.changes, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
+		w.changes = append(w.changes, changedValue(c))
 		if to := after.Control(c.Control).Control; c.Control != "" && to != before.Control(c.Control).Control {
 			w.controls[c.Control] = to
 		}

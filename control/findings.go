@@ -107,11 +107,7 @@ func (c SetAuditSchedule) apply(x *transaction) error {
 	if every := time.Duration(c.Every); every != 0 && (every < audit.Shortest || every > 366*day) {
 		return invalid("every", "audits run every %v at most and every year at least, or with 0s never", Duration(audit.Shortest))
 	}
-	text, err := json.Marshal(c.Every)
-	if err != nil {
-		return err
-	}
-	if err := x.tx.PutSetting(settingAudits, text); err != nil {
+	if err := putSetting(x.tx, settingAudits, c.Every); err != nil {
 		return err
 	}
 	x.detail("every", c.Every)
@@ -138,6 +134,15 @@ func optionalSetting(tx *store.Tx, name string, into any) error {
 		err = json.Unmarshal(text, into)
 	}
 	return err
+}
+
+// putSetting puts a setting in JSON.
+func putSetting(tx *store.Tx, name string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return tx.PutSetting(name, text)
 }
 
 // leastOfID is how many digits of a finding's ID name it at least.

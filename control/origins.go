@@ -1,8 +1,6 @@
 package control
 
 import (
-	"encoding/json"
-	"errors"
 	"net"
 	"slices"
 
@@ -26,13 +24,7 @@ func (p *Plane) Origin(host, port string) bool {
 }
 
 func readOrigins(tx *store.Tx) (all []string, err error) {
-	text, err := tx.Setting(settingOrigins)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &all)
-	}
+	err = optionalSetting(tx, settingOrigins, &all)
 	return all, err
 }
 
@@ -44,10 +36,6 @@ func (x *transaction) cameTo(where Where) error {
 		return err
 	}
 	all = append(all, at)
-	text, err := json.Marshal(all[max(0, len(all)-maxOrigins):])
-	if err != nil {
-		return err
-	}
 	x.detail("passkeys_at", at)
-	return x.tx.PutSetting(settingOrigins, text)
+	return putSetting(x.tx, settingOrigins, all[max(0, len(all)-maxOrigins):])
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -56,6 +55,11 @@ type PolicyValue struct {
 	Origin  string `json:"origin,omitempty" doc:"preset, file or revision"`
 	Was     string `json:"was,omitempty"`
 	Loosens bool   `json:"loosens,omitempty" doc:"it admits what was refused before"`
+}
+
+// changedValue is a value that differs between two policies.
+func changedValue(c policy.Change) PolicyValue {
+	return PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens}
 }
 
 func (SetPolicy) action() string      { return "policy.set" }
@@ -158,7 +162,7 @@ func (x *transaction) putPolicy(d *policy.Document, text string) error {
 func inShort(changes []policy.Change) string {
 	values := make([]PolicyValue, len(changes))
 	for i, c := range changes {
-		values[i] = PolicyValue{Path: c.Path, Was: c.From, Value: c.To}
+		values[i] = changedValue(c)
 		if strings.HasPrefix(c.Path, "controls.") && c.To == policy.Enforce.String() {
 			values[i].Value += " for all"
 		}
@@ -269,20 +273,12 @@ func (c BreakGlass) apply(x *transaction) error {
 	until := x.now.Add(time.Duration(c.For))
 	x.detail("until", until.UTC().Format(time.RFC3339))
 	x.result.Summary = "nothing is enforced that can be switched, until " + until.UTC().Format(time.RFC3339)
-	return x.putTime(settingGlass, until)
+	return putSetting(x.tx, settingGlass, until)
 }
 
 func (EndGlass) apply(x *transaction) error {
 	x.result.Summary = "controls are enforced again as the policy says"
-	return x.putTime(settingGlass, time.Time{})
-}
-
-func (x *transaction) putTime(name string, t time.Time) error {
-	text, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	return x.tx.PutSetting(name, text)
+	return putSetting(x.tx, settingGlass, time.Time{})
 }
 
 // readPolicy reads the policy in force and until when the glass is broken.
@@ -295,14 +291,7 @@ func (p *Plane) readPolicy(tx *store.Tx, n *news) error {
 	if n.trials, err = trialsOf(tx); err != nil {
 		return err
 	}
-	text, err := tx.Setting(settingGlass)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &n.glass)
-	}
-	return err
+	return optionalSetting(tx, settingGlass, &n.glass)
 }
 
 // compilePolicy lays the policy over the file's part. The caller holds mu.
@@ -414,7 +403,7 @@ func (p *Plane) PolicyDiff(ctx context.Context, from, to int64) (values []Policy
 		}
 	}
 	for _, c := range policy.Diff(&both[0].Document, &both[1].Document) {
-		values = append(values, PolicyValue{Path: c.Path, Value: c.To, Was: c.From, Loosens: c.Loosens})
+		values = append(values, changedValue(c))
 	}
 	return values, nil
 }

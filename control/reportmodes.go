@@ -1,7 +1,6 @@
 package control
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -35,11 +34,7 @@ func (p *Plane) keepFileModes(tx *store.Tx) error {
 }
 
 func putFileModes(tx *store.Tx, k keptModes) error {
-	text, err := json.Marshal(k)
-	if err != nil {
-		return err
-	}
-	return tx.PutSetting(settingFileModes, text)
+	return putSetting(tx, settingFileModes, k)
 }
 
 // declareModes writes down what the configuration file says of controls, where that is

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -337,11 +336,7 @@ func (p *Plane) erase(ctx context.Context) error {
 
 // putSchedule stores a schedule; the model follows when it is compiled.
 func (x *transaction) putSchedule(s Schedule) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return x.tx.PutSetting(settingSchedule, text)
+	return putSetting(x.tx, settingSchedule, s)
 }
 
 // standingOf is for views: why a user is not served.

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,22 +68,12 @@ func (t *trial) due(now time.Time) bool { return !now.Before(t.Until) || now.Bef
 
 // trials are those that the store has.
 func trialsOf(tx *store.Tx) (all []trial, err error) {
-	text, err := tx.Setting(settingTrials)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &all)
-	}
+	err = optionalSetting(tx, settingTrials, &all)
 	return all, err
 }
 
 func (x *transaction) putTrials(all []trial) error {
-	text, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return x.tx.PutSetting(settingTrials, text)
+	return putSetting(x.tx, settingTrials, all)
 }
 
 // tryOut makes the policy that was just put a trial, if it is to be one, and takes out of
@@ -102,7 +91,7 @@ func (x *transaction) tryOut(base, revision int64, changes []policy.Change) erro
 	}
 	t := trial{TrialInfo{Revision: revision, Base: base, By: x.by.Name, Until: x.now.Add(long)}, x.now}
 	for _, c := range changes {
-		value := PolicyValue{Path: c.Path, Was: c.From, Value: c.To, Loosens: c.Loosens}
+		value := changedValue(c)
 		for i := range earlier {
 			value.Was = x.decided(&earlier[i], value)
 		}
@@ -169,6 +158,10 @@ func (x *transaction) trial(revision int64) (t trial, err error) {
 	if err != nil {
 		return t, err
 	}
+	return trialIn(all, revision)
+}
+
+func trialIn(all []trial, revision int64) (t trial, err error) {
 	at := slices.IndexFunc(all, func(t trial) bool { return t.Revision == revision })
 	if at < 0 {
 		return t, notFound("trial of policy", "r"+strconv.FormatInt(revision, 10), "mtguard policy trials")
@@ -178,11 +171,11 @@ func (x *transaction) trial(revision int64) (t trial, err error) {
 
 // takeTrial takes the trial of that policy out of the store.
 func (x *transaction) takeTrial(revision int64) (t trial, err error) {
-	if t, err = x.trial(revision); err != nil {
-		return t, err
-	}
 	all, err := trialsOf(x.tx)
 	if err != nil {
+		return t, err
+	}
+	if t, err = trialIn(all, revision); err != nil {
 		return t, err
 	}
 	return t, x.putTrials(slices.DeleteFunc(all, func(t trial) bool { return t.Revision == revision }))
